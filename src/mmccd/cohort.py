@@ -1,0 +1,230 @@
+"""Cohorts: which files belong to which subject, in the layouts that people have."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmccd.errors import DataError
+from mmccd.layouts import BRAIN, LAYOUTS, LESION, Entry, Listing
+from mmccd.volumes import NIFTI_SUFFIXES
+
+MODALITIES = ("flair", "t1", "t1ce", "t2")
+PARTS = {
+    "train": "train", "training": "train",
+    "val": "validation", "valid": "validation", "validation": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+_SAFE_ID = re.compile(r'[^\s.\-/\\:*?"<>|\x00-\x1f]([^/\\:*?"<>|\x00-\x1f]*[^\s./\\:*?"<>|\x00-\x1f])?')
+_LONGEST_ID = 100
+
+
+@dataclass(frozen=True)
+class Image:
+    """One modality of one subject: a NIfTI file, or one channel of a 4D file."""
+
+    path: Path
+    channel: int | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The files of one subject, by modality name.
+
+    Attributes:
+        id: Unique within the cohort; safe as a file name.
+        images: Modality name (``flair``, ``t1``, ``t1ce``, ``t2``, ...) to image.
+        brain: Brain mask, or None when the scans are skull-stripped.
+        lesion: Expert lesion mask (voxels > 0), or None.
+        split: ``train``, ``validation`` or ``test`` where the cohort itself says so, else None.
+    """
+
+    id: str
+    images: dict[str, Image]
+    brain: Image | None = None
+    lesion: Image | None = None
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Subjects found in one place, sorted by id.
+
+    Attributes:
+        root: Folder or file that was read.
+        layout: Name of the layout that was detected or asked for.
+        subjects: In order of their ids.
+        problems: Subject id to the reason why it was left out.
+    """
+
+    root: Path
+    layout: str
+    subjects: tuple[Subject, ...]
+    problems: dict[str, str]
+
+    def subject(self, subject_id: str) -> Subject:
+        """Look a subject up by its id.
+
+        Raises:
+            DataError: the cohort has no such subject, or left it out.
+        """
+        for subject in self.subjects:
+            if subject.id == subject_id:
+                return subject
+        if subject_id in self.problems:
+            raise DataError(f"subject {subject_id} was left out: {self.problems[subject_id]}", "mend its files")
+        some = ", ".join(subject.id for subject in self.subjects[:5]) or "none"
+        raise DataError(
+            f"{self.root} has no subject {subject_id}; it has {len(self.subjects)}: {some}"
+            + (", ..." if len(self.subjects) > 5 else ""),
+            "check the spelling of the id, capitals included",
+        )
+
+
+def read_cohort(root: Path | str, layout: str = "auto") -> Cohort:
+    """Find the subjects of a folder or CSV manifest; files are paired by subject id, and none is opened.
+
+    Args:
+        root: Folder of a cohort, or a ``.csv`` or ``.tsv`` manifest.
+        layout: A name in ``mmccd.layouts.LAYOUTS``, or ``auto`` for the first that fits.
+
+    Raises:
+        DataError: the layout is unknown or does not fit, the table is malformed, one subject lies in two
+            folders, or there is no subject at all.
+    """
+    root = Path(root)
+    if layout != "auto" and layout not in LAYOUTS:
+        raise DataError(f"unknown layout {layout!r}", f"choose one of auto, {', '.join(LAYOUTS)}")
+    _check_root(root)
+    try:
+        name = _detect(root) if layout == "auto" else layout
+        listing = _read(root, name)
+    except OSError as error:
+        raise DataError(
+            f"cannot list {error.filename or root}: {error.strerror or error}",
+            "check that you may read this folder",
+        ) from error
+    return _assemble(root, name, listing)
+
+
+def modalities_of(cohort: Cohort) -> tuple[str, ...]:
+    """Modalities that every subject has: the usual four in their order, then others by name."""
+    if not cohort.subjects:
+        return ()
+    shared = set.intersection(*(set(subject.images) for subject in cohort.subjects))
+    return tuple([name for name in MODALITIES if name in shared] + sorted(shared - set(MODALITIES)))
+
+
+def part_name(text: str) -> str | None:
+    """Canonical name of a part of a split (``val`` -> ``validation``), or None for anything else."""
+    return PARTS.get(text.strip().lower())
+
+
+def _check_root(root: Path) -> None:
+    if not root.exists():
+        raise DataError(f"{root} does not exist", "give the folder that holds the subjects, or a .csv manifest")
+    if root.is_file() and root.name.endswith(NIFTI_SUFFIXES):
+        raise DataError(
+            f"{root.name} is a single image, not a cohort",
+            "`mmccd predict` takes files directly; here give a folder",
+        )
+    if root.is_file() and root.suffix.lower() not in (".csv", ".tsv"):
+        raise DataError(f"{root.name} is not a cohort", "give a folder, or a manifest that ends in .csv or .tsv")
+
+
+def _detect(root: Path) -> str:
+    for name, layout in LAYOUTS.items():
+        if layout.detect(root):
+            return name
+    raise DataError(f"{root} fits none of the layouts {', '.join(LAYOUTS)}", _expectations())
+
+
+def _read(root: Path, name: str) -> Listing:
+    if root.is_file() != (name == "csv"):
+        raise DataError(
+            f"layout {name} does not fit {root.name}, a {'file' if root.is_file() else 'folder'}",
+            f"{name} expects {LAYOUTS[name].expects}; leave the layout to auto",
+        )
+    listing = LAYOUTS[name].read(root)
+    if not listing.entries and not listing.problems:
+        raise DataError(f"{root} has no subject in the layout {name}", _expectations(name))
+    return listing
+
+
+def _expectations(name: str | None = None) -> str:
+    wanted = {name: LAYOUTS[name]} if name else LAYOUTS
+    return "expected " + "; or ".join(f"{layout.expects} ({name})" for name, layout in wanted.items())
+
+
+def _assemble(root: Path, layout: str, listing: Listing) -> Cohort:
+    grouped: dict[str, list[Entry]] = {name: [] for name in listing.problems}
+    for entry in listing.entries:
+        grouped.setdefault(entry.subject, []).append(entry)
+    problems = dict(listing.problems)
+    subjects = []
+    for name, entries in sorted(grouped.items()):
+        _check_one_folder(name, entries)
+        reason = problems.get(name) or _unsafe(name) or _unusable(entries)
+        if reason:
+            problems[name] = reason
+        else:
+            subjects.append(_subject(name, entries, _part(name, listing.splits.get(name))))
+    return Cohort(root, layout, tuple(subjects), dict(sorted(problems.items())))
+
+
+def _subject(name: str, entries: Iterable[Entry], part: str | None) -> Subject:
+    images = {entry.role: Image(entry.path, entry.channel) for entry in entries}
+    brain, lesion = images.pop(BRAIN, None), images.pop(LESION, None)
+    usual = {modality: images[modality] for modality in MODALITIES if modality in images}
+    return Subject(name, usual | dict(sorted(images.items())), brain, lesion, part)
+
+
+def _part(name: str, text: str | None) -> str | None:
+    part = part_name(text) if text else None
+    if text and part is None:
+        raise DataError(f"subject {name} has the split {text!r}", f"allowed: {', '.join(PARTS)}, or an empty cell")
+    return part
+
+
+def _check_one_folder(name: str, entries: list[Entry]) -> None:
+    """Refuse two folders with the same image of one id: two people, or a copy that would count twice."""
+    folders: dict[str, set[Path]] = {}
+    for entry in entries:
+        if entry.role not in (BRAIN, LESION):
+            folders.setdefault(entry.role, set()).add(entry.path.parent)
+    for role, found in folders.items():
+        if len(found) > 1:
+            places = " and ".join(str(path) for path in sorted(found))
+            raise DataError(
+                f"subject {name} has a {role} image in {places}",
+                "ids must be unique: rename or remove one of them",
+            )
+
+
+def _unsafe(name: str) -> str | None:
+    if _SAFE_ID.fullmatch(name) and len(name) <= _LONGEST_ID:
+        return None
+    return (
+        f"the id {name!r} is not safe as a file name: at most {_LONGEST_ID} characters, "
+        'none of / \\ : * ? " < > |, no dot, dash or space in front, no dot or space at the end'
+    )
+
+
+def _unusable(entries: list[Entry]) -> str | None:
+    files: dict[str, list[Path]] = {}
+    for entry in entries:
+        files.setdefault(entry.role, []).append(entry.path)
+        if entry.path.is_symlink() and not entry.path.exists():
+            return f"{entry.path.name} is a dangling link to {entry.path.readlink()}: fetch its content"
+        if not entry.path.is_file():
+            return f"{entry.path} does not exist"
+    for role, paths in files.items():
+        if len(paths) > 1:
+            names = " and ".join(_distinct_names(paths))
+            return f"several files for {role}: {names}; keep one, or name it in a CSV manifest"
+    return None if set(files) - {BRAIN, LESION} else "it has no image, only masks"
+
+
+def _distinct_names(paths: list[Path]) -> list[str]:
+    same = len({path.name for path in paths}) < len(paths)
+    return [str(path) if same else path.name for path in sorted(paths)]

@@ -1,0 +1,164 @@
+"""Settings of a model: typed, documented, checked, and read from YAML with overrides."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mmccd.errors import ConfigError
+
+METHODS = ("cyclic-unet",)
+MethodName = Literal["cyclic-unet"]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkConfig(_Settings):
+    """Size of the U-Net that both halves of the cycle share."""
+
+    channels: tuple[int, ...] = (32, 32, 64, 96, 128)
+    """Feature channels per resolution level, finest first; each a multiple of `norm_groups`."""
+    attention: tuple[bool, ...] = (False, False, True, True, True)
+    """Whether a level has self-attention; one per level."""
+    residual_blocks: Annotated[int, Field(ge=1, le=8)] = 2
+    """Residual blocks per level."""
+    norm_groups: Annotated[int, Field(ge=1)] = 16
+    """Groups of the group normalisation."""
+    head_channels: Annotated[int, Field(ge=4)] = 32
+    """Channels per attention head."""
+    patch_px: Literal[1, 2, 4] = 1
+    """Side of the pixel block folded into channels before the network: 2 is about four times faster, and coarser."""
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> "NetworkConfig":
+        if len(self.channels) != len(self.attention):
+            raise ValueError(f"{len(self.channels)} channels but {len(self.attention)} attention levels: give one each")
+        odd = [n for n in self.channels if n % self.norm_groups]
+        if odd:
+            raise ValueError(f"channels {odd} are not multiples of norm_groups {self.norm_groups}")
+        return self
+
+
+class TrainingConfig(_Settings):
+    """How the networks are trained."""
+
+    steps: Annotated[int, Field(ge=1)] = 100_000
+    """Optimiser steps."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Slices per step over all devices."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    """Peak rate of AdamW."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """`constant`, or `cosine`: 5 % linear warm-up, then down to zero."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's decoupled weight decay."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9999
+    """Decay of the running average of the weights; the average is what is validated, saved and used."""
+    gradient_clip: Annotated[float, Field(gt=0)] = 1.0
+    """Largest gradient norm per network."""
+    flip_left_right: bool = True
+    """Mirror half of the slices, as augmentation."""
+    validate_every: Annotated[int, Field(ge=1)] = 1000
+    """Steps between validations; each also writes a picture and a checkpoint."""
+    loader_workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that read slices ahead; 0 reads in the training process, which a memory map seldom slows."""
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+    """`auto` is bf16 where the hardware computes it."""
+
+
+class ScoringConfig(_Settings):
+    """How the cycle error becomes an anomaly map, a mask and a score."""
+
+    edge_mm: Annotated[float, Field(ge=0, le=20)] = 7.5
+    """Rim of the brain that is not scored, where translation is worst; 7.5 is the published 4 pixels."""
+    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Share of the brain pixels of healthy validation slices that the threshold lets through."""
+
+
+class Config(_Settings):
+    """Everything that decides a model, besides the data."""
+
+    method: MethodName = "cyclic-unet"
+    """How the source modality is translated and scored."""
+    source: str = "flair"
+    """Modality that is scored: the only one needed at test time."""
+    target: str = "t2"
+    """Modality that it is translated to and back from."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Decides initial weights, order, augmentation: the same seed gives the same weights."""
+    network: NetworkConfig = NetworkConfig()
+    training: TrainingConfig = TrainingConfig()
+    scoring: ScoringConfig = ScoringConfig()
+
+    @model_validator(mode="after")
+    def _two_modalities(self) -> "Config":
+        if self.source == self.target:
+            raise ValueError(f"source and target are both {self.source!r}: choose two modalities")
+        return self
+
+
+def presets() -> tuple[str, ...]:
+    """Names of the settings that ship with the package."""
+    files = resources.files("mmccd.presets").iterdir()
+    return tuple(sorted(Path(file.name).stem for file in files if file.name.endswith(".yaml")))
+
+
+def load_config(name: str | Path, overrides: dict[str, Any] | None = None) -> Config:
+    """Read a preset by name or a YAML file, then apply overrides such as ``{"training.steps": 500}``.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, or a key or value is not allowed.
+    """
+    path = Path(name)
+    if str(name) in presets():
+        text = (resources.files("mmccd.presets") / f"{name}.yaml").read_text()
+    elif path.is_file():
+        text = path.read_text()
+    else:
+        raise ConfigError(f"no preset or file named {str(name)!r}", f"presets are {', '.join(presets())}")
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name} is not valid YAML: {error}", "compare it with a preset") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{name} holds a {type(values).__name__}, expected keys and values", "compare with a preset")
+    for key, value in (overrides or {}).items():
+        _set(values, key.split("."), value)
+    return parse_config(values)
+
+
+def parse_config(values: dict[str, Any]) -> Config:
+    """Check plain values.
+
+    Raises:
+        ConfigError: names the first key that is wrong, its value and what is allowed.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        got = "" if first["type"] in ("missing", "extra_forbidden") else f", got {first['input']!r}"
+        reason = "unknown setting" if first["type"] == "extra_forbidden" else first["msg"]
+        raise ConfigError(
+            f"setting {key or 'of the model'}: {reason}{got if key else ''}",
+            "see `mmccd train --help` and docs/config.md",
+        ) from error
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split ``training.steps=500`` into key and value; the value is read as YAML."""
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set {text!r} is not of the form key=value", "for example --set training.steps=500")
+    return key.strip(), yaml.safe_load(value)
+
+
+def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+    values[keys[-1]] = value

@@ -1,0 +1,52 @@
+"""`mmccd info`: what is installed here, and what a model or a store holds."""
+
+from pathlib import Path
+from typing import Any
+
+from mmccd.errors import DataError
+from mmccd.provenance import versions
+from mmccd.store import MANIFEST, open_store
+
+
+def describe(path: Path | None) -> dict[str, Any]:
+    """Facts about this installation, or about the model or store in ``path``.
+
+    Raises:
+        DataError: ``path`` is neither.
+    """
+    if path is None:
+        return _installation()
+    if (path / MANIFEST).is_file():
+        store = open_store(path)
+        return {
+            "store": store.manifest["protocol"],
+            "slices": len(store.index),
+            "size_px": store.size_px,
+            "pixel_mm": store.manifest["pixel_mm"],
+            "modalities": list(store.modalities),
+            "subjects": {part: len(ids) for part, ids in store.manifest["subjects"].items()},
+            "failures": store.manifest["failures"],
+            "digest": store.digest,
+        }
+    from mmccd.model_file import CARD, load_model
+
+    if (path / CARD).is_file():
+        return load_model(path).card
+    raise DataError(f"{path} is neither a model nor a store", "give a folder that `mmccd train` or `prepare` wrote")
+
+
+def _installation() -> dict[str, Any]:
+    import torch
+
+    from mmccd.config import METHODS, presets
+    from mmccd.devices import choose_device, has_bf16
+
+    device = choose_device("auto")
+    return {
+        **versions(),
+        "device": str(device),
+        "bf16 in hardware": has_bf16(device),
+        "threads": torch.get_num_threads(),
+        "presets": list(presets()),
+        "methods": list(METHODS),
+    }

@@ -1,0 +1,118 @@
+"""The detector: a trained model and one scan of its source modality to an anomaly map, a mask and a score."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mmccd.devices import choose_device
+from mmccd.grid import centred_grid
+from mmccd.inference import anomaly_maps
+from mmccd.intensity import BACKGROUND, normalise
+from mmccd.model_file import Model, load_model
+from mmccd.scoring import scan_score, scored_region
+from mmccd.volumes import Volume, brain_mask, read_volume
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What was found in one scan. Arrays are (x, y, z) in RAS+; `save` writes them on the scan's own grid.
+
+    Attributes:
+        anomaly: float32, squared cycle error; 0 outside the scored part of the brain.
+        mask: True where the anomaly exceeds the threshold.
+        brain: True inside the brain.
+        affine: (4, 4), voxel to millimetre of these arrays.
+        score: One number for the scan: the 99th percentile of the anomaly over the brain.
+        threshold: Chosen on healthy validation slices, without labels.
+        lesion_volume_ml: Volume of the mask.
+        brain_volume_ml: Volume of the brain.
+        volume: The scan.
+        warnings: What a user should know before trusting the result.
+    """
+
+    anomaly: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    brain: NDArray[np.bool_]
+    affine: NDArray[np.float64]
+    score: float
+    threshold: float
+    lesion_volume_ml: float
+    brain_volume_ml: float
+    volume: Volume
+    warnings: tuple[str, ...]
+
+
+class Detector:
+    """Finds anomalies in scans of one modality.
+
+    Example:
+        ``Detector.load("model").detect("scan_flair.nii.gz").lesion_volume_ml``
+    """
+
+    def __init__(self, model: Model, *, device: str = "auto", batch_size: int = 16) -> None:
+        self.model = model
+        self.device = choose_device(device)
+        self.batch_size = batch_size
+        self._method = model.method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @classmethod
+    def load(cls, folder: Path | str, *, device: str = "auto", batch_size: int = 16) -> "Detector":
+        """Read a model folder written by `mmccd train`."""
+        return cls(load_model(Path(folder)), device=device, batch_size=batch_size)
+
+    def detect(self, scan: Path | str | Volume, *, brain: Path | str | Volume | None = None) -> Detection:
+        """Score one scan.
+
+        Args:
+            scan: A file, or a volume in memory, of the model's source modality.
+            brain: Brain mask; without one the scan must be skull-stripped and its brain is what lies above zero.
+
+        Raises:
+            DataError: the scan cannot be read or used; see `mmccd.volumes`.
+            GridError: the brain mask lies on another grid.
+        """
+        volume = scan if isinstance(scan, Volume) else read_volume(scan)
+        given = brain if isinstance(brain, Volume) or brain is None else read_volume(brain)
+        inside = brain_mask(volume, given)
+        grid_px, pixel_mm = (
+            int(self.model.card["grid"]["size_px"]),
+            float(self.model.card["grid"]["pixel_mm"]),
+        )
+        grid = centred_grid(inside, volume.spacing_mm, grid_px, pixel_mm)
+        brain_slices = grid.shrink_mask(inside)
+        slices = grid.shrink(normalise(volume.data, inside), BACKGROUND)
+        scored = scored_region(brain_slices, edge_mm=self.model.config.scoring.edge_mm, pixel_mm=pixel_mm)
+        error = np.zeros_like(slices)
+        occupied = np.flatnonzero(scored.any(axis=(1, 2)))
+        for rows, maps in anomaly_maps(self._method, slices[occupied], self.device, self.batch_size):
+            error[occupied[rows]] = maps
+        anomaly = np.where(inside, grid.expand(np.where(scored, error, 0)), 0).astype(np.float32)
+        threshold = float(self.model.card["threshold"]["value"])
+        mask = anomaly > threshold
+        return Detection(
+            anomaly=anomaly,
+            mask=mask,
+            brain=inside,
+            affine=volume.affine,
+            score=scan_score(anomaly, inside),
+            threshold=threshold,
+            lesion_volume_ml=float(mask.sum()) * volume.voxel_ml,
+            brain_volume_ml=float(inside.sum()) * volume.voxel_ml,
+            volume=volume,
+            warnings=_warnings(volume, inside, occupied),
+        )
+
+
+def _warnings(volume: Volume, brain: NDArray[np.bool_], scored_slices: NDArray[np.int64]) -> tuple[str, ...]:
+    found = []
+    brain_ml = float(brain.sum()) * volume.voxel_ml
+    if brain_ml < 600:
+        found.append(f"the brain measures only {brain_ml:.0f} ml: part of it may be missing")
+    if max(volume.spacing_mm[:2]) > 3:
+        found.append(f"axial pixels of {max(volume.spacing_mm[:2]):.1f} mm are coarse: small lesions are lost")
+    if scored_slices.size == 0:
+        found.append("no slice has brain left after its rim is removed: nothing was scored")
+    return tuple(found)

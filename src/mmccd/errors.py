@@ -1,0 +1,35 @@
+"""Errors that users meet: each says what is wrong, what was found, what is allowed, and the remedy."""
+
+
+class MmccdError(Exception):
+    """Anything wrong that a user can mend.
+
+    Args:
+        message: One sentence: what is wrong, and with which value or file.
+        hint: One sentence: what to do about it.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[type["MmccdError"], tuple[str, str]]:
+        """Keep the hint when an error crosses a process boundary."""
+        return type(self), (self.message, self.hint)
+
+
+class DataError(MmccdError):
+    """A scan, mask or cohort cannot be used as it is."""
+
+
+class GridError(DataError):
+    """Two images that must share one voxel grid do not."""
+
+
+class ConfigError(MmccdError):
+    """A setting has a value that cannot work."""
+
+
+class ModelError(MmccdError):
+    """A model file cannot be read, or does not fit the request."""

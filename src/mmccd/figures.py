@@ -1,0 +1,94 @@
+"""Pictures: what a translation does, and what a detector finds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+BACKGROUND = "#101418"
+INK = "#e8eaed"
+MUTED = "#9aa0a6"
+LESION = "#4dd0e1"
+MASK = "#ffca28"
+MAP_COLOURS = "inferno"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a grid: an axial slice, (x, y) in RAS.
+
+    Attributes:
+        image: Values to show.
+        low: Value shown darkest.
+        high: Value shown brightest.
+        colours: Name of a matplotlib colour map.
+        outlines: Colour to mask, drawn as contours.
+        note: Small text in the corner.
+    """
+
+    image: NDArray[np.floating]
+    low: float
+    high: float
+    colours: str = "gray"
+    outlines: tuple[tuple[str, NDArray[np.bool_]], ...] = ()
+    note: str = ""
+
+
+def grid_png(
+    rows: Sequence[Sequence[Panel]],
+    *,
+    columns: Sequence[str],
+    names: Sequence[str],
+    title: str,
+    caption: str = "",
+    inches: float = 1.9,
+) -> bytes:
+    """A labelled grid of axial slices as PNG, patient's left on the right as radiologists read them."""
+    height, width = len(rows), len(columns)
+    label_inches = 1.35
+    figure = Figure((width * inches + label_inches, height * inches + 1.15), facecolor=BACKGROUND, dpi=110)
+    FigureCanvasAgg(figure)
+    top = 1 - 0.75 / figure.get_figheight()
+    axes = figure.subplots(height, width, squeeze=False)
+    figure.subplots_adjust(
+        left=label_inches / figure.get_figwidth(), right=0.995, top=top, bottom=0.4 / figure.get_figheight(),
+        wspace=0.03, hspace=0.03,
+    )  # fmt: skip
+    for i, row in enumerate(rows):
+        for j, panel in enumerate(row):
+            _draw(axes[i, j], panel)
+            if i == 0:
+                axes[i, j].set_title(columns[j], color=INK, fontsize=9, pad=5)
+        axes[i, 0].set_ylabel(names[i], color=INK, fontsize=8, rotation=0, ha="right", va="center", labelpad=6)
+    figure.text(0.012, 1 - 0.32 / figure.get_figheight(), title, color=INK, fontsize=11, weight="bold", va="center")
+    figure.text(0.012, 0.16 / figure.get_figheight(), caption, color=MUTED, fontsize=7.5, va="center")
+    stream = BytesIO()
+    figure.savefig(stream, format="png", facecolor=BACKGROUND, metadata={"Software": None})
+    return stream.getvalue()
+
+
+def _draw(axis: "matplotlib.axes.Axes", panel: Panel) -> None:
+    # x runs to the patient's right-to-left on the page, y upwards to the front: the radiological convention.
+    axis.imshow(
+        panel.image.T[:, ::-1],
+        origin="lower",
+        cmap=panel.colours,
+        vmin=panel.low,
+        vmax=panel.high,
+        interpolation="nearest",
+    )
+    for colour, mask in panel.outlines:
+        if mask.any():
+            axis.contour(mask.T[:, ::-1].astype(float), levels=[0.5], colors=[colour], linewidths=1.0)
+    if panel.note:
+        axis.text(0.03, 0.03, panel.note, color=INK, fontsize=7, transform=axis.transAxes)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.set_facecolor("black")
+    for spine in axis.spines.values():
+        spine.set_visible(False)

@@ -1,0 +1,99 @@
+"""In-plane resampling between a scan's own pixels and the square grid that the networks see."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FIELD_OF_VIEW_MM = 240.0
+"""Side of the square that the networks see: that of BraTS, which holds every adult brain."""
+
+
+@dataclass(frozen=True)
+class SliceGrid:
+    """How the axial slices of one volume map to (size_px, size_px) images, and back.
+
+    Attributes:
+        to_model_x: (size_px, nx) weights; row i holds the shares of the scan's pixels in model pixel i.
+        to_model_y: (size_px, ny) weights.
+        to_scan_x: (nx, size_px) linear interpolation weights.
+        to_scan_y: (ny, size_px) linear interpolation weights.
+    """
+
+    to_model_x: NDArray[np.float32]
+    to_model_y: NDArray[np.float32]
+    to_scan_x: NDArray[np.float32]
+    to_scan_y: NDArray[np.float32]
+
+    def shrink(self, volume: NDArray[np.float32], outside: float) -> NDArray[np.float32]:
+        """(x, y, z) volume to (z, size_px, size_px) slices; ``outside`` is the value beyond the scan's edge."""
+        shifted = np.moveaxis(volume - np.float32(outside), 2, 0)
+        resampled = self.to_model_x @ shifted @ self.to_model_y.T
+        return np.asarray(resampled + np.float32(outside), dtype=np.float32)
+
+    def shrink_mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(x, y, z) mask to (z, size_px, size_px): pixels more than half covered, so that masks do not grow."""
+        return self.shrink(mask.astype(np.float32), 0.0) > 0.5
+
+    def expand(self, slices: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(z, size_px, size_px) slices to an (x, y, z) volume by linear interpolation."""
+        return np.ascontiguousarray(np.moveaxis(self.to_scan_x @ slices @ self.to_scan_y.T, 0, 2))
+
+
+def centred_grid(
+    brain: NDArray[np.bool_], spacing_mm: tuple[float, float, float], size_px: int, pixel_mm: float
+) -> SliceGrid:
+    """Place the model's square so that it holds the brain.
+
+    The square shares its centre with the scan, as in the published protocol, unless part of the brain would fall
+    outside: then it is centred on the brain, by whole pixels of the scan.
+    """
+    axes = [
+        _axis_weights(brain.any(axis=other).ravel(), spacing, size_px, pixel_mm)
+        for other, spacing in (((1, 2), spacing_mm[0]), ((0, 2), spacing_mm[1]))
+    ]
+    (to_model_x, to_scan_x), (to_model_y, to_scan_y) = axes
+    return SliceGrid(to_model_x, to_model_y, to_scan_x, to_scan_y)
+
+
+def area_grid(shape: tuple[int, int], size_px: int) -> SliceGrid:
+    """The published resize: the whole slice to (size_px, size_px), each pixel the mean of those that it touches.
+
+    Equal to ``torch.nn.functional.interpolate(mode="area")``.
+    """
+    to_model_x, to_model_y = (_touched_mean(n, size_px) for n in shape)
+    to_scan_x, to_scan_y = (_linear(size_px, n, size_px / n, 0.0) for n in shape)
+    return SliceGrid(to_model_x, to_model_y, to_scan_x, to_scan_y)
+
+
+def _axis_weights(
+    occupied: NDArray[np.bool_], spacing_mm: float, size_px: int, pixel_mm: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    length = occupied.size
+    ratio = pixel_mm / spacing_mm  # scan pixels per model pixel
+    start = (length - size_px * ratio) / 2  # in scan pixels from the scan's edge
+    first, last = np.flatnonzero(occupied)[[0, -1]]
+    if first < start or last + 1 > start + size_px * ratio:
+        start += np.round((first + last + 1 - length) / 2)
+    return _overlap(length, size_px, ratio, start), _linear(size_px, length, 1 / ratio, -start / ratio)
+
+
+def _overlap(length: int, size_px: int, ratio: float, start: float) -> NDArray[np.float32]:
+    """Share of each input pixel in each output pixel, by the area that they have in common."""
+    low = start + ratio * np.arange(size_px)[:, None]
+    pixel = np.arange(length)[None, :]
+    common = np.minimum(low + ratio, pixel + 1) - np.maximum(low, pixel)
+    return np.asarray(np.clip(common, 0, None) / ratio, dtype=np.float32)
+
+
+def _linear(length: int, size: int, ratio: float, start: float) -> NDArray[np.float32]:
+    """Linear interpolation of ``length`` inputs at the centres of ``size`` outputs; zero beyond the edge."""
+    centre = start + ratio * (np.arange(size)[:, None] + 0.5) - 0.5
+    return np.asarray(np.clip(1 - np.abs(centre - np.arange(length)[None, :]), 0, None), dtype=np.float32)
+
+
+def _touched_mean(length: int, size_px: int) -> NDArray[np.float32]:
+    output = np.arange(size_px)[:, None]
+    pixel = np.arange(length)[None, :]
+    touched = (pixel >= output * length // size_px) & (pixel < -(-(output + 1) * length // size_px))
+    return np.asarray(touched / touched.sum(axis=1, keepdims=True), dtype=np.float32)

@@ -1,0 +1,286 @@
+"""What the files of a folder are: one reader per layout, each says "this file is that role of that subject".
+
+A reader only names files; it opens no image. ``mmccd.cohort`` pairs the entries into subjects by their ids.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmccd.errors import DataError
+from mmccd.tables import read_table
+from mmccd.volumes import NIFTI_SUFFIXES, stem
+
+BRAIN, LESION = "brain", "lesion"
+# Every name that a modality or a mask goes by in BraTS (2017 to 2024), MSD and single-centre folders.
+ROLES = {
+    "flair": "flair", "t2f": "flair",
+    "t1": "t1", "t1n": "t1", "t1w": "t1", "mprage": "t1",
+    "t1ce": "t1ce", "t1c": "t1ce", "t1gd": "t1ce",
+    "t2": "t2", "t2w": "t2",
+    "seg": LESION, "lesion": LESION, "lesions": LESION, "gold": LESION, "consensus": LESION,
+    "brain": BRAIN, "brainmask": BRAIN,
+}  # fmt: skip
+_BRATS_NAME = re.compile(rf"(?P<id>.+)[_-](?P<role>{'|'.join(ROLES)})(?P<mask>_mask)?", re.IGNORECASE)
+_BIDS_IMAGE = re.compile(r"(?P<key>sub-[^_]+(_ses-[^_]+)?)_(?P<rest>(.+_)?)(?P<suffix>FLAIR|T1w|T2w)")
+_BIDS_MASK = re.compile(r"(?P<key>sub-[^_]+(_ses-[^_]+)?)_(?P<rest>.+)_(mask|dseg)")
+_BIDS_LESION = re.compile(r"(label|desc)-(L|lesion)\d*", re.IGNORECASE)
+_BIDS_DEPTH = 8
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file (or channel of a file) of one subject; ``role`` is a modality, ``brain`` or ``lesion``."""
+
+    subject: str
+    role: str
+    path: Path
+    channel: int | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a reader found: entries in any order, what a table says of each subject's split, and problems."""
+
+    entries: list[Entry] = field(default_factory=list)
+    splits: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one layout is recognised and read; ``expects`` describes it to users."""
+
+    detect: Callable[[Path], bool]
+    read: Callable[[Path], Listing]
+    expects: str
+
+
+def nifti_files(folder: Path, depth: int = 0) -> Iterator[Path]:
+    """NIfTI files up to ``depth`` folders down, without hidden ones; links are followed, even broken ones."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            if depth > 0:
+                yield from nifti_files(path, depth - 1)
+        elif path.name.endswith(NIFTI_SUFFIXES):
+            yield path
+
+
+def role_of(path: Path) -> str | None:
+    """Role by the first known token of a file name; a name that says ``mask`` is never an image."""
+    tokens = re.split(r"[_\-. ]+", stem(path).lower())
+    roles = [ROLES[token] for token in tokens if token in ROLES]
+    if "mask" in tokens:
+        roles = [role for role in roles if role in (BRAIN, LESION)]
+    return roles[0] if roles else None
+
+
+# --- BraTS: <subject>_flair.nii.gz (to 2021), <subject>-t2f.nii.gz (from 2023) ---
+
+
+def _brats_entry(path: Path) -> Entry | None:
+    match = _BRATS_NAME.fullmatch(stem(path))
+    if match is None:
+        return None
+    subject, role = match["id"], ROLES[match["role"].lower()]
+    if match["mask"] and role not in (BRAIN, LESION):
+        return None
+    # "T1_N4_brain" is a skull-stripped T1, not the brain mask of a subject "T1_N4".
+    images = {token for token, name in ROLES.items() if name not in (BRAIN, LESION)}
+    return None if images & set(re.split(r"[_\-. ]+", subject.lower())) else Entry(subject, role, path)
+
+
+def _detect_brats(root: Path) -> bool:
+    files = list(nifti_files(root, 2))
+    entries = [entry for entry in map(_brats_entry, files) if entry]
+    folders: dict[str, set[Path]] = {}
+    for entry in entries:
+        folders.setdefault(entry.subject, set()).add(entry.path.parent)
+    # sub1/my_flair.nii.gz, sub2/my_flair.nii.gz: the subject is the folder, not "my".
+    own = any(len(where) == 1 or any(f.name == name for f in where) for name, where in folders.items())
+    return own and 2 * len(entries) > len(files)
+
+
+def _read_brats(root: Path) -> Listing:
+    entries: list[Entry] = []
+    strays: dict[str, list[str]] = {}
+    for path in nifti_files(root, 2):
+        entry = _brats_entry(path)
+        if entry:
+            entries.append(entry)
+        elif role_of(path):
+            strays.setdefault(path.parent.name, []).append(path.name)
+    named = {entry.path.parent.name for entry in entries}
+    problems = {
+        folder: f"{', '.join(names)} not named <subject>_<modality> as in the brats layout"
+        for folder, names in strays.items()
+        if folder not in named
+    }
+    return Listing(entries, problems=problems)
+
+
+# --- Medical Segmentation Decathlon, Task01: 4D images and dataset.json ---
+
+
+def _detect_msd(root: Path) -> bool:
+    return (root / "dataset.json").is_file() and (root / "imagesTr").is_dir()
+
+
+def _read_msd(root: Path) -> Listing:
+    path = root / "dataset.json"
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        names = {int(channel): str(name).lower() for channel, name in table["modality"].items()}
+        listed = [root / case["image"] for case in table.get("training", [])]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f'{path} has no usable "modality" table and training list: {error!r}',
+            'expected as in Task01_BrainTumour: {"modality": {"0": "FLAIR"}, "training": [{"image": "..."}]}',
+        ) from error
+    found = [*_files_in(root / "imagesTr"), *_files_in(root / "imagesTs")]
+    missing = [path for path in listed if path.name not in {image.name for image in found}]
+    single = len(names) == 1  # then the files are 3D
+    entries = [
+        Entry(stem(image), ROLES.get(name, name), image, None if single else channel)
+        for image in [*found, *missing]
+        for channel, name in names.items()
+    ]
+    entries += [Entry(stem(label), LESION, label) for label in _files_in(root / "labelsTr")]
+    return Listing(entries)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return list(nifti_files(folder)) if folder.is_dir() else []
+
+
+# --- BIDS: sub-XX[/ses-YY]/anat, masks there or in derivatives ---
+
+
+def _detect_bids(root: Path) -> bool:
+    return any(root.glob("sub-*/anat")) or any(root.glob("sub-*/ses-*/anat"))
+
+
+def _read_bids(root: Path) -> Listing:
+    folders = sorted([*root.glob("sub-*/anat"), *root.glob("sub-*/ses-*/anat")])
+    images = [path for anat in folders for path in nifti_files(anat)]
+    entries = [entry for entry in map(_bids_image, images) if entry]
+    subjects = sorted({entry.subject for entry in entries})
+    derivatives = root / "derivatives"
+    masks = [*images, *(nifti_files(derivatives, _BIDS_DEPTH) if derivatives.is_dir() else [])]
+    entries += _bids_masks(masks, entries)
+    table = root / "participants.tsv"
+    rows = read_table(table, ["participant_id"]) if table.is_file() else []
+    splits = {row["participant_id"]: row["split"] for row in rows if row.get("split", "n/a") not in ("", "n/a")}
+    return Listing(entries, {s: splits[s.split("_")[0]] for s in subjects if s.split("_")[0] in splits})
+
+
+def _bids_image(path: Path) -> Entry | None:
+    match = _BIDS_IMAGE.fullmatch(stem(path))
+    if match is None:
+        return None
+    contrast = match["suffix"] == "T1w" and re.search(r"(^|_)ce-", match["rest"])
+    return Entry(match["key"], "t1ce" if contrast else ROLES[match["suffix"].lower()], path)
+
+
+def _bids_masks(files: list[Path], images: list[Entry]) -> list[Entry]:
+    """Masks of subjects with images; of several, those in the space of an image (fMRIPrep writes more)."""
+    subjects = sorted({image.subject for image in images})
+    spaces = {(image.subject, _bids_space(image.path)) for image in images}
+    found: dict[tuple[str, str], list[Entry]] = {}
+    for path in files:
+        match = _BIDS_MASK.fullmatch(stem(path))
+        role = _bids_mask_role(match["rest"]) if match else None
+        for subject in _masked_by(match["key"], subjects) if match and role else []:
+            found.setdefault((subject, str(role)), []).append(Entry(subject, str(role), path))
+    masks: list[Entry] = []
+    for entries in found.values():
+        near = [entry for entry in entries if (entry.subject, _bids_space(entry.path)) in spaces]
+        masks += near if len(entries) > 1 and near else entries
+    return masks
+
+
+def _bids_space(path: Path) -> str:
+    found = re.search(r"_space-([^_]+)", path.name)
+    return found[1] if found else ""
+
+
+def _bids_mask_role(rest: str) -> str | None:
+    entities = rest.split("_")
+    if any(_BIDS_LESION.fullmatch(entity) for entity in entities):
+        return LESION
+    return BRAIN if "desc-brain" in entities or "label-brain" in entities else None
+
+
+def _masked_by(key: str, subjects: list[str]) -> list[str]:
+    if key in subjects:
+        return [key]
+    # A mask without a session is that of the only session; of several, nobody can tell which.
+    sessions = [subject for subject in subjects if subject.startswith(f"{key}_ses-")]
+    return sessions if len(sessions) == 1 else []
+
+
+# --- CSV manifest ---
+
+
+def _detect_csv(root: Path) -> bool:
+    return root.is_file() and root.suffix.lower() in (".csv", ".tsv")
+
+
+def _read_csv(path: Path) -> Listing:
+    rows = read_table(path, ["subject"])
+    columns = [name for name in (rows[0] if rows else {}) if name not in ("subject", "split")]
+    for name in columns:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_+-]*", name):
+            raise DataError(f"{path.name} has a column {name!r}", "name a modality with letters, digits, _, + and -")
+        cells = [row[name] for row in rows if row[name]]
+        if cells and not any(cell.endswith(NIFTI_SUFFIXES) for cell in cells):
+            raise DataError(
+                f"{path.name} has a column {name!r} that names no NIfTI file (first cell {cells[0]!r})",
+                "allowed columns: subject, one per modality, brain, lesion, split; leave the others out",
+            )
+    if not set(columns) - {BRAIN, LESION}:
+        raise DataError(f"{path.name} has no modality column or no row", "write subject,flair,t1 and one row each")
+    ids = [row["subject"] for row in rows]
+    repeated = sorted({name or "(empty)" for name in ids if ids.count(name) > 1 or not name})
+    if repeated:
+        raise DataError(
+            f"{path.name} has rows without a subject of their own: {', '.join(repeated)}",
+            "give each subject one row",
+        )
+    entries = [Entry(row["subject"], role, path.parent / row[role]) for row in rows for role in columns if row[role]]
+    splits = {row["subject"]: row["split"] for row in rows if row.get("split")}
+    named = {entry.subject for entry in entries}
+    return Listing(entries, splits, {name: "its row names no file" for name in ids if name not in named})
+
+
+# --- Any folders: one per subject, or one subject ---
+
+
+def _detect_folders(root: Path) -> bool:
+    return root.is_dir() and any(role_of(path) for path in nifti_files(root, 1))
+
+
+def _read_folders(root: Path) -> Listing:
+    inside = [path for path in nifti_files(root, 1) if path.parent != root]
+    entries = [Entry(path.parent.name, role, path) for path in inside if (role := role_of(path))]
+    own = [Entry(root.resolve().name, role, path) for path in nifti_files(root) if (role := role_of(path))]
+    if not entries:
+        return Listing(own)
+    return Listing(entries, problems={stem(e.path): f"{e.path.name} lies in no subject's folder" for e in own})
+
+
+# In the order in which `auto` tries them: the most specific first.
+LAYOUTS = {
+    "csv": Layout(_detect_csv, _read_csv,
+                  "a .csv or .tsv with columns subject,<modality>,...,[brain],[lesion],[split]"),
+    "msd": Layout(_detect_msd, _read_msd, "dataset.json with imagesTr/ and labelsTr/"),
+    "bids": Layout(_detect_bids, _read_bids, "sub-<id>[/ses-<id>]/anat/sub-<id>_..._{FLAIR,T1w,T2w}.nii.gz"),
+    "brats": Layout(_detect_brats, _read_brats,
+                    "<subject>/<subject>_{flair,t1,t1ce,t2,seg}.nii.gz, or -t2f, -t1n, ..."),
+    "folders": Layout(_detect_folders, _read_folders,
+                      "one folder per subject, modalities in the names of its files"),
+}  # fmt: skip

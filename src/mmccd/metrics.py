@@ -1,0 +1,300 @@
+"""How well a detection agrees with an expert: arrays in, floats out; what is undefined is NaN, never 0.
+
+| masks | Dice, IoU | sensitivity | precision | surface distances |
+|---|---|---|---|---|
+| both empty | NaN | NaN | NaN | NaN |
+| only the prediction empty | 0 | 0 | NaN | inf |
+| only the reference empty | 0 | NaN | 0 | inf |
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from mmccd.errors import GridError
+
+LARGEST_POOL = 4_000_000  # the oracle's candidates are quantiles of at most this many scores
+PUBLISHED_EROSION_PX = 4  # of the paper's 128 x 128 slices
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Voxels that two masks share and do not share; the overlap metrics follow from them.
+
+    Attributes:
+        true_positive: Lesion voxels that were found.
+        false_positive: Voxels that were found and are no lesion.
+        false_negative: Lesion voxels that were missed.
+    """
+
+    true_positive: int
+    false_positive: int
+    false_negative: int
+
+    @classmethod
+    def between(cls, predicted: NDArray[np.bool_], reference: NDArray[np.bool_]) -> "Confusion":
+        """Count the voxels of two masks; raises GridError if they differ in shape."""
+        _check_shapes(predicted, reference)
+        both = int(np.count_nonzero(predicted & reference))
+        return cls(both, int(np.count_nonzero(predicted)) - both, int(np.count_nonzero(reference)) - both)
+
+    @property
+    def dice(self) -> float:
+        """2 TP / (2 TP + FP + FN); NaN if both masks are empty."""
+        return _ratio(2 * self.true_positive, self.true_positive + self._union)
+
+    @property
+    def iou(self) -> float:
+        """Intersection over union (Jaccard index); NaN if both masks are empty."""
+        return _ratio(self.true_positive, self._union)
+
+    @property
+    def _union(self) -> int:
+        return self.true_positive + self.false_positive + self.false_negative
+
+    @property
+    def sensitivity(self) -> float:
+        """Share of the lesion that was found; NaN without a lesion."""
+        return _ratio(self.true_positive, self.true_positive + self.false_negative)
+
+    @property
+    def precision(self) -> float:
+        """Share of the prediction that is lesion; NaN for an empty prediction."""
+        return _ratio(self.true_positive, self.true_positive + self.false_positive)
+
+
+def auroc(score: NDArray[np.floating], lesion: NDArray[np.bool_]) -> float:
+    """Area under the ROC curve of the given voxels; NaN unless both classes are among them.
+
+    Args:
+        score: (voxels,) higher is more anomalous. Give brain voxels only: easy background inflates the value.
+        lesion: (voxels,) True inside the lesion.
+    """
+    return float(roc_auc_score(lesion, score)) if 0 < lesion.sum() < lesion.size else float("nan")
+
+
+def auprc(score: NDArray[np.floating], lesion: NDArray[np.bool_]) -> float:
+    """Average precision of the given voxels (step-wise area under the precision-recall curve).
+
+    A random score gets the share of lesion voxels. Arguments and undefined values as for ``auroc``.
+    """
+    return float(average_precision_score(lesion, score)) if 0 < lesion.sum() < lesion.size else float("nan")
+
+
+@dataclass(frozen=True)
+class SurfaceDistances:
+    """From each surface voxel of one mask to the nearest surface voxel of the other, in millimetres.
+
+    A surface voxel lies in the mask and has a face neighbour outside; beyond the image all is outside.
+
+    Attributes:
+        from_predicted_mm: One distance for each surface voxel of the prediction.
+        from_reference_mm: One distance for each surface voxel of the reference.
+    """
+
+    from_predicted_mm: NDArray[np.float64]
+    from_reference_mm: NDArray[np.float64]
+
+    @classmethod
+    def between(
+        cls, predicted: NDArray[np.bool_], reference: NDArray[np.bool_], *, spacing_mm: Sequence[float]
+    ) -> "SurfaceDistances":
+        """Measure two masks, 2D or 3D; ``spacing_mm`` is the voxel size along each of their axes.
+
+        Raises:
+            GridError: the masks differ in shape, or the spacing has another length or is not positive.
+        """
+        _check_shapes(predicted, reference)
+        if len(spacing_mm) != predicted.ndim or not all(0 < size < np.inf for size in spacing_mm):
+            raise GridError(
+                f"spacing {tuple(spacing_mm)} mm does not fit masks with {predicted.ndim} axes",
+                "give one positive voxel size in millimetres for each axis",
+            )
+        box = ndimage.find_objects((predicted | reference).astype(np.uint8))
+        if box:  # background beyond the joint bounding box changes no surface and no distance
+            predicted, reference = predicted[box[0]], reference[box[0]]
+        surfaces = _surface(predicted), _surface(reference)
+        return cls(
+            _distance_to(surfaces[1], spacing_mm)[surfaces[0]],
+            _distance_to(surfaces[0], spacing_mm)[surfaces[1]],
+        )
+
+    @property
+    def average_mm(self) -> float:
+        """Mean of the two directed means; NaN if both masks are empty, inf if exactly one is."""
+        return self._combine(lambda distances: float(distances.mean()), lambda a, b: (a + b) / 2)
+
+    @property
+    def hausdorff95_mm(self) -> float:
+        """Larger of the directed 95th percentiles; NaN if both masks are empty, inf if exactly one is."""
+        return self._combine(lambda distances: float(np.percentile(distances, 95)), max)
+
+    def _combine(self, summary: Callable[[NDArray[np.float64]], float], join: Callable[[float, float], float]) -> float:
+        sizes = self.from_predicted_mm.size, self.from_reference_mm.size
+        if not all(sizes):
+            return float("inf") if any(sizes) else float("nan")
+        return join(summary(self.from_predicted_mm), summary(self.from_reference_mm))
+
+
+def average_surface_distance_mm(
+    predicted: NDArray[np.bool_], reference: NDArray[np.bool_], *, spacing_mm: Sequence[float]
+) -> float:
+    """Average symmetric surface distance (ASSD) between two masks, in millimetres.
+
+    From each surface voxel of one mask to the nearest surface voxel of the other; averaged per direction,
+    then over both directions, as MedPy and the published code do. MONAI pools both directions before it
+    averages, which gives the larger surface more weight, so its ``symmetric=True`` is another number.
+
+    Args:
+        predicted: 2D or 3D, True inside the detected lesion.
+        reference: Same shape, True inside the lesion that the expert drew.
+        spacing_mm: Voxel size along each axis; see ``Volume.spacing_mm``.
+
+    Returns:
+        Millimetres; 0 is perfect. NaN if both masks are empty (undefined), inf if exactly one is.
+
+    Raises:
+        GridError: the masks differ in shape, or the spacing does not fit them.
+
+    Example:
+        >>> a, b = np.zeros((2, 4, 8), bool)
+        >>> a[2, 2] = b[2, 4] = True
+        >>> average_surface_distance_mm(a, b, spacing_mm=(1.0, 0.5))
+        1.0
+    """
+    return SurfaceDistances.between(predicted, reference, spacing_mm=spacing_mm).average_mm
+
+
+def hausdorff95_mm(predicted: NDArray[np.bool_], reference: NDArray[np.bool_], *, spacing_mm: Sequence[float]) -> float:
+    """95 % Hausdorff distance (HD95) between two masks, in millimetres.
+
+    The larger of the two directed 95th percentiles (linear interpolation) of the distances that
+    ``average_surface_distance_mm`` averages: MONAI's definition. MedPy pools both directions first, which
+    gives another number. Arguments, units, undefined values and errors as there.
+    """
+    return SurfaceDistances.between(predicted, reference, spacing_mm=spacing_mm).hausdorff95_mm
+
+
+def oracle_threshold(
+    scores: Sequence[NDArray[np.floating]], lesions: Sequence[NDArray[np.bool_]], *, candidates: int = 200
+) -> tuple[float, float]:
+    """Find the one threshold over all cases with the best mean Dice. USES THE TEST LABELS: an upper bound.
+
+    Nobody has these labels when a threshold is needed, so the Dice here is no result that a user can expect.
+    It says how well the scores could be cut, and allows comparisons with papers that report it.
+
+    Args:
+        scores: One (voxels,) array per case; a voxel is predicted when its score exceeds the threshold.
+        lesions: One (voxels,) mask per case. Cases without a lesion voxel are left out.
+        candidates: How many thresholds to try: quantiles of the pooled scores, spaced evenly in the logarithm
+            of the share of voxels above them, because lesions fill a small and unknown part of the brain; then as many
+            between the neighbours of the best one.
+
+    Returns:
+        Threshold and mean Dice; NaN if no case has a lesion.
+    """
+    cases = [(score, lesion) for score, lesion in zip(scores, lesions, strict=True) if lesion.any()]
+    if not cases:
+        return float("nan"), float("nan")
+    stride = -(-sum(score.size for score, _ in cases) // LARGEST_POOL)
+    pool = np.sort(np.concatenate([score[::stride] for score, _ in cases]))
+    thresholds = _tail_quantiles(pool, candidates)
+    best = int(np.argmax(_mean_dice(thresholds, cases)))
+    around = thresholds[max(best - 1, 0) : best + 2]
+    between = pool[(pool >= around[0]) & (pool <= around[-1])]
+    fine = np.linspace(0, between.size - 1, min(candidates, between.size)).astype(np.int64)
+    thresholds = np.unique(np.append(around, between[fine]))
+    dice = _mean_dice(thresholds, cases)
+    best = int(np.argmax(dice))
+    return float(thresholds[best]), float(dice[best])
+
+
+def dice_at_thresholds(
+    thresholds: NDArray[np.floating], score: NDArray[np.floating], lesion: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Dice of one case at each of the ascending thresholds; its lesion is not empty."""
+    exceeded = np.searchsorted(thresholds, score, side="left")  # how many thresholds each voxel passes
+    counts = [np.bincount(some, minlength=thresholds.size + 1) for some in (exceeded, exceeded[lesion])]
+    passing, found = (count[::-1].cumsum()[::-1][1:] for count in counts)
+    return np.asarray(2.0 * found / (passing + np.count_nonzero(lesion)))
+
+
+def published_erosion(brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Erode a 2D brain mask by a disk of 4 pixels, as the published post-processing does.
+
+    Outside the image counts as brain, so a mask that touches the border is not eroded from there.
+    """
+    offsets_px = np.arange(-PUBLISHED_EROSION_PX, PUBLISHED_EROSION_PX + 1)
+    disk = np.add.outer(offsets_px**2, offsets_px**2) <= PUBLISHED_EROSION_PX**2
+    return np.asarray(ndimage.binary_erosion(brain, disk, border_value=1), dtype=np.bool_)
+
+
+def published_metrics(
+    score: NDArray[np.floating], lesion: NDArray[np.bool_], eroded_brain: NDArray[np.bool_], threshold: float
+) -> dict[str, float]:
+    """Compute the metrics of the paper's code for one slice, faults included (commit a5ef9b4).
+
+    The prediction is limited to the eroded brain while the lesion is not, and ``auc`` runs over the whole
+    slice with score 0 outside the eroded brain: this easy background lifts a random score to about 0.8.
+
+    Args:
+        score: (height, width), 0 or more.
+        lesion: (height, width), True inside the lesion.
+        eroded_brain: (height, width), see ``published_erosion``.
+        threshold: Pixels with a higher score are predicted.
+
+    Returns:
+        ``dice``, ``auc``, ``jaccard``, ``assd`` (in pixels), ``sensitivity``, ``precision``. The published
+        code crashes on the ASSD of an empty mask; here it is NaN.
+    """
+    predicted = (score > threshold) & eroded_brain
+    overlap = Confusion.between(predicted, lesion)
+    assd = average_surface_distance_mm(predicted, lesion, spacing_mm=(1.0, 1.0))  # 1 "mm" is one pixel here
+    return {
+        "dice": overlap.dice,
+        "auc": auroc((score * eroded_brain).ravel(), lesion.ravel()),
+        "jaccard": overlap.iou,
+        "assd": assd if np.isfinite(assd) else float("nan"),
+        "sensitivity": overlap.sensitivity,
+        "precision": overlap.precision,
+    }
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")
+
+
+def _check_shapes(predicted: NDArray[np.bool_], reference: NDArray[np.bool_]) -> None:
+    if predicted.shape != reference.shape:
+        raise GridError(
+            f"masks have shapes {predicted.shape} and {reference.shape}",
+            "resample both to one voxel grid first",
+        )
+
+
+def _surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.asarray(mask & ~ndimage.binary_erosion(mask))  # default structure: face neighbours
+
+
+def _distance_to(surface: NDArray[np.bool_], spacing_mm: Sequence[float]) -> NDArray[np.float64]:
+    if not surface.any():  # the transform has no meaning without a target
+        return np.full(surface.shape, np.inf)
+    return np.asarray(ndimage.distance_transform_edt(~surface, sampling=tuple(spacing_mm)))
+
+
+def _tail_quantiles(pool: NDArray[np.floating], count: int) -> NDArray[np.floating]:
+    """Ascending thresholds that let from one to all voxels of the sorted pool pass, log-spaced in between."""
+    passing = np.unique(np.geomspace(1, pool.size, count).round().astype(np.int64))
+    below_all = np.nextafter(pool[:1], -np.inf, dtype=pool.dtype)
+    return np.unique(np.concatenate([below_all, pool[pool.size - 1 - passing[passing < pool.size]]]))
+
+
+def _mean_dice(
+    thresholds: NDArray[np.floating], cases: Sequence[tuple[NDArray[np.floating], NDArray[np.bool_]]]
+) -> NDArray[np.float64]:
+    dice = [dice_at_thresholds(thresholds, score, lesion) for score, lesion in cases]
+    return np.asarray(np.mean(dice, axis=0))

@@ -1,0 +1,87 @@
+"""A trained model on disk: a folder with weights (safetensors) and one card (JSON); nothing in it is executed."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from mmccd.config import Config, parse_config
+from mmccd.errors import ModelError
+from mmccd.files import sha256_of_file, write_atomically, write_json
+from mmccd.methods import Method, build_method
+
+FORMAT = 1
+WEIGHTS = "model.safetensors"
+CARD = "card.json"
+
+
+@dataclass(frozen=True)
+class Model:
+    """Networks, and the card that says how to use them and where they come from."""
+
+    method: Method
+    config: Config
+    card: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights."""
+        return str(self.card["weights_sha256"])
+
+
+def save_model(folder: Path, method: Method, config: Config, facts: dict[str, Any]) -> Model:
+    """Write weights, then the card: a folder with a card is complete.
+
+    Args:
+        folder: Created where needed.
+        method: Trained networks.
+        config: Their settings.
+        facts: Grid, thresholds, training data and provenance for the card.
+    """
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
+    write_atomically(folder / WEIGHTS, save_tensors(weights))
+    card = {
+        "format": FORMAT,
+        "config": config.model_dump(mode="json"),
+        "weights_sha256": sha256_of_file(folder / WEIGHTS),
+        "parameters": sum(tensor.numel() for tensor in weights.values()),
+        "intended_use": "Research. Not a medical device: never use it for diagnosis.",
+        **facts,
+    }
+    write_json(folder / CARD, card)
+    return Model(method, config, card)
+
+
+def load_model(folder: Path) -> Model:
+    """Read a model folder; the training data need not be there.
+
+    Raises:
+        ModelError: the folder is no model, is damaged, or was written by a later version.
+    """
+    if not (folder / CARD).is_file():
+        raise ModelError(f"{folder} is not a model: it has no {CARD}", "give the folder that `mmccd train` wrote")
+    try:
+        card = json.loads((folder / CARD).read_text())
+        if card["format"] != FORMAT:
+            raise ModelError(
+                f"{folder} has model format {card['format']}, expected {FORMAT}",
+                "update mmccd, or train again",
+            )
+        config = parse_config(card["config"])
+        if sha256_of_file(folder / WEIGHTS) != card["weights_sha256"]:
+            raise ModelError(f"{WEIGHTS} in {folder} differs from its card", "copy the model folder again")
+        weights = load_tensors((folder / WEIGHTS).read_bytes())
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise ModelError(f"{folder} is damaged: {error}", "copy the model folder again") from error
+    with torch.random.fork_rng(devices=[]):  # initial weights are thrown away, so leave the caller's seed alone
+        method = build_method(config)
+    try:
+        method.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ModelError(f"the weights in {folder} do not fit its card", "copy the model folder again") from error
+    return Model(method.eval().requires_grad_(False), config, card)

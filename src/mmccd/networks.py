@@ -1,0 +1,59 @@
+"""The U-Net behind every method: MONAI's diffusion U-Net, built from plain numbers."""
+
+from collections.abc import Sequence
+
+import torch
+from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
+from torch import Tensor, nn
+
+
+class UNet(nn.Module):
+    """A time-conditioned 2D U-Net from ``in_channels`` images to one.
+
+    With the defaults of `mmccd.config.NetworkConfig` this is the published guided-diffusion U-Net but for its
+    scale-shift normalisation and dropout (6.27 M parameters, 10.9 GFLOP per 128 x 128 slice; ADR 0005).
+
+    Args:
+        in_channels: Images stacked on the channel axis.
+        channels: Feature channels per level, finest first.
+        attention: Whether a level has self-attention.
+        residual_blocks: Residual blocks per level.
+        norm_groups: Groups of the group normalisation.
+        head_channels: Channels per attention head.
+        patch_px: Side of the pixel block that is folded into channels first; 1 leaves pixels as they are.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        channels: Sequence[int],
+        attention: Sequence[bool],
+        residual_blocks: int,
+        norm_groups: int,
+        head_channels: int,
+        patch_px: int,
+    ) -> None:
+        super().__init__()
+        self.divisor_px = patch_px * 2 ** (len(channels) - 1)
+        self.fold = nn.PixelUnshuffle(patch_px)
+        self.unet = DiffusionModelUNet(
+            spatial_dims=2,
+            in_channels=in_channels * patch_px**2,
+            out_channels=patch_px**2,
+            channels=tuple(channels),
+            attention_levels=tuple(attention),
+            num_res_blocks=residual_blocks,
+            norm_num_groups=norm_groups,
+            num_head_channels=head_channels,
+            resblock_updown=True,
+            use_flash_attention=True,
+        )
+        self.unfold = nn.PixelShuffle(patch_px)
+
+    def forward(self, images: Tensor, timesteps: Tensor | None = None) -> Tensor:
+        """(batch, in_channels, height, width) to (batch, 1, height, width); no timestep means t = 0."""
+        if timesteps is None:
+            timesteps = torch.zeros(images.shape[0], dtype=torch.long, device=images.device)
+        result: Tensor = self.unfold(self.unet(self.fold(images), timesteps))
+        return result

@@ -1,0 +1,274 @@
+"""From a cohort of NIfTI scans to a store of normalised slices: parallel, resumable, out of core."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mmccd.cases import Case, load_case
+from mmccd.cohort import Cohort, Subject
+from mmccd.errors import ConfigError, DataError, MmccdError
+from mmccd.files import sha256_of_file, sha256_of_json, write_atomically, write_json
+from mmccd.grid import FIELD_OF_VIEW_MM, SliceGrid, area_grid, centred_grid
+from mmccd.intensity import BACKGROUND, INTENSITY_MAP, normalise
+from mmccd.progress import ProgressCallback, no_progress
+from mmccd.provenance import provenance
+from mmccd.splits import Split, digest
+from mmccd.store import FORMAT, INDEX, MANIFEST, Store, open_store
+
+Protocol = Literal["volume", "published"]
+PUBLISHED_SLICES = range(70, 90)
+STORED_DTYPE = np.float16  # exact to 0.004 below 8: a tenth of the noise of a scan, at half the size
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What decides the content of a store, besides the scans.
+
+    Attributes:
+        protocol: ``published`` (axial slices 70..89 of a 240 mm square, area resize) or ``volume`` (all brain slices).
+        size_px: Side of the slices in pixels.
+        modalities: Names of the modalities to keep.
+    """
+
+    protocol: Protocol
+    size_px: int
+    modalities: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.protocol not in ("volume", "published"):
+            raise ConfigError(f"protocol is {self.protocol!r}", "choose volume or published")
+        if not 32 <= self.size_px <= 512 or self.size_px % 16:
+            raise ConfigError(
+                f"size_px is {self.size_px}, expected a multiple of 16 from 32 to 512",
+                "128 is the published size",
+            )
+        if len(self.modalities) < 1:
+            raise ConfigError("no modality is shared by all subjects", "name them with --modalities flair,t2")
+
+    @property
+    def pixel_mm(self) -> float:
+        """Pixel side of the stored slices."""
+        return FIELD_OF_VIEW_MM / self.size_px
+
+
+def prepare(
+    cohort: Cohort,
+    split: Split,
+    output: Path,
+    settings: StoreSettings,
+    *,
+    workers: int = 2,
+    progress: ProgressCallback = no_progress,
+) -> tuple[Store, dict[str, str]]:
+    """Write the slices of all subjects of ``split`` into ``output``; finished subjects of a killed run are kept.
+
+    Returns:
+        The store, and the subjects that could not be used with the reason.
+
+    Raises:
+        DataError: no subject could be used.
+        ConfigError: ``output`` holds a store made from other data or with other settings.
+    """
+    parts_of = {"train": split.train, "validation": split.validation, "test": split.test}
+    wanted = {subject: part for part, subjects in parts_of.items() for subject in subjects}
+    subjects = [subject for subject in cohort.subjects if subject.id in wanted]
+    failures = {subject: reason for subject, reason in cohort.problems.items() if subject in wanted}
+    healthy_cohort = all(subject.lesion is None for subject in subjects)
+    keys = {subject.id: _part_key(subject, settings, healthy_cohort) for subject in subjects}
+    run_key = sha256_of_json({"parts": keys, "split": digest(split)})
+    if (output / MANIFEST).exists():
+        existing = open_store(output)
+        if existing.manifest["key"] != run_key:
+            raise ConfigError(
+                f"{output} holds a store made from other scans, another split or other settings",
+                "choose another folder, or delete this one",
+            )
+        return existing, dict(existing.manifest["failures"])
+
+    parts = output / "parts"
+    for id_, reason in _prepare_parts(subjects, keys, settings, healthy_cohort, parts, workers, progress):
+        if reason:
+            failures[id_] = reason
+    usable = [subject.id for subject in subjects if subject.id not in failures]
+    if not usable:
+        reasons = "; ".join(f"{id_}: {reason}" for id_, reason in list(failures.items())[:3])
+        raise DataError(f"none of {len(wanted)} subjects could be prepared ({reasons})", "run `mmccd validate DATA`")
+    _assemble(parts, usable, wanted, output, settings, progress)
+    index = output / INDEX
+    manifest = {
+        "format": FORMAT,
+        "key": run_key,
+        **asdict(settings),
+        "pixel_mm": settings.pixel_mm,
+        "intensity": INTENSITY_MAP,
+        "layout": cohort.layout,
+        "split_digest": digest(split),
+        "subjects": {part: [id_ for id_ in usable if wanted[id_] == part] for part in parts_of},
+        "failures": failures,
+        "arrays": {
+            name: {"sha256": sha256_of_file(output / f"{name}.npy"), "dtype": str(dtype)}
+            for name, dtype in _arrays(settings)
+        },
+        "index_sha256": sha256_of_file(index),
+        "provenance": provenance(),
+    }
+    write_json(output / MANIFEST, manifest)
+    shutil.rmtree(parts)
+    return open_store(output), failures
+
+
+def slices_of(case: Case, settings: StoreSettings) -> tuple[pd.DataFrame, dict[str, NDArray[Any]]]:
+    """The stored slices of one case, and one index row per slice.
+
+    Returns:
+        Table with slice, healthy, brain_px, lesion_px and spacing; arrays by name, (slices, size_px, size_px).
+
+    Raises:
+        DataError: the scan does not fit the ``published`` protocol.
+    """
+    first = next(iter(case.images.values()))
+    lesion = np.zeros_like(case.brain) if case.lesion is None else case.lesion
+    grid = _grid(case, settings)
+    arrays: dict[str, NDArray[Any]] = {
+        "brain": grid.shrink_mask(case.brain),
+        "lesion": grid.shrink_mask(lesion),
+    }
+    chosen = np.flatnonzero(np.any(arrays["brain"], axis=(1, 2)))
+    if settings.protocol == "published":
+        chosen = chosen[np.isin(chosen, PUBLISHED_SLICES)]
+    for name in settings.modalities:
+        arrays[name] = grid.shrink(normalise(case.images[name].data, case.brain), BACKGROUND).astype(STORED_DTYPE)
+    arrays = {name: array[chosen] for name, array in arrays.items()}
+    table = pd.DataFrame(
+        {
+            "subject": case.subject.id,
+            "slice": chosen,
+            # judged at full resolution, before small lesions vanish
+            "healthy": ~np.isin(chosen, np.unique(np.nonzero(lesion)[2])),
+            "brain_px": arrays["brain"].sum(axis=(1, 2)),
+            "lesion_px": arrays["lesion"].sum(axis=(1, 2)),
+        }
+    )
+    for axis, spacing in zip("xyz", first.spacing_mm, strict=True):
+        table[f"spacing_{axis}_mm"] = round(spacing, 6)
+    return table, arrays
+
+
+def _grid(case: Case, settings: StoreSettings) -> SliceGrid:
+    volume = next(iter(case.images.values()))
+    if settings.protocol == "volume":
+        return centred_grid(case.brain, volume.spacing_mm, settings.size_px, settings.pixel_mm)
+    nx, ny, nz = volume.data.shape
+    sides_mm = nx * volume.spacing_mm[0], ny * volume.spacing_mm[1]
+    if max(abs(side - FIELD_OF_VIEW_MM) for side in sides_mm) > 1 or nz < PUBLISHED_SLICES.stop:
+        raise DataError(
+            f"{case.subject.id} measures {sides_mm[0]:.0f} x {sides_mm[1]:.0f} mm with {nz} axial slices; "
+            f"the published protocol needs 240 x 240 mm and at least {PUBLISHED_SLICES.stop}",
+            "use --protocol volume",
+        )
+    return area_grid((nx, ny), settings.size_px)
+
+
+def _arrays(settings: StoreSettings) -> list[tuple[str, np.dtype[Any]]]:
+    images = [(name, np.dtype(STORED_DTYPE)) for name in settings.modalities]
+    return [*images, ("brain", np.dtype(bool)), ("lesion", np.dtype(bool))]
+
+
+def _part_key(subject: Subject, settings: StoreSettings, healthy_cohort: bool) -> str:
+    """Changes when a file of the subject or a setting changes; needs no reading of the scans."""
+    files = {}
+    for name, image in (*subject.images.items(), ("brain", subject.brain), ("lesion", subject.lesion)):
+        if image is not None and image.path.exists():
+            status = image.path.stat()
+            files[name] = [image.path.name, image.channel, status.st_size, status.st_mtime_ns]
+    return sha256_of_json([FORMAT, asdict(settings), healthy_cohort, files])
+
+
+def _prepare_parts(
+    subjects: Sequence[Subject],
+    keys: dict[str, str],
+    settings: StoreSettings,
+    healthy_cohort: bool,
+    parts: Path,
+    workers: int,
+    progress: ProgressCallback,
+) -> Iterator[tuple[str, str]]:
+    """Write one folder per subject; yields (subject, reason), the reason empty where all went well."""
+    todo = [subject for subject in subjects if not _part_is_done(parts / subject.id, keys[subject.id])]
+    done = len(subjects) - len(todo)
+    progress("preparing", done, len(subjects))
+    with ProcessPoolExecutor(max_workers=max(1, workers), mp_context=get_context("spawn")) as pool:
+        running = {
+            pool.submit(_prepare_part, subject, keys[subject.id], settings, healthy_cohort, parts): subject.id
+            for subject in todo
+        }
+        for future in as_completed(running):
+            done += 1
+            progress("preparing", done, len(subjects))
+            try:
+                future.result()
+                yield running[future], ""
+            except MmccdError as error:
+                yield running[future], f"{error.message} ({error.hint})"
+
+
+def _part_is_done(part: Path, key: str) -> bool:
+    stamp = part / "part.json"
+    return stamp.is_file() and json.loads(stamp.read_text())["key"] == key
+
+
+def _prepare_part(subject: Subject, key: str, settings: StoreSettings, healthy_cohort: bool, parts: Path) -> None:
+    if subject.lesion is None and not healthy_cohort:
+        raise DataError(
+            f"{subject.id} has no lesion mask while others have one, so its slices cannot be called healthy",
+            "add its mask, or prepare healthy subjects as a cohort of their own",
+        )
+    table, arrays = slices_of(load_case(subject, settings.modalities), settings)
+    parts.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=parts))
+    try:
+        for name, array in arrays.items():
+            np.save(temporary / f"{name}.npy", array)
+        table.to_csv(temporary / INDEX, index=False)
+        write_json(temporary / "part.json", {"key": key})
+        shutil.rmtree(parts / subject.id, ignore_errors=True)
+        temporary.rename(parts / subject.id)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _assemble(
+    parts: Path,
+    subjects: Sequence[str],
+    part_of: dict[str, str],
+    output: Path,
+    settings: StoreSettings,
+    progress: ProgressCallback,
+) -> None:
+    """Join the parts, one subject in memory at a time."""
+    tables = [pd.read_csv(parts / id_ / INDEX, dtype={"subject": str}) for id_ in subjects]
+    index = pd.concat(tables, ignore_index=True)
+    index.insert(1, "split", index["subject"].map(part_of))
+    shape = (len(index), settings.size_px, settings.size_px)
+    names = _arrays(settings)
+    for done, (name, dtype) in enumerate(names, start=1):
+        partial = output / f".{name}.npy.partial"
+        with partial.open("wb") as stream:
+            header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(stream, header)
+            for id_ in subjects:
+                stream.write(np.ascontiguousarray(np.load(parts / id_ / f"{name}.npy")).tobytes())
+        partial.replace(output / f"{name}.npy")
+        progress("joining", done, len(names))
+    write_atomically(output / INDEX, index.to_csv(index=False).encode())

@@ -1,0 +1,56 @@
+"""Progress of long work: a bar with the time left in a terminal, a line now and then in a log."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+ProgressCallback = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+LINE_EVERY_S = 10.0
+
+
+def no_progress(_what: str, _done: int, _total: int) -> None:
+    """Report nothing."""
+
+
+@contextmanager
+def reported_progress(verb: str, *, quiet: bool = False) -> Iterator[ProgressCallback]:
+    """A callback that shows progress on standard error."""
+    console = Console(stderr=True)
+    if quiet:
+        yield no_progress
+    elif console.is_terminal:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task(verb, total=None)
+            yield lambda what, done, total: bar.update(task, description=f"{verb}  {what}", completed=done, total=total)
+    else:
+        yield _Lines(verb)
+
+
+class _Lines:
+    """One line at the start and the end, and in between not more often than `LINE_EVERY_S`."""
+
+    def __init__(self, verb: str) -> None:
+        self.verb, self.started, self.last = verb, time.monotonic(), -LINE_EVERY_S
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self.last < LINE_EVERY_S and done < total:
+            return
+        self.last = now
+        elapsed = now - self.started
+        left = f", about {elapsed / done * (total - done):.0f} s left" if 0 < done < total else ""
+        print(f"{self.verb}: {done}/{total} {what} ({elapsed:.0f} s{left})", file=sys.stderr, flush=True)

@@ -1,0 +1,95 @@
+"""The prepared store: normalised 2D slices in memory-mapped arrays, with an index and a manifest."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mmccd.errors import ConfigError, DataError
+from mmccd.files import sha256_of_file, sha256_of_json
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+INDEX = "index.csv"
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder written by `mmccd prepare`.
+
+    Attributes:
+        path: The folder.
+        manifest: Protocol, grid, modalities, subjects, digests: see docs/store.md.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities, each an array of (slices, size_px, size_px)."""
+        return tuple(self.manifest["modalities"])
+
+    @property
+    def size_px(self) -> int:
+        """Side of the slices in pixels."""
+        return int(self.manifest["size_px"])
+
+    @property
+    def digest(self) -> str:
+        """Digest of all arrays and of the index: two stores with equal digests train equal models."""
+        return sha256_of_json({"arrays": self.manifest["arrays"], "index": self.manifest["index_sha256"]})
+
+    @cached_property
+    def index(self) -> pd.DataFrame:
+        """One row per slice: subject, split, slice, healthy, brain_px, lesion_px, spacing in mm."""
+        return pd.read_csv(self.path / INDEX, dtype={"subject": str})
+
+    def array(self, name: str) -> NDArray[Any]:
+        """Memory-mapped (slices, size_px, size_px): a modality (float16), ``brain`` or ``lesion`` (bool)."""
+        if name not in self.manifest["arrays"]:
+            raise ConfigError(
+                f"the store has no {name!r}, it has {', '.join(sorted(self.manifest['arrays']))}",
+                "choose one of these modalities, or prepare the store again with the one you need",
+            )
+        mapped: NDArray[Any] = np.load(self.path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        return mapped
+
+    def rows(self, split: str, *, healthy: bool | None = None) -> NDArray[np.int64]:
+        """Row numbers of one split, all or only those whose slice is (or is not) free of lesions."""
+        chosen = self.index["split"] == split
+        if healthy is not None:
+            chosen &= self.index["healthy"] == healthy
+        return np.asarray(np.flatnonzero(chosen), dtype=np.int64)
+
+    def verify(self) -> None:
+        """Read every array and compare it with its digest.
+
+        Raises:
+            DataError: an array was changed after it was prepared.
+        """
+        for name, entry in self.manifest["arrays"].items():
+            if sha256_of_file(self.path / f"{name}.npy") != entry["sha256"]:
+                raise DataError(f"{name}.npy of the store differs from its digest", "prepare the store again")
+
+
+def open_store(path: Path) -> Store:
+    """Open a prepared store.
+
+    Raises:
+        DataError: there is no complete store in this folder.
+    """
+    manifest = path / MANIFEST
+    if not manifest.is_file():
+        raise DataError(f"{path} is not a prepared store: it has no {MANIFEST}", "run `mmccd prepare DATA STORE`")
+    content = json.loads(manifest.read_text())
+    if content.get("format") != FORMAT:
+        raise DataError(
+            f"{path} has store format {content.get('format')}, expected {FORMAT}", "prepare the store again"
+        )
+    return Store(path, content)

@@ -1,0 +1,248 @@
+"""`mmccd train`: all networks of a model in one resumable run, then the label-free threshold, then the model file."""
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from numpy.typing import NDArray
+
+from mmccd.batches import SlicePairs, StepSampler, batch_loader
+from mmccd.calibration import calibrate
+from mmccd.config import Config
+from mmccd.devices import choose_device, has_bf16
+from mmccd.errors import ConfigError, DataError
+from mmccd.model_file import CARD, Model, load_model, save_model
+from mmccd.networks import UNet
+from mmccd.progress import ProgressCallback, no_progress
+from mmccd.provenance import provenance
+from mmccd.store import Store
+from mmccd.task import TranslationTask
+from mmccd.training_pictures import PictureCallback
+
+CHECKPOINT = "last.ckpt"
+VALIDATION_BATCH = 32
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where Lightning trains; the names are Lightning's own.
+
+    Attributes:
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        devices: Number of devices, or ``auto``.
+        num_nodes: Number of machines.
+        strategy: ``auto``, ``ddp``, ...
+    """
+
+    device: str = "auto"
+    devices: str = "auto"
+    num_nodes: int = 1
+    strategy: str = "auto"
+
+
+def train(
+    store: Store,
+    output: Path,
+    config: Config,
+    *,
+    resume: bool = False,
+    hardware: Hardware = Hardware(),
+    progress: ProgressCallback = no_progress,
+) -> Model:
+    """Train on the healthy slices of the training subjects and write the model to ``output``.
+
+    Logs, checkpoints and pictures go to ``output/training``. The model is the running average of the weights.
+
+    Args:
+        store: Prepared slices.
+        output: Folder of the model; refused when it holds one already, unless ``resume``.
+        config: Method, modalities, network, training, scoring.
+        resume: Go on from the last checkpoint in ``output``, if there is one.
+        hardware: Device, number of devices and nodes, strategy.
+        progress: Called with the losses, the step, and the number of steps.
+
+    Raises:
+        ConfigError: the modalities, the slice size or the output folder do not fit.
+        DataError: the store has no healthy training or validation slice.
+    """
+    healthy = {part: store.rows(part, healthy=True) for part in ("train", "validation")}
+    _check(store, output, config, healthy, resume)
+    device = choose_device(hardware.device)
+    logs = output / "training"
+    checkpoint = logs / CHECKPOINT if resume and (logs / CHECKPOINT).is_file() else None
+    first_step = _step_of(checkpoint, config) if checkpoint else 0
+
+    torch.manual_seed(config.seed)
+    task = TranslationTask(config).to(memory_format=torch.channels_last)
+    trainer = _trainer(logs, config, hardware, device, first_step, [_Report(progress), PictureCallback(store, logs)])
+    pairs = SlicePairs(store, config.source, config.target)
+    sampler = StepSampler(
+        healthy["train"],
+        batch_size=config.training.batch_size,
+        steps=config.training.steps,
+        seed=config.seed,
+        first_step=first_step,
+        rank=trainer.global_rank,
+        world_size=trainer.world_size,
+    )
+    order = np.array_split(healthy["validation"], -(-len(healthy["validation"]) // VALIDATION_BATCH))
+    workers, pinned = config.training.loader_workers, device.type == "cuda"
+    with warnings.catch_warnings():
+        _silence_lightning()
+        trainer.fit(
+            task,
+            batch_loader(pairs, sampler, workers, pin_memory=pinned),
+            batch_loader(pairs, order, 0, pin_memory=pinned),
+            ckpt_path=checkpoint,
+            weights_only=True,
+        )
+    if trainer.is_global_zero:
+        save_model(output, task.method, config, _facts(store, config, task, trainer, device))
+    trainer.strategy.barrier()
+    return load_model(output)
+
+
+def _check(store: Store, output: Path, config: Config, healthy: dict[str, NDArray[np.int64]], resume: bool) -> None:
+    for name in (config.source, config.target):
+        store.array(name)
+    with torch.device("meta"):
+        divisor = UNet(1, **config.network.model_dump()).divisor_px
+    if store.size_px % divisor:
+        raise ConfigError(
+            f"slices of {store.size_px} px do not fit a network that halves them to a multiple of {divisor}",
+            f"prepare the store with a --size that is a multiple of {divisor}, or use fewer levels",
+        )
+    for part, rows in healthy.items():
+        if rows.size == 0:
+            raise DataError(
+                f"the store has no healthy {part} slice",
+                "prepare it with more subjects, or with --protocol volume",
+            )
+    if (output / CARD).exists() and not resume:
+        raise ConfigError(f"{output} already holds a trained model", "choose another folder, or delete this one")
+    if (output / "training" / CHECKPOINT).exists() and not resume:
+        raise ConfigError(f"{output} holds an unfinished training", "add --resume to go on with it, or delete it")
+
+
+def _step_of(checkpoint: Path, config: Config) -> int:
+    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    saved, current = content["mmccd_config"], config.model_dump(mode="json")
+    changed = [key for key in current if saved.get(key) != current[key]]
+    if changed:
+        raise ConfigError(
+            f"the checkpoint was trained with other settings of {', '.join(changed)}",
+            "resume with the same settings, or train into another folder",
+        )
+    return int(content["global_step"])
+
+
+class _Report(Callback):
+    """Turns Lightning's steps into progress."""
+
+    def __init__(self, progress: ProgressCallback) -> None:
+        self.progress, self.losses = progress, ""
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.is_global_zero:
+            self.progress(self.losses, trainer.global_step, int(trainer.max_steps))
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        values = {name.partition("/")[2]: float(value) for name, value in trainer.callback_metrics.items()
+                  if name.startswith("validation/")}  # fmt: skip
+        self.losses = "healthy error " + ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+
+
+class _RecordConfig(Callback):
+    """Puts the settings into each checkpoint, so that a resumed run cannot silently change them."""
+
+    def __init__(self, config: Config) -> None:
+        self.values = config.model_dump(mode="json")
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["mmccd_config"] = self.values
+
+
+def _trainer(
+    logs: Path,
+    config: Config,
+    hardware: Hardware,
+    device: torch.device,
+    first_step: int,
+    callbacks: list[Callback],
+) -> pl.Trainer:
+    training = config.training
+    bf16 = training.precision == "bf16" or (training.precision == "auto" and has_bf16(device))
+    every = min(training.validate_every, training.steps)
+    average = EMAWeightAveraging(decay=training.ema_decay)
+    saving = ModelCheckpoint(
+        dirpath=logs, filename="last", every_n_train_steps=every, save_top_k=1, enable_version_counter=False
+    )
+    loggers = [
+        CSVLogger(logs, name="", version=f"log_from_step_{first_step:06d}"),
+        TensorBoardLogger(logs, name="", version="tensorboard"),
+    ]
+    with warnings.catch_warnings():
+        _silence_lightning()
+        return pl.Trainer(
+            accelerator=device.type if device.type != "cuda" else "gpu",
+            devices=hardware.devices if hardware.devices == "auto" else int(hardware.devices),
+            num_nodes=hardware.num_nodes,
+            strategy=hardware.strategy,
+            precision="bf16-mixed" if bf16 else "32-true",
+            max_epochs=1,
+            max_steps=training.steps,
+            val_check_interval=every,
+            num_sanity_val_steps=0,
+            log_every_n_steps=min(25, every),
+            callbacks=[average, saving, _RecordConfig(config), *callbacks],
+            logger=loggers,
+            use_distributed_sampler=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+        )
+
+
+def _silence_lightning() -> None:
+    """Hide advice that does not apply: our loader is one memory map, our order resumes by step, not by epoch."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")
+    for text in (
+        ".*does not have many workers.*",
+        ".*not resumable.*",
+        ".*exists and is not empty.*",
+        ".*tensorboard.*",
+    ):
+        warnings.filterwarnings("ignore", text)
+
+
+def _facts(store: Store, config: Config, task: TranslationTask, trainer: pl.Trainer, device: torch.device) -> Facts:
+    losses = {name: float(value) for name, value in trainer.callback_metrics.items() if "validation" in name}
+    return {
+        "grid": {"size_px": store.size_px, "pixel_mm": store.manifest["pixel_mm"]},
+        "intensity": store.manifest["intensity"],
+        **calibrate(task.method, store, config, device),
+        "training_data": {
+            "store_digest": store.digest,
+            "split_digest": store.manifest["split_digest"],
+            "protocol": store.manifest["protocol"],
+            **{
+                part: {"subjects": int(store.index["subject"].iloc[rows].nunique()), "healthy_slices": int(rows.size)}
+                for part in ("train", "validation")
+                for rows in (store.rows(part, healthy=True),)
+            },
+        },
+        "training": {"steps": int(trainer.global_step), **losses},
+        "provenance": provenance(seed=config.seed, device=str(device), precision=str(trainer.precision)),
+    }

@@ -1,0 +1,62 @@
+"""A picture at every validation: what the networks make of the same validation slices."""
+
+from pathlib import Path
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from numpy.typing import NDArray
+
+from mmccd.figures import LESION, MAP_COLOURS, Panel, grid_png
+from mmccd.files import write_atomically
+from mmccd.store import Store
+from mmccd.task import TranslationTask
+
+
+class PictureCallback(Callback):
+    """Writes ``pictures/step_NNNNNN.png``: x, y, y_hat, x_hat and the error, on healthy and lesioned slices.
+
+    Looking at lesions of validation subjects decides nothing: neither weights nor thresholds depend on them.
+    """
+
+    def __init__(self, store: Store, logs: Path, *, healthy: int = 3, lesioned: int = 3) -> None:
+        self.store, self.folder = store, logs / "pictures"
+        self.rows = np.concatenate(
+            [_spread(store, healthy=True, count=healthy), _spread(store, healthy=False, count=lesioned)]
+        )
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw with the averaged weights, which are in place during validation."""
+        if not trainer.is_global_zero or not isinstance(pl_module, TranslationTask):
+            return
+        config, step = pl_module.config, trainer.global_step
+        x, y = (np.asarray(self.store.array(name)[self.rows], np.float32) for name in (config.source, config.target))
+        with torch.inference_mode():
+            target, restored = pl_module.method.cycle(torch.from_numpy(x)[:, None].to(pl_module.device))
+        y_hat, x_hat = (image[:, 0].float().cpu().numpy() for image in (target, restored))
+        lesion, index = self.store.array("lesion")[self.rows], self.store.index.iloc[self.rows]
+        panels = [
+            [
+                *(Panel(image[i], -3, 4) for image in (x, y, y_hat, x_hat)),
+                Panel((x[i] - x_hat[i]) ** 2, 0, 4, MAP_COLOURS, ((LESION, np.asarray(lesion[i])),)),
+            ]
+            for i in range(len(self.rows))
+        ]
+        names = [f"{subject}\nslice {z}" for subject, z in zip(index["subject"], index["slice"], strict=True)]
+        png = grid_png(
+            panels,
+            columns=[f"{config.source} x", f"{config.target} y", "ŷ = f(x)", "x̂ = g(ŷ)", "(x − x̂)²"],
+            names=names,
+            title=f"Validation slices after {step:,} steps",
+            caption="Cyan: expert's lesion, drawn for the eye only. Error shown from 0 (black) to 4 (white).",
+        )
+        write_atomically(self.folder / f"step_{step:06d}.png", png)
+
+
+def _spread(store: Store, *, healthy: bool, count: int) -> NDArray[np.int64]:
+    """Slices of different subjects where possible, with as much brain (or lesion) as theirs have."""
+    rows = store.rows("validation", healthy=healthy)
+    table = store.index.iloc[rows]
+    largest = table.groupby("subject")["brain_px" if healthy else "lesion_px"].idxmax()
+    return np.asarray(largest.to_numpy()[:count], dtype=np.int64)

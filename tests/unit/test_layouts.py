@@ -1,0 +1,286 @@
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from mmccd.cohort import Image, modalities_of, read_cohort
+from mmccd.errors import DataError
+
+
+def scan(path: Path, shape: tuple[int, ...] = (8, 8, 6)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(np.ones(shape, np.int16), np.eye(4)), path)
+    return path
+
+
+def tree(root: Path, *names: str) -> Path:
+    for name in names:
+        scan(root / name)
+    return root
+
+
+def files(cohort, subject: str) -> dict[str, str]:
+    found = cohort.subject(subject)
+    roles = {**found.images, "brain": found.brain, "lesion": found.lesion}
+    return {role: str(image.path.relative_to(cohort.root)) for role, image in roles.items() if image}
+
+
+# --- brats ---
+
+
+def test_brats_reads_both_namings_in_one_cohort(tmp_path):
+    tree(
+        tmp_path,
+        *(f"BraTS2021_00000/BraTS2021_00000_{m}.nii.gz" for m in ("flair", "t1", "t1ce", "t2", "seg", "brain")),
+        *(f"BraTS-GLI-00003-001/BraTS-GLI-00003-001-{m}.nii" for m in ("t2w", "t1c", "t1n", "t2f", "seg")),
+    )
+    cohort = read_cohort(tmp_path)
+    assert (cohort.layout, cohort.problems) == ("brats", {})
+    assert [subject.id for subject in cohort.subjects] == ["BraTS-GLI-00003-001", "BraTS2021_00000"]
+    assert modalities_of(cohort) == ("flair", "t1", "t1ce", "t2")
+    assert list(cohort.subjects[0].images) == ["flair", "t1", "t1ce", "t2"]
+    folder = "BraTS-GLI-00003-001/BraTS-GLI-00003-001-"
+    assert files(cohort, "BraTS-GLI-00003-001") == {
+        "flair": f"{folder}t2f.nii", "t1": f"{folder}t1n.nii", "t1ce": f"{folder}t1c.nii",
+        "t2": f"{folder}t2w.nii", "lesion": f"{folder}seg.nii",
+    }  # fmt: skip
+    assert files(cohort, "BraTS2021_00000")["brain"].endswith("_brain.nii.gz")
+
+
+def test_brats_pairs_by_id_in_flat_folders_with_missing_files(tmp_path):
+    tree(
+        tmp_path / "a" / "b",
+        "P_2_flair.nii.gz",
+        "P_10_t1.nii.gz",
+        "P_10_flair.nii.gz",
+        "P_10_brain_mask.nii.gz",
+        "P_2_t1_mask.nii.gz",
+    )
+    tree(tmp_path / "labels", "P_2_seg.nii.gz", "P_3_seg.nii.gz")
+    cohort = read_cohort(tmp_path)
+    assert [subject.id for subject in cohort.subjects] == ["P_10", "P_2"]
+    assert files(cohort, "P_2") == {"flair": "a/b/P_2_flair.nii.gz", "lesion": "labels/P_2_seg.nii.gz"}
+    assert cohort.subject("P_10").lesion is None
+    assert cohort.subject("P_10").brain is not None
+    assert cohort.problems == {"P_3": "it has no image, only masks"}
+    assert modalities_of(cohort) == ("flair",)
+
+
+def test_brats_ignores_hidden_and_partial_files(tmp_path):
+    tree(tmp_path, "P_1_flair.nii.gz", "._P_1_t1.nii.gz", ".P_2_flair.nii.gz", ".git/P_3_flair.nii.gz")
+    (tmp_path / "P_1_t2.nii.gz.partial").touch()
+    cohort = read_cohort(tmp_path)
+    assert [subject.id for subject in cohort.subjects] == ["P_1"]
+    assert files(cohort, "P_1") == {"flair": "P_1_flair.nii.gz"}
+
+
+def test_brats_names_folders_that_it_could_not_read(tmp_path):
+    tree(tmp_path, "P_1/P_1_flair.nii.gz", "P_2/P_2_flair.nii.gz", "odd/FLAIR.nii.gz")
+    assert "FLAIR.nii.gz not named" in read_cohort(tmp_path).problems["odd"]
+
+
+# --- msd ---
+
+
+def msd(root: Path, modality: dict[str, str], training: list[str]) -> Path:
+    tree(root, "imagesTr/BRATS_002.nii.gz", "imagesTr/BRATS_001.nii.gz", "imagesTr/._BRATS_001.nii.gz")
+    tree(root, "labelsTr/BRATS_001.nii.gz", "labelsTr/BRATS_002.nii.gz", "imagesTs/BRATS_003.nii.gz")
+    cases = [{"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in training]
+    (root / "dataset.json").write_text(json.dumps({"modality": modality, "training": cases}))
+    return root
+
+
+def test_msd_takes_the_channel_order_from_dataset_json(tmp_path):
+    msd(tmp_path, {"0": "T1w", "1": "FLAIR", "2": "t1gd", "3": "T2w"}, ["BRATS_001.nii.gz", "BRATS_009.nii.gz"])
+    cohort = read_cohort(tmp_path)
+    assert cohort.layout == "msd"
+    assert [subject.id for subject in cohort.subjects] == ["BRATS_001", "BRATS_002", "BRATS_003"]
+    image = tmp_path / "imagesTr" / "BRATS_001.nii.gz"
+    assert cohort.subject("BRATS_001").images == {
+        "flair": Image(image, 1), "t1": Image(image, 0), "t1ce": Image(image, 2), "t2": Image(image, 3),
+    }  # fmt: skip
+    assert cohort.subject("BRATS_002").lesion == Image(tmp_path / "labelsTr" / "BRATS_002.nii.gz")
+    assert cohort.subject("BRATS_003").lesion is None
+    assert "BRATS_009.nii.gz does not exist" in cohort.problems["BRATS_009"]
+
+
+def test_msd_of_one_modality_has_3d_files(tmp_path):
+    msd(tmp_path, {"0": "FLAIR"}, [])
+    assert read_cohort(tmp_path).subjects[0].images["flair"].channel is None
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"modality": ["FLAIR"]}', '{"modality": {"x": "FLAIR"}}'])
+def test_msd_with_a_broken_dataset_json_is_refused(tmp_path, text):
+    msd(tmp_path, {}, [])
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(DataError, match='no usable "modality" table'):
+        read_cohort(tmp_path)
+
+
+# --- bids ---
+
+
+def test_bids_sessions_masks_and_participants(tmp_path):
+    tree(
+        tmp_path,
+        "sub-01/anat/sub-01_FLAIR.nii.gz",
+        "sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-01/anat/sub-01_ce-gadolinium_T1w.nii.gz",
+        "sub-01/anat/sub-01_T2star.nii.gz",
+        "sub-02/ses-1/anat/sub-02_ses-1_acq-3d_run-1_T2w.nii.gz",
+        "sub-02/ses-2/anat/sub-02_ses-2_T2w.nii.gz",
+        "sub-02/ses-2/func/sub-02_ses-2_bold.nii.gz",
+        "derivatives/manual/sub-01/anat/sub-01_label-L_mask.nii.gz",
+        "derivatives/manual/sub-02/ses-2/anat/sub-02_ses-2_desc-lesion_dseg.nii.gz",
+        "derivatives/manual/sub-02/anat/sub-02_desc-brain_mask.nii.gz",
+        "derivatives/fmriprep/sub-01/anat/sub-01_desc-brain_mask.nii.gz",
+        "derivatives/fmriprep/sub-01/anat/sub-01_space-MNI_desc-brain_mask.nii.gz",
+    )
+    (tmp_path / "participants.tsv").write_text("participant_id\tage\tsplit\nsub-01\t33\ttest\nsub-02\t40\tn/a\n")
+    cohort = read_cohort(tmp_path)
+    assert (cohort.layout, cohort.problems) == ("bids", {})
+    assert [subject.id for subject in cohort.subjects] == ["sub-01", "sub-02_ses-1", "sub-02_ses-2"]
+    assert files(cohort, "sub-01") == {
+        "flair": "sub-01/anat/sub-01_FLAIR.nii.gz",
+        "t1": "sub-01/anat/sub-01_T1w.nii.gz",
+        "t1ce": "sub-01/anat/sub-01_ce-gadolinium_T1w.nii.gz",
+        "brain": "derivatives/fmriprep/sub-01/anat/sub-01_desc-brain_mask.nii.gz",
+        "lesion": "derivatives/manual/sub-01/anat/sub-01_label-L_mask.nii.gz",
+    }
+    assert cohort.subject("sub-02_ses-1").lesion is None
+    assert cohort.subject("sub-02_ses-1").brain is None  # a mask without session, of two sessions
+    assert files(cohort, "sub-02_ses-2")["lesion"].endswith("sub-02_ses-2_desc-lesion_dseg.nii.gz")
+    assert [subject.split for subject in cohort.subjects] == ["test", None, None]
+    assert modalities_of(cohort) == ()
+
+
+def test_bids_several_runs_are_a_problem_naming_them(tmp_path):
+    tree(tmp_path, *(f"sub-01/anat/sub-01_run-{run}_T1w.nii.gz" for run in (1, 2)), "sub-02/anat/sub-02_T1w.nii.gz")
+    cohort = read_cohort(tmp_path)
+    assert [subject.id for subject in cohort.subjects] == ["sub-02"]
+    assert "sub-01_run-1_T1w.nii.gz and sub-01_run-2_T1w.nii.gz" in cohort.problems["sub-01"]
+
+
+def test_bids_mask_without_session_is_that_of_the_only_one(tmp_path):
+    tree(tmp_path, "sub-1/ses-9/anat/sub-1_ses-9_FLAIR.nii.gz", "derivatives/x/sub-1/sub-1_label-lesion_mask.nii.gz")
+    assert read_cohort(tmp_path).subject("sub-1_ses-9").lesion is not None
+
+
+# --- csv ---
+
+
+def manifest(root: Path, text: str, name: str = "cohort.csv") -> Path:
+    (root / name).write_text(text)
+    return root / name
+
+
+def test_csv_reads_any_modality_relative_to_its_folder(tmp_path):
+    tree(tmp_path, "x/a.nii.gz", "x/b.nii.gz", "m.nii.gz")
+    path = manifest(
+        tmp_path, "\ufeffSubject,SWI,t1,lesion,split\nS2,x/a.nii.gz,,m.nii.gz,val\nS1,x/b.nii.gz,x/a.nii.gz,,\n"
+    )
+    cohort = read_cohort(path)
+    assert (cohort.layout, cohort.problems) == ("csv", {})
+    assert [(s.id, list(s.images), s.split) for s in cohort.subjects] == [
+        ("S1", ["t1", "swi"], None),
+        ("S2", ["swi"], "validation"),
+    ]
+    assert cohort.subject("S2").lesion == Image(tmp_path / "m.nii.gz")
+    assert modalities_of(cohort) == ("swi",)
+
+
+def test_tsv_and_semicolons_are_read(tmp_path):
+    tree(tmp_path, "a.nii.gz")
+    assert read_cohort(manifest(tmp_path, "subject\tflair\nS1\ta.nii.gz\n", "c.tsv")).subjects[0].id == "S1"
+    assert read_cohort(manifest(tmp_path, "subject;flair\nS1;a.nii.gz\n")).subjects[0].id == "S1"
+
+
+def test_csv_missing_file_and_empty_row_are_problems_of_their_subjects(tmp_path):
+    tree(tmp_path, "a.nii.gz")
+    cohort = read_cohort(manifest(tmp_path, "subject,flair\nS1,a.nii.gz\nS2,gone.nii.gz\nS3,\n../S4,a.nii.gz\n"))
+    assert [subject.id for subject in cohort.subjects] == ["S1"]
+    assert cohort.problems["S2"].endswith("gone.nii.gz does not exist")
+    assert cohort.problems["S3"] == "its row names no file"
+    assert "not safe as a file name" in cohort.problems["../S4"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("id,flair\nS1,a.nii.gz\n", "no column subject; its columns are id, flair"),
+        ("subject,flair\nS1,a.nii.gz\nS1,a.nii.gz\n", "rows without a subject of their own: S1"),
+        ("subject,flair\n,a.nii.gz\n", r"rows without a subject of their own: \(empty\)"),
+        ("subject,flair,flair\nS1,a.nii.gz,a.nii.gz\n", "columns without a name of their own: flair"),
+        ("subject,flair\nS1,a.nii.gz,b.nii.gz\n", "line 2 has 3 cells, its header has 2"),
+        ("subject,flair,age\nS1,a.nii.gz,33\n", r"column 'age' that names no NIfTI file \(first cell '33'\)"),
+        ("subject,T1 post\nS1,a.nii.gz\n", "column 't1 post'"),
+        ("subject,lesion\nS1,a.nii.gz\n", "no modality column"),
+        ("subject,flair\n", "no modality column or no row"),
+        ("subject,flair,split\nS1,a.nii.gz,fold1\n", "subject S1 has the split 'fold1'"),
+    ],
+)
+def test_malformed_csv_is_refused(tmp_path, text, message):
+    tree(tmp_path, "a.nii.gz")
+    with pytest.raises(DataError, match=message) as caught:
+        read_cohort(manifest(tmp_path, text))
+    assert caught.value.hint
+
+
+def test_csv_that_is_not_text_is_refused(tmp_path):
+    (tmp_path / "c.csv").write_bytes(b"subject,flair\nM\xfcller,a.nii.gz\n")
+    with pytest.raises(DataError, match="cannot be read as a table"):
+        read_cohort(tmp_path / "c.csv")
+
+
+def test_csv_with_an_endless_cell_is_refused(tmp_path):
+    with pytest.raises(DataError, match="is not valid CSV"):
+        read_cohort(manifest(tmp_path, "subject,flair\nS1," + "a" * 200_000))
+
+
+# --- folders ---
+
+
+def test_folders_take_the_first_known_token(tmp_path):
+    tree(
+        tmp_path,
+        "p 1/FLAIR_N4_brain_regtoMNI.nii.gz",
+        "p 1/T1_regtoFLAIR_brain.nii.gz",
+        "p 1/113-02-t1gd.nii.gz",
+        "p 1/GOLD_STANDARD.nii.gz",
+        "p 1/t1_brain_mask.nii.gz",
+        "p 1/notes.nii.gz",
+        "p2/MPRAGE.nii",
+        "p2/consensus_mask.nii",
+    )
+    cohort = read_cohort(tmp_path)
+    assert (cohort.layout, cohort.problems) == ("folders", {})
+    assert files(cohort, "p 1") == {
+        "flair": "p 1/FLAIR_N4_brain_regtoMNI.nii.gz",
+        "t1": "p 1/T1_regtoFLAIR_brain.nii.gz",
+        "t1ce": "p 1/113-02-t1gd.nii.gz",
+        "lesion": "p 1/GOLD_STANDARD.nii.gz",
+        "brain": "p 1/t1_brain_mask.nii.gz",
+    }
+    assert files(cohort, "p2") == {"t1": "p2/MPRAGE.nii", "lesion": "p2/consensus_mask.nii"}
+
+
+def test_folder_of_one_subject_is_a_cohort_of_one(tmp_path):
+    cohort = read_cohort(tree(tmp_path / "patient7", "FLAIR.nii.gz", "T2.nii.gz"))
+    assert [(subject.id, list(subject.images)) for subject in cohort.subjects] == [("patient7", ["flair", "t2"])]
+
+
+def test_generic_names_in_subject_folders_are_not_one_subject(tmp_path):
+    cohort = read_cohort(tree(tmp_path, *(f"s{i}/my_{m}.nii.gz" for i in (1, 2) for m in ("flair", "t1"))))
+    assert cohort.layout == "folders"
+    assert [subject.id for subject in cohort.subjects] == ["s1", "s2"]
+
+
+def test_folders_two_files_for_one_modality_and_strays_are_problems(tmp_path):
+    tree(tmp_path, "s1/FLAIR.nii.gz", "s1/t2f_b.nii.gz", "s2/FLAIR_x.nii.gz", "T1.nii.gz")
+    cohort = read_cohort(tmp_path)
+    assert [subject.id for subject in cohort.subjects] == ["s2"]
+    assert "FLAIR.nii.gz and t2f_b.nii.gz" in cohort.problems["s1"]
+    assert cohort.problems["T1"] == "T1.nii.gz lies in no subject's folder"
