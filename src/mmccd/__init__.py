@@ -1,3 +1,84 @@
-"""Find what should not be there in a brain MRI, without a single annotation."""
+"""Find what should not be there in a brain MRI, without a single annotation.
+
+Train on healthy-looking slices of two modalities, x and y. A forward network translates x to y, a backward network
+translates back to x. Tissue that was never seen breaks the cycle, and the error marks it:
+
+    detector = mmccd.Detector.load("model")
+    detection = detector.detect("scan_flair.nii.gz")
+    detection.mask, detection.anomaly, detection.score, detection.affine
+
+Names are imported when they are first used, so that `import mmccd` is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmccd.cohort import Cohort, Subject, read_cohort
+    from mmccd.config import Config, load_config
+    from mmccd.detector import Detection, Detector
+    from mmccd.errors import MmccdError
+    from mmccd.evaluation import Evaluation, evaluate
+    from mmccd.phantom import make_phantom
+    from mmccd.prediction import predict
+    from mmccd.preparation import StoreSettings, prepare
+    from mmccd.splits import Split, find_split
+    from mmccd.store import Store, open_store
+    from mmccd.training import train
+    from mmccd.validation import validate_cohort
+    from mmccd.volumes import Volume, read_volume
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "cohort": ("Cohort", "Subject", "read_cohort"),
+    "config": ("Config", "load_config"),
+    "detector": ("Detection", "Detector"),
+    "errors": ("MmccdError",),
+    "evaluation": ("Evaluation", "evaluate"),
+    "phantom": ("make_phantom",),
+    "prediction": ("predict",),
+    "preparation": ("StoreSettings", "prepare"),
+    "splits": ("Split", "find_split"),
+    "store": ("Store", "open_store"),
+    "training": ("train",),
+    "validation": ("validate_cohort",),
+    "volumes": ("Volume", "read_volume"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Cohort",
+    "Config",
+    "Detection",
+    "Detector",
+    "Evaluation",
+    "MmccdError",
+    "Split",
+    "Store",
+    "StoreSettings",
+    "Subject",
+    "Volume",
+    "__version__",
+    "evaluate",
+    "find_split",
+    "load_config",
+    "make_phantom",
+    "open_store",
+    "predict",
+    "prepare",
+    "read_cohort",
+    "read_volume",
+    "train",
+    "validate_cohort",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(import_module(f"mmccd.{_HOME_OF[name]}"), name)
+    raise AttributeError(f"module 'mmccd' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from mmccd.config import Config
+from mmccd.devices import uses_bf16
 from mmccd.inference import anomaly_maps
 from mmccd.methods import Method
 from mmccd.scoring import POLARITY, SCORE_DEFINITION, intensity_score, scored_region, threshold_at_rate
@@ -21,7 +22,9 @@ def calibrate(method: Method, store: Store, config: Config, device: torch.device
     brain = store.array("brain")[rows]
     scored = scored_region(brain, edge_mm=config.scoring.edge_mm, pixel_mm=store.manifest["pixel_mm"])
     source = store.array(config.source)[rows]
-    maps = [batch for _, batch in anomaly_maps(method.to(device).eval(), source, device, BATCH)]
+    bf16 = uses_bf16(config.training.precision, device)
+    batches = anomaly_maps(method.to(device).eval(), source, device, batch_size=BATCH, bf16=bf16)
+    maps = [maps for _, maps in batches]
     choose = partial(
         threshold_at_rate,
         false_positive_rate=config.scoring.false_positive_rate,

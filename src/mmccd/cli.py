@@ -178,7 +178,7 @@ def prepare(
     named = {"train": train_list, "validation": validation_list, "test": test_list}
     lists = {part: path for part, path in named.items() if path}
     parts, origin = find_split(cohort, table=split, lists=lists, fractions=fractions, seed=seed)
-    names = tuple(modalities.split(",")) if modalities else modalities_of(cohort)
+    names = tuple(name.strip() for name in modalities.split(",")) if modalities else modalities_of(cohort)
     out.print(
         f"layout {cohort.layout}; modalities {', '.join(names)}; split from {origin}: {len(parts.train)} training, "
         f"{len(parts.validation)} validation, {len(parts.test)} test subjects",
@@ -205,7 +205,7 @@ def train(
     config: Annotated[str, typer.Option(help="Preset (published, small, tiny) or YAML file.")] = "published",
     source: Annotated[str | None, typer.Option(help="Modality to score, for example flair.")] = None,
     target: Annotated[str | None, typer.Option(help="Modality to translate to, for example t2.")] = None,
-    method: Annotated[str | None, typer.Option(help="cyclic-unet.")] = None,
+    method: Annotated[str | None, typer.Option(help="mmccd or cyclic-unet.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override one setting: training.steps=500. May be repeated.")
     ] = None,
@@ -219,6 +219,7 @@ def train(
 ) -> None:
     """Train all networks of a model on healthy slices, then choose its threshold without labels."""
     from mmccd.config import load_config, parse_override
+    from mmccd.devices import choose_device
     from mmccd.store import open_store
     from mmccd.training import Hardware
     from mmccd.training import train as train_model
@@ -228,6 +229,8 @@ def train(
     overrides |= dict(parse_override(text) for text in settings or [])
     chosen = load_config(config, overrides)
     hardware = Hardware(device, devices, num_nodes, strategy)
+    if config == "published" and choose_device(device).type == "cpu":
+        _warn("the published networks take weeks to train on a CPU; --config small takes half an hour")
     with reported_progress("train", quiet=quiet) as progress:
         trained = train_model(open_store(store), model, chosen, resume=resume, hardware=hardware, progress=progress)
     threshold = trained.card["threshold"]
@@ -338,7 +341,7 @@ def main(arguments: list[str] | None = None) -> int:
         command = context.command_path if context else "mmccd"
         return _fail(error.format_message(), f"see `{command} --help`", USAGE)
     except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted", "the same command goes on where it stopped; `train` with --resume", INTERRUPTED)
+        return _fail("interrupted", "prepare and predict go on where they stopped; train with --resume", INTERRUPTED)
     except MmccdError as error:
         return _fail(error.message, error.hint, USAGE if isinstance(error, ConfigError | ModelError) else NONE_WORKED)
     except Exception as error:

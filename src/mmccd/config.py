@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from mmccd.errors import ConfigError
 
-METHODS = ("cyclic-unet",)
-MethodName = Literal["cyclic-unet"]
+METHODS = ("cyclic-unet", "mmccd")
+MethodName = Literal["cyclic-unet", "mmccd"]
 
 
 class _Settings(BaseModel):
@@ -40,7 +40,38 @@ class NetworkConfig(_Settings):
         odd = [n for n in self.channels if n % self.norm_groups]
         if odd:
             raise ValueError(f"channels {odd} are not multiples of norm_groups {self.norm_groups}")
+        levels = zip(self.channels, self.attention, strict=True)
+        odd = [n for n, attends in levels if attends and n % self.head_channels]
+        if odd:
+            raise ValueError(f"channels {odd} with attention are not multiples of head_channels {self.head_channels}")
         return self
+
+
+class DiffusionConfig(_Settings):
+    """What `mmccd` hides, and how it samples; the defaults are published."""
+
+    masks: Literal["stripes", "combs"] = "stripes"
+    """`stripes` slide over the slice one at a time; `combs` hide several at once, so that few masks cover it."""
+    mask_width_px: Annotated[int, Field(ge=1)] = 16
+    """Width of a stripe, or of a comb's teeth."""
+    stripe_stride_px: Annotated[int, Field(ge=1)] = 2
+    """Distance between the starts of neighbouring stripes."""
+    stripes_wrap: bool = False
+    """Whether a stripe goes on at the other border, so that each pixel is hidden equally often."""
+    combs: Annotated[int, Field(ge=2)] = 3
+    """Combs per direction."""
+    schedule_steps: Annotated[int, Field(ge=1)] = 1000
+    """Steps T of the noise schedule."""
+    sampling_steps: Annotated[int, Field(ge=1)] = 100
+    """Steps that the sampler visits."""
+    spacing: Literal["leading", "trailing"] = "leading"
+    """`leading` visits 0, s, 2s, ... as published; `trailing` begins where the input is pure noise."""
+    sampler: Literal["ddim", "ddpm"] = "ddim"
+    """Deterministic, or ancestral."""
+    train_on: Literal["all-steps", "sampling-steps"] = "all-steps"
+    """Steps that training draws from: all T, or only those that the sampler visits."""
+    masks_at_once: Annotated[int, Field(ge=1)] = 1
+    """Masks per batch of the networks: memory for speed."""
 
 
 class TrainingConfig(_Settings):
@@ -91,6 +122,7 @@ class Config(_Settings):
     seed: Annotated[int, Field(ge=0)] = 0
     """Decides initial weights, order, augmentation: the same seed gives the same weights."""
     network: NetworkConfig = NetworkConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
     training: TrainingConfig = TrainingConfig()
     scoring: ScoringConfig = ScoringConfig()
 
@@ -153,9 +185,13 @@ def parse_config(values: dict[str, Any]) -> Config:
 def parse_override(text: str) -> tuple[str, Any]:
     """Split ``training.steps=500`` into key and value; the value is read as YAML."""
     key, separator, value = text.partition("=")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        separator = ""
     if not separator or not key:
         raise ConfigError(f"--set {text!r} is not of the form key=value", "for example --set training.steps=500")
-    return key.strip(), yaml.safe_load(value)
+    return key.strip(), parsed
 
 
 def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:

@@ -9,6 +9,7 @@ from mmccd.cohort import read_cohort
 from mmccd.config import load_config
 from mmccd.detector import Detector
 from mmccd.evaluation import Evaluation, evaluate
+from mmccd.model_file import CARD
 from mmccd.phantom import make_phantom
 from mmccd.prediction import predict
 from mmccd.preparation import StoreSettings, prepare
@@ -52,7 +53,7 @@ def run_demo(
     with progress_of("prepare") as progress:
         store, _ = prepare(cohort, split, store_path, settings, workers=workers, progress=progress)
     config = load_config("tiny", {"seed": seed})
-    if not (model_path / "card.json").exists():
+    if not (model_path / CARD).exists():
         with progress_of("train") as progress:
             train(store, model_path, config, resume=True, progress=progress)
     with progress_of("predict") as progress:

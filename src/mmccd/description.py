@@ -18,6 +18,7 @@ def describe(path: Path | None) -> dict[str, Any]:
         return _installation()
     if (path / MANIFEST).is_file():
         store = open_store(path)
+        store.verify()
         return {
             "store": store.manifest["protocol"],
             "slices": len(store.index),
@@ -26,7 +27,7 @@ def describe(path: Path | None) -> dict[str, Any]:
             "modalities": list(store.modalities),
             "subjects": {part: len(ids) for part, ids in store.manifest["subjects"].items()},
             "failures": store.manifest["failures"],
-            "digest": store.digest,
+            "digest": f"{store.digest} (verified)",
         }
     from mmccd.model_file import CARD, load_model
 

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mmccd.devices import choose_device
-from mmccd.grid import centred_grid
+from mmccd.devices import choose_device, uses_bf16
+from mmccd.grid import slice_grid
 from mmccd.inference import anomaly_maps
 from mmccd.intensity import BACKGROUND, normalise
 from mmccd.model_file import Model, load_model
@@ -77,17 +77,16 @@ class Detector:
         volume = scan if isinstance(scan, Volume) else read_volume(scan)
         given = brain if isinstance(brain, Volume) or brain is None else read_volume(brain)
         inside = brain_mask(volume, given)
-        grid_px, pixel_mm = (
-            int(self.model.card["grid"]["size_px"]),
-            float(self.model.card["grid"]["pixel_mm"]),
-        )
-        grid = centred_grid(inside, volume.spacing_mm, grid_px, pixel_mm)
+        protocol, size_px, pixel_mm = (self.model.card["grid"][key] for key in ("protocol", "size_px", "pixel_mm"))
+        grid = slice_grid(protocol, inside, volume.spacing_mm, size_px, pixel_mm)
         brain_slices = grid.shrink_mask(inside)
         slices = grid.shrink(normalise(volume.data, inside), BACKGROUND)
         scored = scored_region(brain_slices, edge_mm=self.model.config.scoring.edge_mm, pixel_mm=pixel_mm)
         error = np.zeros_like(slices)
         occupied = np.flatnonzero(scored.any(axis=(1, 2)))
-        for rows, maps in anomaly_maps(self._method, slices[occupied], self.device, self.batch_size):
+        bf16 = uses_bf16(self.model.config.training.precision, self.device)
+        batches = anomaly_maps(self._method, slices[occupied], self.device, batch_size=self.batch_size, bf16=bf16)
+        for rows, maps in batches:
             error[occupied[rows]] = maps
         anomaly = np.where(inside, grid.expand(np.where(scored, error, 0)), 0).astype(np.float32)
         threshold = float(self.model.card["threshold"]["value"])

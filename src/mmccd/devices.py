@@ -24,6 +24,11 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def uses_bf16(precision: str, device: torch.device) -> bool:
+    """Whether a `training.precision` setting means bf16 on this device; it holds for inference too."""
+    return precision == "bf16" or (precision == "auto" and has_bf16(device))
+
+
 def has_bf16(device: torch.device) -> bool:
     """Whether the hardware multiplies in bf16, so that it is faster and not merely smaller."""
     if device.type == "cuda":

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mmccd import published
 from mmccd.bootstrap import Interval, bootstrap_mean
-from mmccd.cohort import Cohort, Subject, read_cohort
+from mmccd.cohort import Cohort, read_cohort
 from mmccd.errors import DataError, MmccdError
 from mmccd.evaluation_result import METRICS, PUBLISHED_METRICS, Evaluation, Row
 from mmccd.files import write_atomically, write_csv, write_json
@@ -133,7 +133,7 @@ def evaluate(
         for done, case in enumerate(cases):
             progress(case, done, len(cases))
             try:
-                scored_case = load_scored_case(predictions, _subject_of(cohort, case))
+                scored_case = load_scored_case(predictions, cohort.subject(case))
             except MmccdError as error:
                 failures[case] = error.message
             else:
@@ -151,7 +151,7 @@ def evaluate(
         published_aggregates=_aggregate(published_rows, PUBLISHED_METRICS, resamples, seed),
         published_thresholds=published_oracle,
         failures=failures,
-        not_predicted=tuple(sorted({subject.id for subject in cohort.subjects} - set(cases))),
+        not_predicted=len({subject.id for subject in cohort.subjects} - set(cases)),
     )
     write_csv(output / "metrics.csv", evaluation.rows)
     write_json(output / "evaluation.json", evaluation.record(resamples=resamples, seed=seed))
@@ -180,14 +180,6 @@ def _not_writable(folder: Path, error: OSError) -> DataError:
         f"cannot write to {folder}: {error.strerror or error}",
         "choose an output folder that is writable and has space left",
     )
-
-
-def _subject_of(cohort: Cohort, case: str) -> Subject:
-    for subject in cohort.subjects:
-        if subject.id == case:
-            return subject
-    reason = cohort.problems.get(case, "the cohort has no subject of this id")
-    raise DataError(f"{case}: {reason}", "evaluate with the cohort that was predicted")
 
 
 def _nothing_left(data: Path, failures: Mapping[str, str]) -> DataError:

@@ -35,7 +35,7 @@ class Evaluation:
         published_aggregates: Method to metric of that protocol to mean over cases.
         published_thresholds: Method to the threshold of that protocol, on scaled scores.
         failures: Case to the reason why it is in no table.
-        not_predicted: Subjects of the cohort without a prediction.
+        not_predicted: How many subjects of the cohort have no prediction.
     """
 
     rows: tuple[Row, ...]
@@ -46,7 +46,7 @@ class Evaluation:
     published_aggregates: dict[str, dict[str, Interval]]
     published_thresholds: dict[str, float]
     failures: dict[str, str]
-    not_predicted: tuple[str, ...]
+    not_predicted: int
 
     def table(self) -> list[list[str]]:
         """Header and one line per method (and the paired difference): mean [low, high]."""
@@ -99,7 +99,7 @@ class Evaluation:
             listed = [["case", "reason"], *([case, reason] for case, reason in self.failures.items())]
             parts += ["## Left out", _markdown_table(listed)]
         if self.not_predicted:
-            parts += ["## Subjects without a prediction", ", ".join(self.not_predicted)]
+            parts += [f"{self.not_predicted} subjects of the cohort were not predicted."]
         return "\n\n".join(parts) + "\n"
 
 

@@ -40,6 +40,24 @@ class SliceGrid:
         return np.ascontiguousarray(np.moveaxis(self.to_scan_x @ slices @ self.to_scan_y.T, 0, 2))
 
 
+def slice_grid(
+    protocol: str, brain: NDArray[np.bool_], spacing_mm: tuple[float, float, float], size_px: int, pixel_mm: float
+) -> SliceGrid:
+    """The grid of a protocol: a network sees at test time what it saw in training.
+
+    ``published`` is the area resize where the scan fills the field of view, as the published ones do; everything
+    else is `centred_grid`.
+    """
+    if protocol == "published" and fills_field_of_view(brain.shape, spacing_mm):
+        return area_grid(brain.shape[:2], size_px)
+    return centred_grid(brain, spacing_mm, size_px, pixel_mm)
+
+
+def fills_field_of_view(shape: tuple[int, ...], spacing_mm: tuple[float, float, float]) -> bool:
+    """Whether the axial slices of a scan measure 240 x 240 mm, to a millimetre."""
+    return all(abs(n * mm - FIELD_OF_VIEW_MM) <= 1 for n, mm in zip(shape[:2], spacing_mm[:2], strict=True))
+
+
 def centred_grid(
     brain: NDArray[np.bool_], spacing_mm: tuple[float, float, float], size_px: int, pixel_mm: float
 ) -> SliceGrid:
@@ -56,7 +74,7 @@ def centred_grid(
     return SliceGrid(to_model_x, to_model_y, to_scan_x, to_scan_y)
 
 
-def area_grid(shape: tuple[int, int], size_px: int) -> SliceGrid:
+def area_grid(shape: tuple[int, ...], size_px: int) -> SliceGrid:
     """The published resize: the whole slice to (size_px, size_px), each pixel the mean of those that it touches.
 
     Equal to ``torch.nn.functional.interpolate(mode="area")``.

@@ -7,17 +7,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mmccd.devices import has_bf16
 from mmccd.methods import Method
 
 
 def anomaly_maps(
-    method: Method, slices: NDArray[np.floating[Any]], device: torch.device, batch_size: int
+    method: Method,
+    slices: NDArray[np.floating[Any]],
+    device: torch.device,
+    *,
+    batch_size: int,
+    bf16: bool,
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Anomaly maps of (n, height, width) slices, batch by batch, in bf16 where the hardware computes it."""
+    """Anomaly maps of (n, height, width) slices, batch by batch, in float32 or under bf16 autocast."""
     for start in range(0, len(slices), batch_size):
         rows = slice(start, min(start + batch_size, len(slices)))
         source = torch.from_numpy(np.ascontiguousarray(slices[rows], dtype=np.float32))[:, None]
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             maps = method.anomaly_map(source.to(device, memory_format=torch.channels_last))
         yield rows, maps.float().cpu().numpy()[:, 0]

@@ -11,7 +11,7 @@ class UNet(nn.Module):
     """A time-conditioned 2D U-Net from ``in_channels`` images to one.
 
     With the defaults of `mmccd.config.NetworkConfig` this is the published guided-diffusion U-Net but for its
-    scale-shift normalisation and dropout (6.27 M parameters, 10.9 GFLOP per 128 x 128 slice; ADR 0005).
+    scale-shift normalisation and dropout (6.27 M parameters, 10.9 GFLOP per 128 x 128 slice; ADR 0004).
 
     Args:
         in_channels: Images stacked on the channel axis.

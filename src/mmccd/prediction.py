@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
+import mmccd
 from mmccd.cohort import Image, read_cohort
 from mmccd.detector import Detection, Detector
 from mmccd.errors import ConfigError, DataError, MmccdError
-from mmccd.files import sha256_of_file, write_csv, write_json
+from mmccd.files import sha256_of_file, sha256_of_json, write_csv, write_json
+from mmccd.layouts import BRAIN, LAYOUTS, LESION, nifti_files, role_of
 from mmccd.montage import write_preview
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
-from mmccd.volumes import NIFTI_SUFFIXES, read_volume, stem, write_volume
+from mmccd.volumes import read_volume, stem, write_volume
 
 SUMMARY = "summary.csv"
 
@@ -78,11 +80,12 @@ def predict(
     source = detector.model.config.source
     found, problems = find_inputs(inputs, source, layout=layout, brain=brain)
     if subjects is not None:
-        missing = sorted(set(subjects) - {item.case for item in found} - problems.keys())
-        if missing:
-            raise DataError(f"no subject named {', '.join(missing[:5])}", "check the list against the cohort")
         found = [item for item in found if item.case in subjects]
         problems = {case: reason for case, reason in problems.items() if case in subjects}
+        if not found and not problems:
+            raise DataError(
+                f"none of the {len(subjects)} subjects asked for is among the scans", "check that ids are spelled alike"
+            )
     outcomes = [Outcome(case, "failed", error=reason) for case, reason in problems.items()]
     for done, item in enumerate(found):
         progress(item.case, done, len(found))
@@ -128,24 +131,25 @@ def find_inputs(
 
 
 def _loose_scans(folder: Path) -> list[Path]:
-    """NIfTI files of a folder in which each file is a scan of its own, not a modality of one subject.
+    """The images of a folder in which each file is a scan of its own; empty where the folder is a cohort.
 
-    A file counts as one modality of a subject when its name ends in a known modality; then the folder is a cohort.
+    A cohort has subfolders, or names its files ``<subject>_<modality>``, or is one subject of several modalities.
     """
-    files = sorted(
-        file for file in folder.iterdir() if file.name.endswith(NIFTI_SUFFIXES) and not file.name.startswith(".")
-    )
-    if any(child.is_dir() for child in folder.iterdir()):
+    if any(child.is_dir() and not child.name.startswith(".") for child in folder.iterdir()):
         return []
-    endings = {stem(file).replace("-", "_").rpartition("_")[2].lower() for file in files}
-    return [] if len(endings & {"flair", "t1", "t2", "t2f", "t1n", "t2w", "t1w"}) > 1 else files
+    files = list(nifti_files(folder))
+    roles = [role_of(file) for file in files]
+    one_subject = len(files) > 1 and None not in roles and len(set(roles)) == len(roles)
+    if one_subject or LAYOUTS["brats"].detect(folder):
+        return []
+    return [file for file, role in zip(files, roles, strict=True) if role not in (BRAIN, LESION)]
 
 
 def _predict_one(detector: Detector, item: Input, output: Path, overwrite: bool) -> Outcome:
     record = output / f"{item.case}.json"
     started = time.perf_counter()
     try:
-        origin = {"model": detector.model.digest, "scan": _scan_digest(item)}
+        origin = _origin(detector, item)
         if not overwrite and (kept := _finished(record, origin)) is not None:
             return Outcome(**{**_summary(kept), "status": "kept"})
         volume = read_volume(item.image.path, item.image.channel)
@@ -159,13 +163,22 @@ def _predict_one(detector: Detector, item: Input, output: Path, overwrite: bool)
         return Outcome(**_summary(values), status="done")
     except MmccdError as error:
         return Outcome(item.case, "failed", error=error.message, hint=error.hint)
+    except (OSError, MemoryError) as error:
+        return Outcome(
+            item.case, "failed", error=f"{type(error).__name__}: {error}", hint="check the file and the memory"
+        )
 
 
-def _scan_digest(item: Input) -> str:
-    if not item.image.path.is_file():
-        raise DataError(f"{item.image.path.name} does not exist", "check the path")
-    digest = sha256_of_file(item.image.path)
-    return digest if item.image.channel is None else f"{digest}#{item.image.channel}"
+def _origin(detector: Detector, item: Input) -> dict[str, str]:
+    """Digests of all that decides a result: what is kept must have been made from the same."""
+    origin = {"version": mmccd.__version__, "model": sha256_of_json(detector.model.card)}
+    for name, image in (("scan", item.image), ("brain", item.brain)):
+        if image is not None:
+            if not image.path.is_file():
+                raise DataError(f"{image.path.name} does not exist", "check the path")
+            channel = "" if image.channel is None else f"#{image.channel}"
+            origin[name] = sha256_of_file(image.path) + channel
+    return origin
 
 
 def _finished(record: Path, origin: dict[str, str]) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,7 +19,7 @@ from mmccd.cases import Case, load_case
 from mmccd.cohort import Cohort, Subject
 from mmccd.errors import ConfigError, DataError, MmccdError
 from mmccd.files import sha256_of_file, sha256_of_json, write_atomically, write_json
-from mmccd.grid import FIELD_OF_VIEW_MM, SliceGrid, area_grid, centred_grid
+from mmccd.grid import FIELD_OF_VIEW_MM, SliceGrid, fills_field_of_view, slice_grid
 from mmccd.intensity import BACKGROUND, INTENSITY_MAP, normalise
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
@@ -166,17 +167,16 @@ def slices_of(case: Case, settings: StoreSettings) -> tuple[pd.DataFrame, dict[s
 
 def _grid(case: Case, settings: StoreSettings) -> SliceGrid:
     volume = next(iter(case.images.values()))
-    if settings.protocol == "volume":
-        return centred_grid(case.brain, volume.spacing_mm, settings.size_px, settings.pixel_mm)
-    nx, ny, nz = volume.data.shape
-    sides_mm = nx * volume.spacing_mm[0], ny * volume.spacing_mm[1]
-    if max(abs(side - FIELD_OF_VIEW_MM) for side in sides_mm) > 1 or nz < PUBLISHED_SLICES.stop:
+    shape, spacing_mm = volume.data.shape, volume.spacing_mm
+    fits = fills_field_of_view(shape, spacing_mm) and shape[2] >= PUBLISHED_SLICES.stop
+    if settings.protocol == "published" and not fits:
+        sides = " x ".join(f"{n * mm:.0f}" for n, mm in zip(shape[:2], spacing_mm[:2], strict=True))
         raise DataError(
-            f"{case.subject.id} measures {sides_mm[0]:.0f} x {sides_mm[1]:.0f} mm with {nz} axial slices; "
+            f"{case.subject.id} measures {sides} mm with {shape[2]} axial slices; "
             f"the published protocol needs 240 x 240 mm and at least {PUBLISHED_SLICES.stop}",
             "use --protocol volume",
         )
-    return area_grid((nx, ny), settings.size_px)
+    return slice_grid(settings.protocol, case.brain, spacing_mm, settings.size_px, settings.pixel_mm)
 
 
 def _arrays(settings: StoreSettings) -> list[tuple[str, np.dtype[Any]]]:
@@ -220,6 +220,13 @@ def _prepare_parts(
                 yield running[future], ""
             except MmccdError as error:
                 yield running[future], f"{error.message} ({error.hint})"
+            except BrokenProcessPool as error:
+                raise DataError(
+                    f"a worker died while it prepared {running[future]} or one beside it",
+                    "often too little memory: the same command with --workers 1 goes on where this one stopped",
+                ) from error
+            except (OSError, MemoryError) as error:
+                yield running[future], f"cannot be prepared: {error}"
 
 
 def _part_is_done(part: Path, key: str) -> bool:

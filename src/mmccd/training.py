@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from mmccd.batches import SlicePairs, StepSampler, batch_loader
 from mmccd.calibration import calibrate
 from mmccd.config import Config
-from mmccd.devices import choose_device, has_bf16
+from mmccd.devices import choose_device, uses_bf16
 from mmccd.errors import ConfigError, DataError
+from mmccd.methods import masks_of
 from mmccd.model_file import CARD, Model, load_model, save_model
 from mmccd.networks import UNet
 from mmccd.progress import ProgressCallback, no_progress
@@ -78,11 +79,12 @@ def train(
     device = choose_device(hardware.device)
     logs = output / "training"
     checkpoint = logs / CHECKPOINT if resume and (logs / CHECKPOINT).is_file() else None
-    first_step = _step_of(checkpoint, config) if checkpoint else 0
+    first_step = _step_of(checkpoint, config, store) if checkpoint else 0
 
     torch.manual_seed(config.seed)
     task = TranslationTask(config).to(memory_format=torch.channels_last)
-    trainer = _trainer(logs, config, hardware, device, first_step, [_Report(progress), PictureCallback(store, logs)])
+    callbacks = [_Report(progress), _Fingerprint(config, store), PictureCallback(store, logs)]
+    trainer = _trainer(logs, config, hardware, device, first_step, callbacks)
     pairs = SlicePairs(store, config.source, config.target)
     sampler = StepSampler(
         healthy["train"],
@@ -120,6 +122,8 @@ def _check(store: Store, output: Path, config: Config, healthy: dict[str, NDArra
             f"slices of {store.size_px} px do not fit a network that halves them to a multiple of {divisor}",
             f"prepare the store with a --size that is a multiple of {divisor}, or use fewer levels",
         )
+    if config.method == "mmccd":
+        masks_of(config.diffusion)(store.size_px)
     for part, rows in healthy.items():
         if rows.size == 0:
             raise DataError(
@@ -132,16 +136,20 @@ def _check(store: Store, output: Path, config: Config, healthy: dict[str, NDArra
         raise ConfigError(f"{output} holds an unfinished training", "add --resume to go on with it, or delete it")
 
 
-def _step_of(checkpoint: Path, config: Config) -> int:
+def _step_of(checkpoint: Path, config: Config, store: Store) -> int:
     content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    saved, current = content["mmccd_config"], config.model_dump(mode="json")
+    saved, current = content.get("mmccd", {}), _fingerprint(config, store)
     changed = [key for key in current if saved.get(key) != current[key]]
     if changed:
         raise ConfigError(
-            f"the checkpoint was trained with other settings of {', '.join(changed)}",
-            "resume with the same settings, or train into another folder",
+            f"the checkpoint was trained with another {', '.join(changed)}",
+            "resume with the same store and settings, or train into another folder",
         )
     return int(content["global_step"])
+
+
+def _fingerprint(config: Config, store: Store) -> dict[str, Any]:
+    return {**config.model_dump(mode="json"), "store": store.digest}
 
 
 class _Report(Callback):
@@ -162,16 +170,16 @@ class _Report(Callback):
         self.losses = "healthy error " + ", ".join(f"{name} {value:.3f}" for name, value in values.items())
 
 
-class _RecordConfig(Callback):
-    """Puts the settings into each checkpoint, so that a resumed run cannot silently change them."""
+class _Fingerprint(Callback):
+    """Puts settings and data into each checkpoint, so that a resumed run cannot silently change them."""
 
-    def __init__(self, config: Config) -> None:
-        self.values = config.model_dump(mode="json")
+    def __init__(self, config: Config, store: Store) -> None:
+        self.values = _fingerprint(config, store)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint["mmccd_config"] = self.values
+        checkpoint["mmccd"] = self.values
 
 
 def _trainer(
@@ -183,7 +191,6 @@ def _trainer(
     callbacks: list[Callback],
 ) -> pl.Trainer:
     training = config.training
-    bf16 = training.precision == "bf16" or (training.precision == "auto" and has_bf16(device))
     every = min(training.validate_every, training.steps)
     average = EMAWeightAveraging(decay=training.ema_decay)
     saving = ModelCheckpoint(
@@ -197,21 +204,29 @@ def _trainer(
         _silence_lightning()
         return pl.Trainer(
             accelerator=device.type if device.type != "cuda" else "gpu",
-            devices=hardware.devices if hardware.devices == "auto" else int(hardware.devices),
+            devices=_devices(hardware, device),
             num_nodes=hardware.num_nodes,
             strategy=hardware.strategy,
-            precision="bf16-mixed" if bf16 else "32-true",
+            precision="bf16-mixed" if uses_bf16(training.precision, device) else "32-true",
             max_epochs=1,
             max_steps=training.steps,
             val_check_interval=every,
             num_sanity_val_steps=0,
             log_every_n_steps=min(25, every),
-            callbacks=[average, saving, _RecordConfig(config), *callbacks],
+            callbacks=[average, saving, *callbacks],
             logger=loggers,
             use_distributed_sampler=False,
             enable_model_summary=False,
             enable_progress_bar=False,
         )
+
+
+def _devices(hardware: Hardware, device: torch.device) -> str | int | list[int]:
+    if device.index is not None:
+        return [device.index]
+    if hardware.devices != "auto" and not hardware.devices.isdecimal():
+        raise ConfigError(f"devices is {hardware.devices!r}, expected auto or a number", "for example --devices 2")
+    return hardware.devices if hardware.devices == "auto" else int(hardware.devices)
 
 
 def _silence_lightning() -> None:
@@ -230,13 +245,12 @@ def _silence_lightning() -> None:
 def _facts(store: Store, config: Config, task: TranslationTask, trainer: pl.Trainer, device: torch.device) -> Facts:
     losses = {name: float(value) for name, value in trainer.callback_metrics.items() if "validation" in name}
     return {
-        "grid": {"size_px": store.size_px, "pixel_mm": store.manifest["pixel_mm"]},
+        "grid": {key: store.manifest[key] for key in ("protocol", "size_px", "pixel_mm")},
         "intensity": store.manifest["intensity"],
         **calibrate(task.method, store, config, device),
         "training_data": {
             "store_digest": store.digest,
             "split_digest": store.manifest["split_digest"],
-            "protocol": store.manifest["protocol"],
             **{
                 part: {"subjects": int(store.index["subject"].iloc[rows].nunique()), "healthy_slices": int(rows.size)}
                 for part in ("train", "validation")

@@ -1,0 +1,62 @@
+"""Run commands, and keep of each its wall time and the peak memory of its largest process."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One command: as a reader would type it, seconds, and peak resident memory of any one process in GB."""
+
+    command: str
+    seconds: float
+    peak_gb: float
+    output: str
+
+
+def run(command: str, *, log: Path) -> Measured:
+    """Run a shell command line; its variables are expanded by the shell, not in the record.
+
+    A command that has its record beside ``log`` already is not run again.
+    """
+    record = log.with_suffix(".json")
+    if record.exists():
+        return Measured(**json.loads(record.read_text()))
+    started = time.perf_counter()
+    with log.open("w") as stream:
+        process = subprocess.Popen(["bash", "-c", f"exec {command}"], stdout=stream, stderr=sys.stderr)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in (0, 3):
+        raise SystemExit(f"{command}\nended with {process.returncode}: see {log}")
+    seconds = round(time.perf_counter() - started, 1)
+    measured = Measured(command, seconds, round(usage.ru_maxrss / 1e6, 2), log.read_text())
+    record.write_text(json.dumps(asdict(measured)))
+    return measured
+
+
+def machine() -> str:
+    """Processor, cores and memory."""
+    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                  if line.startswith("model name")), platform.processor())  # fmt: skip
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{model}, {os.cpu_count()} cores, {memory_gb:.0f} GiB, {platform.system()} {platform.machine()}"
+
+
+def commands_table(rows: list[Measured]) -> str:
+    """Markdown table of what was run."""
+    lines = ["| command | wall time | peak memory |", "| --- | --- | --- |"]
+    lines += [f"| `{row.command}` | {row.seconds:.0f} s | {row.peak_gb:.2f} GB |" for row in rows]
+    return "\n".join(lines)
+
+
+def keep(path: Path, rows: list[Measured], **facts: object) -> None:
+    """Write the record beside the page."""
+    plain = [{key: value for key, value in asdict(row).items() if key != "output"} for row in rows]
+    path.write_text(json.dumps({"machine": machine(), "commands": plain, **facts}, indent=2) + "\n")

@@ -1,0 +1,106 @@
+"""MMCCD: the modality cycle with a masked conditional diffusion model as its forward half."""
+
+from collections.abc import Callable, Sequence
+from itertools import chain, cycle
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmccd.cycle import masked_cycle_map
+from mmccd.diffusion import NoiseSchedule
+from mmccd.inpainting import Noise, inpainting_loss, sample_target
+from mmccd.intensity import BACKGROUND
+
+NOISE_SEED = 0
+
+
+class MaskedDiffusionCycle(nn.Module):
+    """Modality Cycles with Masked Conditional Diffusion (Liang et al., 2023, section 2.2).
+
+    Args:
+        to_target: Forward network f of [y_t, condition] and step; predicts the clean target.
+        to_source: Backward network g: y to x.
+        masks_for: Side of the slices in pixels to the masks, (masks, size, size) bool, True = hidden.
+        schedule: Noise schedule.
+        steps: Steps that the sampler visits, from high to low.
+        training_steps: Steps that training draws from: all of the schedule, or those that the sampler visits.
+        ancestral: DDPM sampling instead of DDIM.
+        masks_at_once: Masks per batch of the networks.
+    """
+
+    training_steps: Tensor
+
+    def __init__(
+        self,
+        to_target: nn.Module,
+        to_source: nn.Module,
+        *,
+        masks_for: Callable[[int], Tensor],
+        schedule: NoiseSchedule,
+        steps: Sequence[int],
+        training_steps: Sequence[int],
+        ancestral: bool = False,
+        masks_at_once: int = 1,
+    ) -> None:
+        super().__init__()
+        self.to_target = to_target
+        self.to_source = to_source
+        self.masks_for = masks_for
+        self.schedule = schedule
+        self.steps = tuple(steps)
+        self.ancestral = ancestral
+        self.masks_at_once = masks_at_once
+        self.register_buffer("training_steps", torch.tensor(training_steps), persistent=False)
+
+    def losses(self, source: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Inpainting loss of f with one random mask and step per sample, and regression loss of g."""
+        masks = self.masks_for(source.shape[-1]).to(source.device)
+        hidden = masks[torch.randint(len(masks), (len(source),), device=source.device)][:, None]
+        drawn = torch.randint(len(self.training_steps), (len(source),), device=source.device)
+        t = self.training_steps[drawn]
+        return {
+            "forward": inpainting_loss(self.to_target, source, target, hidden, t, self.schedule),
+            "backward": F.mse_loss(self.to_source(target), source),
+        }
+
+    def cycle(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """A translation of the whole, unhidden slice, and its way back: for pictures."""
+        noise = self._noise(source)
+        nothing = torch.zeros_like(source, dtype=torch.bool)
+        target = sample_target(
+            source, nothing, noise(source), self.to_target, self.schedule, self.steps, randn_like=noise
+        )
+        return target, self.to_source(target)
+
+    def anomaly_map(self, source: Tensor) -> Tensor:
+        """Cycle error under the masks; masks that hide no brain in this batch are left out."""
+        brain = (source > BACKGROUND).any(dim=0)
+        masks = self.masks_for(source.shape[-1]).to(source.device)
+        return masked_cycle_map(
+            source,
+            masks[(masks & brain).any(dim=(1, 2))],
+            self.to_target,
+            self.to_source,
+            self.schedule,
+            self.steps,
+            masks_at_once=self.masks_at_once,
+            ancestral=self.ancestral,
+            randn_like=self._noise(source),
+        )
+
+    def _noise(self, source: Tensor) -> Noise:
+        return shared_noise(source, len(self.steps) * (2 if self.ancestral else 1))
+
+
+def shared_noise(source: Tensor, draws_per_mask: int) -> Noise:
+    """Noise that every slice and mask of a batch shares, from a fixed seed; fresh at every step.
+
+    So a slice has the same anomaly map alone and in any batch, in any order of the masks, in every run. The first
+    call gives the start y_T; those that follow repeat after ``draws_per_mask``, that is with each batch of masks.
+    """
+    generator = torch.Generator(source.device).manual_seed(NOISE_SEED)
+    size = source.shape[-2:]
+    fields = torch.randn(1 + draws_per_mask, 1, 1, *size, generator=generator, device=source.device)
+    order = chain(fields[:1], cycle(fields[1:]))
+    return lambda image: next(order).to(image.dtype).expand_as(image)

@@ -1,0 +1,181 @@
+"""One small phantom cohort, its store and a toy model, made once and shared by all tests that need them.
+
+What is shared is read only: a test that changes a file copies it first.
+"""
+
+from concurrent.futures import Future
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+
+class InlineExecutor:
+    """A process pool that works in this process: tests of logic need no second interpreter."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, function, *arguments):
+        future = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@pytest.fixture
+def inline(monkeypatch):
+    """`prepare` without worker processes."""
+    monkeypatch.setattr("mmccd.preparation.ProcessPoolExecutor", InlineExecutor)
+    return InlineExecutor
+
+
+@pytest.fixture(scope="session")
+def phantom_folder(tmp_path_factory):
+    """Five healthy subjects to train on, one to validate on, a glioma and an MS patient to test on; 4 mm voxels."""
+    from mmccd.phantom import make_phantom
+
+    output = tmp_path_factory.mktemp("shared") / "phantom"
+    make_phantom(output, subjects=6, lesions=2, seed=1, spacing_mm=4.0, workers=1)
+    return output
+
+
+@pytest.fixture(scope="session")
+def healthy_scan(phantom_folder):
+    return phantom_folder / "Phantom_0006" / "Phantom_0006_flair.nii.gz"
+
+
+@pytest.fixture(scope="session")
+def lesioned_scan(phantom_folder):
+    return phantom_folder / "Phantom_0007" / "Phantom_0007_flair.nii.gz"
+
+
+@pytest.fixture(scope="session")
+def phantom_store(phantom_folder, tmp_path_factory):
+    """The cohort as slices of 48 x 48 pixels of 5 mm."""
+    from mmccd.cohort import read_cohort
+    from mmccd.preparation import StoreSettings, prepare
+    from mmccd.splits import find_split
+
+    cohort = read_cohort(phantom_folder)
+    settings = StoreSettings("volume", 48, ("flair", "t2"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmccd.preparation.ProcessPoolExecutor", InlineExecutor)
+        output = tmp_path_factory.mktemp("shared") / "store"
+        store, failures = prepare(cohort, find_split(cohort)[0], output, settings)
+    assert failures == {}
+    return store
+
+
+@pytest.fixture(scope="session")
+def toy_settings():
+    """Overrides of the preset `tiny` that make a step cost a tenth of a second."""
+    return {
+        "network.channels": [16, 16],
+        "network.attention": [False, False],
+        "network.norm_groups": 8,
+        "network.head_channels": 16,
+        "network.patch_px": 2,
+        "training.steps": 4,
+        "training.batch_size": 4,
+        "training.validate_every": 2,
+        "training.precision": "float32",
+    }
+
+
+@pytest.fixture(scope="session")
+def toy_config(toy_settings):
+    from mmccd.config import load_config
+
+    return load_config("tiny", toy_settings)
+
+
+@pytest.fixture(scope="session")
+def trained_folder(phantom_store, toy_config, tmp_path_factory):
+    """What `train` leaves behind after four steps."""
+    from mmccd.training import Hardware, train
+
+    output = tmp_path_factory.mktemp("shared") / "trained"
+    train(phantom_store, output, toy_config, hardware=Hardware(device="cpu"))
+    return output
+
+
+@pytest.fixture(scope="session")
+def model_folder(trained_folder, phantom_store, tmp_path_factory):
+    """The toy model with weights shaken.
+
+    The last layer starts at zero, so after four steps every map would be about x squared, whatever the network does.
+    """
+    import torch
+
+    from mmccd.calibration import calibrate
+    from mmccd.model_file import load_model, save_model
+
+    model = load_model(trained_folder)
+    generator = torch.Generator().manual_seed(0)
+    for weight in model.method.parameters():
+        weight.add_(0.05 * torch.randn(weight.shape, generator=generator))
+    facts = {key: value for key, value in model.card.items() if key not in ("format", "config", "weights_sha256")}
+    facts |= calibrate(model.method, phantom_store, model.config, torch.device("cpu"))
+    output = tmp_path_factory.mktemp("shared") / "model"
+    save_model(output, model.method, model.config, facts)
+    return output
+
+
+@pytest.fixture(scope="session")
+def detector(model_folder):
+    from mmccd.detector import Detector
+
+    return Detector.load(model_folder, device="cpu")
+
+
+@pytest.fixture
+def bad_scans(healthy_scan):
+    """A function that fills a folder with unusable scans and says what the complaint about each must be."""
+
+    def make(folder: Path) -> dict[str, str]:
+        folder.mkdir(parents=True, exist_ok=True)
+        good = healthy_scan.read_bytes()
+        image = nib.load(healthy_scan)
+        voxels = image.get_fdata(dtype=np.float32)
+
+        def save(name, array):
+            nib.save(nib.Nifti1Image(array, image.affine), folder / f"{name}.nii.gz")
+
+        middle = len(good) // 2
+        files = {
+            "truncated": good[:middle],
+            "flipped": good[:middle] + bytes([good[middle] ^ 0x40]) + good[middle + 1 :],
+            "checksum": good[:-8] + bytes([good[-8] ^ 1]) + good[-7:],
+            "no_trailer": good[:-8],
+            "empty": b"",
+            "text": b"subject,flair\nA,a.nii.gz\n",
+        }
+        for name, content in files.items():
+            (folder / f"{name}.nii.gz").write_bytes(content)
+        holed = voxels.copy()
+        holed[30, 30, 20] = np.nan
+        save("nan", holed)
+        save("zero", np.zeros_like(voxels))
+        save("four_d", np.stack([voxels, voxels], axis=3))
+        save("skull", voxels + 1)
+        (folder / "dangling.nii.gz").symlink_to(folder / "nowhere")
+        return dict.fromkeys(files, "cannot be read in full") | {
+            "empty": "not a valid NIfTI file|cannot be read in full",
+            "nan": "1 voxels that are NaN",
+            "zero": "zero everywhere",
+            "four_d": "4 dimensions",
+            "skull": "not skull-stripped",
+            "dangling": "does not exist",
+        }
+
+    return make

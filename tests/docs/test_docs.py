@@ -1,0 +1,160 @@
+"""The documentation names what exists, and everything that a user can set."""
+
+import ast
+import re
+import shutil
+import subprocess
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+from pydantic import BaseModel
+
+from mmccd.cli import app
+from mmccd.config import Config, presets
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
+COMMANDS = typer.main.get_command(app).commands
+_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_CODE = re.compile(r"`(\w+)\.py:([\w.]+)`")
+_MACHINE_PATHS = tuple(f"/{name}/" for name in ("work", "root"))
+
+
+def _settings(model=Config, prefix=""):
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _settings(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field.default
+
+
+def _flat(values, prefix=""):
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _cells(line):
+    return [cell.strip().strip("`") for cell in line.strip("|").split("|")]
+
+
+@pytest.mark.parametrize(("key", "default"), list(_settings()))
+def test_each_setting_is_documented_with_its_default(key, default):
+    rows = [_cells(line) for line in (DOCS / "config.md").read_text().splitlines() if line.startswith(f"| `{key}` |")]
+    assert rows, f"docs/config.md has no row for {key}"
+
+    written = yaml.safe_load(rows[0][2])
+
+    assert (tuple(written) if isinstance(written, list) else written) == default
+
+
+@pytest.mark.parametrize("preset", presets())
+def test_each_preset_is_documented_with_its_values(preset):
+    _, _, table = (DOCS / "config.md").read_text().partition("## Presets")
+    header, *rows = (_cells(line) for line in table.splitlines() if line.startswith("| ") and "`" in line)
+    shown = {row[0]: yaml.safe_load(row[header.index(preset)]) for row in rows}
+    values = dict(_flat(yaml.safe_load((resources.files("mmccd.presets") / f"{preset}.yaml").read_text())))
+
+    assert {key: shown.get(key) for key in values} == values
+
+
+def _section(page, title):
+    found = re.search(rf"^## {title}$(.*?)(?=^## |\Z)", page.read_text(), re.MULTILINE | re.DOTALL)
+    return found[1] if found else ""
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_each_command_is_documented_with_its_options(command):
+    page = DOCS / "cli.md"
+    section, shared = _section(page, command), _section(page, "Options that several commands share")
+    assert section, f"docs/cli.md has no section for {command}"
+
+    for parameter in COMMANDS[command].params:
+        if parameter.param_type_name == "argument":
+            assert f"`{parameter.name.upper()}`" in section, f"argument {parameter.name} of {command}"
+            continue
+        for name in (*parameter.opts, *parameter.secondary_opts):
+            if name != "-q":
+                assert f"`{name}`" in section, f"option {name} of {command}"
+            else:
+                assert f"`{name}`" in shared
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in _LINK.findall(_FENCE.sub("", page.read_text())):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), f"{page.relative_to(ROOT)} links to {target}"
+        if anchor and linked.suffix == ".md":
+            assert anchor in _anchors(linked), f"{page.relative_to(ROOT)} links to {target}"
+
+
+def _anchors(page):
+    titles = re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize(("module", "name"), sorted(set(_CODE.findall((DOCS / "method.md").read_text()))))
+def test_named_functions_exist(module, name):
+    assert name in _definitions(module), f"docs/method.md names {module}.py:{name}"
+
+
+@cache
+def _definitions(module):
+    path = ROOT / "src" / "mmccd" / f"{module}.py"
+    if not path.is_file():
+        return frozenset()
+    found = set()
+
+    def visit(node, prefix):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef | ast.ClassDef):
+                found.add(prefix + child.name)
+                visit(child, f"{prefix}{child.name}.")
+
+    visit(ast.parse(path.read_text()), "")
+    return frozenset(found)
+
+
+def test_each_decision_is_listed():
+    listed = (DOCS / "decisions" / "README.md").read_text()
+
+    assert [page.name for page in sorted((DOCS / "decisions").glob("0*.md")) if f"({page.name})" not in listed] == []
+
+
+def test_each_cited_decision_exists():
+    written = {page.name[:4] for page in (DOCS / "decisions").glob("0*.md")}
+    sources = (ROOT / "src").rglob("*.py")
+
+    cited = {number: path.name for path in sources for number in re.findall(r"ADR (\d{4})", path.read_text())}
+
+    assert {number: name for number, name in cited.items() if number not in written} == {}
+
+
+@pytest.mark.skipif(not shutil.which("git") or not (ROOT / ".git").exists(), reason="not a git checkout")
+def test_no_file_names_a_path_of_one_machine():
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, check=True, text=True,
+    ).stdout  # fmt: skip
+    offenders = []
+    for name in filter(None, listing.split("\0")):
+        path = ROOT / name
+        if not path.is_file():
+            continue
+        content = path.read_bytes()
+        if b"\0" not in content[:8192] and any(place.encode() in content for place in _MACHINE_PATHS):
+            offenders.append(name)
+
+    assert offenders == []

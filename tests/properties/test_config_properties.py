@@ -1,0 +1,49 @@
+import json
+
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmccd.config import Config, NetworkConfig, ScoringConfig, TrainingConfig, load_config, parse_config, parse_override
+
+NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789_-", min_size=1, max_size=12)
+
+
+@st.composite
+def configs(draw):
+    levels = draw(st.integers(1, 5))
+    network = NetworkConfig(
+        channels=tuple(draw(st.lists(st.sampled_from((32, 64, 96)), min_size=levels, max_size=levels))),
+        attention=tuple(draw(st.lists(st.booleans(), min_size=levels, max_size=levels))),
+        patch_px=draw(st.sampled_from((1, 2, 4))),
+    )
+    training = TrainingConfig(
+        steps=draw(st.integers(1, 10**7)),
+        learning_rate=draw(st.floats(1e-12, 10)),
+        ema_decay=draw(st.floats(0, 0.9999999)),
+        schedule=draw(st.sampled_from(("constant", "cosine"))),
+        flip_left_right=draw(st.booleans()),
+    )
+    scoring = ScoringConfig(edge_mm=draw(st.floats(0, 20)), false_positive_rate=draw(st.floats(1e-6, 0.999)))
+    source, target = draw(st.lists(NAMES, min_size=2, max_size=2, unique=True))
+    return Config(
+        source=source, target=target, seed=draw(st.integers(0, 2**31)), network=network, training=training,
+        scoring=scoring,
+    )  # fmt: skip
+
+
+@given(configs())
+def test_yaml_there_and_back_is_the_identity(config):
+    assert parse_config(yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json")))) == config
+
+
+@given(configs())
+def test_overrides_on_the_command_line_reach_the_same_settings(config):
+    flat = {
+        f"{part}.{key}": value
+        for part in ("network", "diffusion", "training", "scoring")
+        for key, value in config.model_dump(mode="json")[part].items()
+    }
+    texts = [f"{key}={json.dumps(value)}" for key, value in flat.items()]
+    names = {"source": config.source, "target": config.target, "seed": config.seed}
+    assert load_config("tiny", names | dict(map(parse_override, texts))) == config

@@ -1,0 +1,188 @@
+"""What must hold of masks, schedule and cycle, whatever the numbers."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.networks.schedulers import DDIMScheduler, DDPMScheduler
+
+from mmccd.cycle import masked_cycle_map
+from mmccd.diffusion import kept_steps, linear_schedule
+from mmccd.errors import ConfigError
+from mmccd.masked_diffusion import MaskedDiffusionCycle, shared_noise
+from mmccd.masks import comb_masks, coverage, stripe_masks
+
+SCHEDULE = linear_schedule()
+
+
+@given(size=st.integers(8, 48), width=st.integers(1, 47), stride=st.integers(1, 47), wrap=st.booleans())
+def test_stripes_hide_every_pixel_and_never_everything(size: int, width: int, stride: int, wrap: bool) -> None:
+    if not stride <= width < size:
+        with pytest.raises(ConfigError, match="stripes of"):
+            stripe_masks(size, width_px=width, stride_px=stride, wrap=wrap)
+        return
+    masks = stripe_masks(size, width_px=width, stride_px=stride, wrap=wrap)
+    assert coverage(masks).min() >= 1
+    assert not masks.all(dim=(1, 2)).any()
+
+
+@pytest.mark.parametrize(("size", "width", "stride"), [(128, 16, 2), (64, 8, 4)])
+def test_wrapped_stripes_hide_each_pixel_equally_often(size: int, width: int, stride: int) -> None:
+    assert coverage(stripe_masks(size, width_px=width, stride_px=stride, wrap=True)).unique().numel() == 1
+    assert coverage(stripe_masks(size, width_px=width, stride_px=stride)).unique().numel() > 1
+
+
+@given(size=st.integers(8, 64), width=st.integers(1, 16), combs=st.integers(2, 5))
+def test_combs_hide_every_pixel_twice(size: int, width: int, combs: int) -> None:
+    if width * combs > size:
+        with pytest.raises(ConfigError, match="combs of"):
+            comb_masks(size, width_px=width, combs=combs)
+        return
+    masks = comb_masks(size, width_px=width, combs=combs)
+    assert len(masks) == 2 * combs
+    assert (coverage(masks) == 2).all()
+    assert not masks.all(dim=(1, 2)).any()
+
+
+@given(count=st.integers(2, 1000), spacing=st.sampled_from(["leading", "trailing"]))
+def test_any_number_of_steps_works(count: int, spacing: str) -> None:
+    steps = kept_steps(1000, count, spacing=spacing)
+    assert len(set(steps)) == count
+    assert list(steps) == sorted(steps, reverse=True)
+    assert steps[-1] == 0 if spacing == "leading" else steps[0] == 999
+
+
+@pytest.mark.parametrize("count", [0, 1001])
+def test_step_counts_that_cannot_work_are_refused(count: int) -> None:
+    with pytest.raises(ConfigError, match="sampling steps") as caught:
+        kept_steps(1000, count)
+    assert "choose 1 to 1000" in caught.value.hint
+
+
+def test_one_leading_step_is_refused() -> None:
+    with pytest.raises(ConfigError, match="step 0"):
+        kept_steps(1000, 1)
+    assert kept_steps(1000, 1, spacing="trailing") == (999,)
+
+
+def in_double(scheduler: torch.nn.Module) -> torch.nn.Module:
+    """MONAI keeps its schedule in float32, which alone would cost three digits."""
+    scheduler.betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
+    scheduler.alphas = 1 - scheduler.betas
+    scheduler.alphas_cumprod = torch.cumprod(scheduler.alphas, dim=0)
+    return scheduler
+
+
+def test_ddim_equals_monai_unclipped() -> None:
+    theirs = DDIMScheduler(1000, schedule="linear_beta", beta_start=1e-4, beta_end=0.02, clip_sample=False,
+                           prediction_type="sample", set_alpha_to_one=False)  # fmt: skip
+    theirs = in_double(theirs)
+    theirs.set_timesteps(10)
+    noisy, clean = (3 * torch.randn(2, 2, 1, 4, 4, dtype=torch.float64)).unbind()
+    for t in (900, 500, 100):
+        expected, _ = theirs.step(clean, t, noisy)
+        torch.testing.assert_close(SCHEDULE.ddim(noisy, clean, t, t - 100), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_ddpm_equals_monai_unclipped() -> None:
+    theirs = DDPMScheduler(1000, schedule="linear_beta", beta_start=1e-4, beta_end=0.02, clip_sample=False,
+                           prediction_type="sample")  # fmt: skip
+    theirs = in_double(theirs)
+    noisy, clean = (3 * torch.randn(2, 2, 1, 4, 4, dtype=torch.float64)).unbind()
+    for t in (999, 500, 1):
+        expected, _ = theirs.step(clean, t, noisy, generator=torch.Generator().manual_seed(5))
+        noise = torch.randn(noisy.shape, dtype=noisy.dtype, generator=torch.Generator().manual_seed(5))
+        torch.testing.assert_close(SCHEDULE.ddpm(noisy, clean, t, t - 1, noise), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_noising_keeps_the_variance() -> None:
+    clean, noise = torch.randn(2, 4, 1, 64, 64).unbind()
+    noisy = SCHEDULE.add_noise(clean, noise, torch.tensor([0, 300, 600, 999]))
+    torch.testing.assert_close(noisy.var(dim=(1, 2, 3)), torch.ones(4), rtol=0.05, atol=0)
+
+
+def test_a_perfect_cycle_scores_zero() -> None:
+    source = torch.randn(2, 1, 16, 16)
+    found = masked_cycle_map(
+        source, comb_masks(16, width_px=2), lambda z, t: z[:, :1], lambda y: source.repeat(len(y) // 2, 1, 1, 1),
+        SCHEDULE, kept_steps(1000, 3, spacing="trailing"), masks_at_once=4,
+    )  # fmt: skip
+    assert found.abs().max() == 0
+
+
+def _method(masks_at_once: int = 1, order: slice = slice(None)) -> MaskedDiffusionCycle:
+    class Toy(torch.nn.Module):
+        def __init__(self, channels: int) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(channels, 1, 3, padding=1)
+
+        def forward(self, images: torch.Tensor, t: torch.Tensor | None = None) -> torch.Tensor:
+            moved = images if t is None else images * (1 + t / 1000)[:, None, None, None]
+            return torch.tanh(self.conv(moved))
+
+    torch.manual_seed(3)
+    return MaskedDiffusionCycle(
+        Toy(2),
+        Toy(1),
+        masks_for=lambda size: stripe_masks(size, width_px=4, stride_px=2)[order],
+        schedule=SCHEDULE,
+        steps=kept_steps(1000, 4, spacing="trailing"),
+        training_steps=range(1000),
+        masks_at_once=masks_at_once,
+    )
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 1000), masks_at_once=st.integers(1, 20))
+def test_batch_equals_one_by_one(seed: int, masks_at_once: int) -> None:
+    source = torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(seed))
+    together = _method(masks_at_once).anomaly_map(source)
+    alone = torch.cat([_method().anomaly_map(one[None]) for one in source])
+    assert together.max() > 0.1
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_order_of_the_masks_is_irrelevant() -> None:
+    source = torch.randn(2, 1, 16, 16)
+    order = torch.randperm(16, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(
+        _method().anomaly_map(source), _method(order=order).anomaly_map(source), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_masks_without_brain_are_left_out() -> None:
+    source = torch.full((1, 1, 16, 16), -3.0)
+    source[..., 4:8, 4:8] = 1.0
+    method = _method()
+    calls: list[int] = []
+    method.to_source.register_forward_hook(lambda *_: calls.append(1))
+    found = method.anomaly_map(source)
+    assert 0 < len(calls) < len(method.masks_for(16))
+    torch.testing.assert_close(found, method.anomaly_map(source))
+
+
+def test_shared_noise_is_fresh_at_every_step_and_repeats_with_the_masks() -> None:
+    noise, image = shared_noise(torch.zeros(2, 1, 8, 8), 3), torch.zeros(5, 1, 8, 8)
+    start, *steps = [noise(image) for _ in range(7)]
+    assert start.std() > 0.5
+    assert len({float(field[0, 0, 0, 0]) for field in (start, *steps[:3])}) == 4
+    assert all(torch.equal(a, b) for a, b in zip(steps[:3], steps[3:], strict=True))
+
+
+def test_losses_train_both_networks() -> None:
+    method = _method()
+    source, target = torch.randn(2, 4, 1, 16, 16).unbind()
+    sum(method.losses(source, target).values()).backward()
+    for network in (method.to_target, method.to_source):
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_each_sample_has_a_mask_and_a_step_of_its_own() -> None:
+    method, seen = _method(), []
+    method.to_target.register_forward_pre_hook(lambda _, args: seen.append(args))
+    source = torch.full((32, 1, 16, 16), 7.0)
+    method.losses(source, torch.zeros_like(source))
+    images, t = seen[0]
+    hidden = images[:, 1] != 7.0
+    assert len(torch.unique(hidden.flatten(1), dim=0)) > 4
+    assert t.unique().numel() > 16

@@ -1,0 +1,50 @@
+"""The whole path, at the smallest size that has all its steps."""
+
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+
+from mmccd import demo
+from mmccd.demo import run_demo
+from mmccd.phantom import make_phantom
+
+
+@pytest.fixture
+def small(monkeypatch, inline, toy_config):
+    training = toy_config.training.model_copy(update={"steps": 1, "validate_every": 1})
+    monkeypatch.setattr(demo, "HEALTHY", 2)
+    monkeypatch.setattr(demo, "LESIONED", 1)
+    monkeypatch.setattr(demo, "SIZE_PX", 32)
+    monkeypatch.setattr(demo, "make_phantom", partial(make_phantom, spacing_mm=4.0))
+    monkeypatch.setattr(
+        demo, "load_config", lambda name, overrides: toy_config.model_copy(update={"training": training, **overrides})
+    )
+
+
+def test_from_nothing_to_a_table_and_a_picture_and_finished_steps_are_kept(small, tmp_path):
+    steps = []
+
+    @contextmanager
+    def progress_of(name):
+        steps.append(name)
+        yield lambda *_: None
+
+    result = run_demo(tmp_path, seed=3, workers=1, progress_of=progress_of)
+
+    assert steps == ["phantom", "prepare", "train", "predict", "evaluate"]
+    assert {row["case"] for row in result.evaluation.rows} == {"Phantom_0003"}  # only the unseen one
+    assert {row["method"] for row in result.evaluation.rows} == {"cyclic-unet", "intensity threshold"}
+    assert result.montage.read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "evaluation" / "table.md").is_file()
+    assert '"seed": 3' in (tmp_path / "model" / "card.json").read_text()
+
+    def times():
+        kept = ("phantom", "store", "model", "predictions")
+        return {p: p.stat().st_mtime_ns for name in kept for p in (tmp_path / name).rglob("*")
+                if p.is_file() and p.suffix not in (".csv", ".txt")}  # fmt: skip
+
+    before = times()
+    run_demo(tmp_path, seed=3, workers=1, progress_of=progress_of)
+    assert steps[5:] == ["phantom", "prepare", "predict", "evaluate"]
+    assert times() == before

@@ -1,0 +1,140 @@
+"""One scan to a map: the same in every orientation, on the scan's own grid."""
+
+import itertools
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.orientations import apply_orientation
+
+import mmccd
+from mmccd.detector import Detector
+from mmccd.errors import DataError, GridError
+from mmccd.scoring import scan_score
+from mmccd.volumes import new_volume, read_volume, write_volume
+
+SPACING = (3.9, 4.1, 4.3)
+
+
+@pytest.fixture(scope="module")
+def base(healthy_scan):
+    """The phantom with unequal sides and voxels, a little off the scanner's axes."""
+    voxels = nib.load(healthy_scan).get_fdata(dtype=np.float32)[1:, :-2, 5:41:2]
+    return nib.Nifti1Image(voxels, turned(0.1))
+
+
+def turned(angle):
+    c, s = np.cos(angle), np.sin(angle)
+    rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = rotation @ np.diag(SPACING), (-100, -110, -60)
+    return affine
+
+
+@pytest.fixture(scope="module")
+def base_map(base, detector):
+    found = detector.detect(new_volume(base.get_fdata(dtype=np.float32), base.affine)).anomaly
+    assert found.std() > 0.1  # there is something to compare
+    return found
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
+@pytest.mark.parametrize("flips", list(itertools.product((1, -1), repeat=3)), ids=str)
+def test_map_does_not_depend_on_the_orientation(base, base_map, detector, tmp_path, order, flips):
+    orientation = np.array([[axis, flip] for axis, flip in zip(order, flips, strict=True)], float)
+    path = tmp_path / "scan.nii.gz"
+    nib.save(base.as_reoriented(orientation), path)
+
+    detection = detector.detect(path)
+    write_volume(tmp_path / "map.nii.gz", detection.anomaly, detection.volume)
+
+    np.testing.assert_allclose(detection.anomaly, base_map, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(detection.affine, base.affine, atol=1e-4)
+    source, written = nib.load(path), nib.load(tmp_path / "map.nii.gz")
+    assert written.shape == source.shape
+    assert np.array_equal(written.affine, source.affine)
+    for code in ("qform_code", "sform_code"):
+        assert written.header[code] == source.header[code]
+    np.testing.assert_allclose(written.get_fdata(), apply_orientation(base_map, orientation), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("angle", [-0.6, 0.0, 0.5])
+def test_map_does_not_depend_on_a_rotation_of_the_head_in_the_scanner(base, base_map, detector, angle):
+    detection = detector.detect(new_volume(base.get_fdata(dtype=np.float32), turned(angle)))
+    np.testing.assert_allclose(detection.anomaly, base_map, rtol=1e-4, atol=1e-5)
+
+
+def test_map_does_not_depend_on_the_scale_of_the_intensities(base, base_map, detector):
+    scaled = (base.get_fdata() * 37).astype(np.int32)
+    detection = detector.detect(new_volume(scaled, base.affine))
+    np.testing.assert_allclose(detection.anomaly, base_map, rtol=2e-3, atol=2e-3)
+
+
+def test_detection_keeps_its_promises(detector, lesioned_scan):
+    found = detector.detect(str(lesioned_scan))
+    volume = read_volume(lesioned_scan)
+    assert found.anomaly.dtype == np.float32
+    assert found.mask.dtype == found.brain.dtype == bool
+    assert found.anomaly.shape == found.mask.shape == found.brain.shape == volume.data.shape
+    assert np.isfinite(found.anomaly).all()
+    assert (found.anomaly[~found.brain] == 0).all()
+    assert (found.anomaly >= 0).all()
+    np.testing.assert_array_equal(found.brain, volume.data > 0)
+    np.testing.assert_array_equal(found.mask, found.anomaly > found.threshold)
+    assert found.mask.any()
+    assert found.threshold == detector.model.card["threshold"]["value"]
+    assert found.score == scan_score(found.anomaly, found.brain)
+    assert found.lesion_volume_ml == pytest.approx(found.mask.sum() * 0.064)
+    assert found.brain_volume_ml == pytest.approx(found.brain.sum() * 0.064)
+    np.testing.assert_array_equal(found.affine, volume.affine)
+    assert found.warnings == ("axial pixels of 4.0 mm are coarse: small lesions are lost",)
+
+
+def test_the_rim_is_not_scored(detector, healthy_scan):
+    found = detector.detect(healthy_scan)
+    centre = found.brain.sum(axis=(0, 1)).argmax()
+    brain, anomaly = found.brain[:, :, centre], found.anomaly[:, :, centre]
+    assert (anomaly[brain] > 0).mean() > 0.5
+    first = np.argmax(brain.any(axis=1))
+    assert (anomaly[first] == 0).all()
+
+
+def test_batch_size_does_not_matter(model_folder, healthy_scan):
+    one, sixteen = (
+        Detector.load(model_folder, device="cpu", batch_size=size).detect(healthy_scan).anomaly for size in (1, 16)
+    )
+    np.testing.assert_allclose(one, sixteen, rtol=1e-4, atol=1e-5)
+
+
+def test_the_package_offers_the_detector(model_folder, healthy_scan, detector):
+    found = mmccd.Detector.load(str(model_folder), device="cpu").detect(healthy_scan)
+    assert isinstance(found, mmccd.Detection)
+    np.testing.assert_array_equal(found.anomaly, detector.detect(read_volume(healthy_scan)).anomaly)
+
+
+def test_a_brain_mask_replaces_skull_stripping(detector, healthy_scan, tmp_path):
+    scan = read_volume(healthy_scan)
+    head = new_volume(scan.data + 50, scan.affine)
+    mask = new_volume((scan.data > 0).astype(np.uint8), scan.affine)
+    with pytest.raises(DataError, match="not skull-stripped"):
+        detector.detect(head)
+    write_volume(tmp_path / "mask.nii.gz", (scan.data > 0).astype(np.uint8), scan)
+    found = detector.detect(head, brain=tmp_path / "mask.nii.gz")
+    np.testing.assert_array_equal(found.brain, scan.data > 0)
+    np.testing.assert_array_equal(found.anomaly, detector.detect(head, brain=mask).anomaly)
+    with pytest.raises(GridError, match="not co-registered"):
+        detector.detect(head, brain=new_volume(mask.data[1:], scan.affine))
+
+
+def test_thin_small_and_single_slices(detector):
+    block = np.zeros((60, 60, 1), np.float32)
+    block[10:50, 10:50] = np.random.default_rng(0).gamma(9, 10, (40, 40, 1)) + 1
+    single = detector.detect(new_volume(block, np.diag([4.0, 4.0, 4.0, 1])))
+    assert single.anomaly.shape == (60, 60, 1)
+    assert single.anomaly.any()
+    assert "the brain measures only 102 ml" in single.warnings[0]
+
+    tiny = detector.detect(new_volume(block, np.diag([0.4, 0.4, 4.0, 1])))
+    assert not tiny.mask.any()
+    assert tiny.score == 0
+    assert "nothing was scored" in tiny.warnings[-1]

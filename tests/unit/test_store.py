@@ -1,0 +1,84 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from mmccd.errors import ConfigError, DataError
+from mmccd.store import open_store
+
+
+@pytest.fixture
+def copy(phantom_store, tmp_path):
+    return shutil.copytree(phantom_store.path, tmp_path / "store")
+
+
+def test_index_and_arrays_agree(phantom_store):
+    index = phantom_store.index
+    assert phantom_store.modalities == ("flair", "t2")
+    for name, dtype in (("flair", np.float16), ("t2", np.float16), ("brain", bool), ("lesion", bool)):
+        array = phantom_store.array(name)
+        assert isinstance(array, np.memmap)
+        assert (array.shape, array.dtype) == ((len(index), 48, 48), dtype)
+    np.testing.assert_array_equal(phantom_store.array("brain").sum(axis=(1, 2)), index["brain_px"])
+    np.testing.assert_array_equal(phantom_store.array("lesion").sum(axis=(1, 2)), index["lesion_px"])
+    assert index["subject"].iloc[0] == "Phantom_0001"
+    assert (index[["spacing_x_mm", "spacing_y_mm", "spacing_z_mm"]] == 4.0).all(axis=None)
+
+
+def test_rows_by_split_and_health(phantom_store):
+    parts = {part: phantom_store.rows(part) for part in ("train", "validation", "test")}
+    np.testing.assert_array_equal(np.sort(np.concatenate(list(parts.values()))), np.arange(len(phantom_store.index)))
+    assert set(phantom_store.index["subject"].iloc[parts["validation"]]) == {"Phantom_0006"}
+    healthy, ill = (phantom_store.rows("test", healthy=healthy) for healthy in (True, False))
+    assert sorted([*healthy, *ill]) == list(parts["test"])
+    assert ill.size > 5
+    assert not phantom_store.array("lesion")[healthy].any()
+    assert phantom_store.rows("train", healthy=False).size == 0
+    assert phantom_store.rows("nothing").size == 0
+
+
+def test_unknown_array_lists_what_there_is(phantom_store):
+    with pytest.raises(ConfigError, match="no 't1ce', it has brain, flair, lesion, t2"):
+        phantom_store.array("t1ce")
+
+
+def test_verify_finds_one_changed_byte(copy):
+    open_store(copy).verify()
+    content = bytearray((copy / "t2.npy").read_bytes())
+    content[-7] ^= 1
+    (copy / "t2.npy").write_bytes(content)
+    with pytest.raises(DataError, match=r"t2\.npy of the store differs from its digest"):
+        open_store(copy).verify()
+
+
+def test_digest_is_of_content_and_not_of_the_folder(copy, phantom_store):
+    assert open_store(copy).digest == phantom_store.digest
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["arrays"]["t2"]["sha256"] = "0"
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    assert open_store(copy).digest != phantom_store.digest
+
+
+def test_folders_that_are_no_store(copy, tmp_path):
+    with pytest.raises(DataError, match=r"not a prepared store: it has no manifest\.json"):
+        open_store(tmp_path)
+    (copy / "manifest.json").write_text('{"format": 99}')
+    with pytest.raises(DataError, match="store format 99, expected 1"):
+        open_store(copy)
+
+
+@pytest.mark.xfail(
+    strict=True, raises=ValueError, reason="BUG: open_store lets a damaged manifest.json through as a bug"
+)
+def test_damaged_manifest(copy):
+    (copy / "manifest.json").write_text('{"format": 1,')
+    with pytest.raises(DataError):
+        open_store(copy)
+
+
+@pytest.mark.xfail(strict=True, raises=OSError, reason="BUG: Store.array lets a missing or cut array through as a bug")
+def test_missing_array(copy):
+    (copy / "t2.npy").unlink()
+    with pytest.raises(DataError):
+        open_store(copy).array("t2")

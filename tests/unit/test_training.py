@@ -1,0 +1,272 @@
+"""Training that is reproducible, resumable, and refuses what cannot work."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging
+
+from mmccd.config import load_config
+from mmccd.errors import ConfigError, DataError
+from mmccd.model_file import load_model
+from mmccd.store import Store, open_store
+from mmccd.training import Hardware, train
+
+CPU = Hardware(device="cpu")
+
+
+def change(config, **training):
+    return config.model_copy(update={"training": config.training.model_copy(update=training)})
+
+
+@pytest.fixture(scope="module")
+def six_steps(toy_config):
+    return change(toy_config, steps=6)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(phantom_store, six_steps, tmp_path_factory):
+    output = tmp_path_factory.mktemp("whole") / "model"
+    return output, train(phantom_store, output, six_steps, hardware=CPU)
+
+
+class KilledError(Exception):
+    pass
+
+
+def kill_at(step):
+    def progress(_what, done, _total):
+        if done == step:
+            raise KilledError
+
+    return progress
+
+
+# --- reproducible ---
+
+
+def test_the_same_seed_gives_the_same_weights(phantom_store, toy_config, trained_folder, tmp_path):
+    again = train(phantom_store, tmp_path / "again", toy_config, hardware=CPU)
+    assert again.digest == load_model(trained_folder).digest
+    other = train(phantom_store, tmp_path / "other", toy_config.model_copy(update={"seed": 1}), hardware=CPU)
+    assert other.digest != again.digest
+
+
+@pytest.mark.parametrize("step", [1, 3, 5])
+def test_an_interrupted_run_ends_with_the_same_weights(phantom_store, six_steps, uninterrupted, tmp_path, step):
+    """Checkpoints are written after steps 2, 4 and 6: before the first, and twice between two."""
+    whole_folder, whole = uninterrupted
+    output = tmp_path / "model"
+    with pytest.raises(KilledError):
+        train(phantom_store, output, six_steps, hardware=CPU, progress=kill_at(step))
+    assert not (output / "card.json").exists()
+    assert (output / "training" / "last.ckpt").exists() == (step > 1)
+    seen = []
+
+    resumed = train(
+        phantom_store, output, six_steps, resume=True, hardware=CPU, progress=lambda *told: seen.append(told[1:])
+    )
+
+    assert resumed.digest == whole.digest
+    assert resumed.card["threshold"] == whole.card["threshold"]
+    assert seen == [(done, 6) for done in range(step // 2 * 2 + 1, 7)]
+    pictures = sorted(path.name for path in (output / "training" / "pictures").iterdir())
+    assert pictures == sorted(path.name for path in (whole_folder / "training" / "pictures").iterdir())
+
+
+@pytest.mark.xfail(
+    strict=True, reason="BUG: resuming a run that has done its last step saves the raw weights, not the average"
+)
+def test_a_run_killed_after_its_last_step_is_finished_by_resume(
+    phantom_store, six_steps, uninterrupted, tmp_path, monkeypatch
+):
+    def killed(*_, **__):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mmccd.training.calibrate", killed)
+        with pytest.raises(KilledError):
+            train(phantom_store, tmp_path / "model", six_steps, hardware=CPU)
+    resumed = train(phantom_store, tmp_path / "model", six_steps, resume=True, hardware=CPU)
+    assert resumed.digest == uninterrupted[1].digest
+    assert resumed.card["training"]["steps"] == 6
+
+
+def test_resume_without_a_checkpoint_begins(phantom_store, toy_config, trained_folder, tmp_path):
+    model = train(phantom_store, tmp_path / "new", toy_config, resume=True, hardware=CPU)
+    assert model.digest == load_model(trained_folder).digest
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_what_is_saved_is_the_running_average(phantom_store, toy_config, tmp_path, monkeypatch, decay):
+    raw = []
+
+    class Recorder(EMAWeightAveraging):
+        def on_train_batch_end(self, trainer, pl_module, *rest):
+            super().on_train_batch_end(trainer, pl_module, *rest)
+            raw.append({name: w.detach().clone() for name, w in pl_module.method.state_dict().items()})
+
+    monkeypatch.setattr("mmccd.training.EMAWeightAveraging", Recorder)
+    saved = train(phantom_store, tmp_path, change(toy_config, ema_decay=decay), hardware=CPU).method.state_dict()
+
+    assert len(raw) == 4
+    moved = max((raw[-1][name] - raw[0][name]).abs().max().item() for name in saved)
+    assert moved > 1e-3
+    for name, weight in saved.items():
+        average = raw[0][name]
+        for later in raw[1:]:
+            average = decay * average + (1 - decay) * later[name]
+        torch.testing.assert_close(weight, average, rtol=1e-5, atol=1e-6)
+    if decay:
+        assert max((saved[name] - raw[-1][name]).abs().max().item() for name in saved) > 1e-4
+
+
+# --- refused ---
+
+
+def test_resume_with_other_settings_is_refused(phantom_store, six_steps, tmp_path):
+    with pytest.raises(KilledError):
+        train(phantom_store, tmp_path, six_steps, hardware=CPU, progress=kill_at(3))
+    with pytest.raises(ConfigError, match="unfinished training") as caught:
+        train(phantom_store, tmp_path, six_steps, hardware=CPU)
+    assert "--resume" in caught.value.hint
+    other = change(six_steps, learning_rate=1e-5).model_copy(update={"seed": 9})
+    with pytest.raises(ConfigError, match="another seed, training"):
+        train(phantom_store, tmp_path, other, resume=True, hardware=CPU)
+
+
+def test_resume_with_another_store_is_refused(phantom_store, six_steps, tmp_path):
+    with pytest.raises(KilledError):
+        train(phantom_store, tmp_path / "model", six_steps, hardware=CPU, progress=kill_at(3))
+    other = shutil.copytree(phantom_store.path, tmp_path / "store")
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["arrays"]["flair"]["sha256"] = "0" * 64
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ConfigError):
+        train(open_store(other), tmp_path / "model", six_steps, resume=True, hardware=CPU)
+
+
+@pytest.mark.xfail(strict=True, reason="BUG: a damaged checkpoint ends in a traceback, not in an error with a hint")
+def test_resume_from_a_damaged_checkpoint_is_refused(phantom_store, six_steps, tmp_path):
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "last.ckpt").write_bytes(b"PK not a checkpoint")
+    with pytest.raises((ConfigError, DataError)):
+        train(phantom_store, tmp_path, six_steps, resume=True, hardware=CPU)
+
+
+def test_a_folder_with_a_model_is_refused(phantom_store, toy_config, model_folder):
+    with pytest.raises(ConfigError, match="already holds a trained model"):
+        train(phantom_store, model_folder, toy_config, hardware=CPU)
+
+
+class Without(Store):
+    """A store without healthy slices in one part."""
+
+    part = "validation"
+
+    def rows(self, split, *, healthy=None):
+        found = super().rows(split, healthy=healthy)
+        return found[:0] if split == self.part else found
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_a_store_without_healthy_slices_is_refused(phantom_store, toy_config, tmp_path, monkeypatch, part):
+    monkeypatch.setattr(Without, "part", part)
+    with pytest.raises(DataError, match=f"no healthy {part} slice"):
+        train(Without(phantom_store.path, phantom_store.manifest), tmp_path / "model", toy_config, hardware=CPU)
+    assert not (tmp_path / "model").exists()
+
+
+def test_slices_that_the_network_cannot_halve_are_refused(phantom_store, toy_settings, tmp_path):
+    settings = {"network.channels": [16] * 4, "network.attention": [False] * 4, "network.patch_px": 4}
+    config = load_config("tiny", toy_settings | settings)
+    with pytest.raises(ConfigError, match=r"slices of 48 px do not fit .* multiple of 32"):
+        train(phantom_store, tmp_path, config, hardware=CPU)
+
+
+def test_modalities_that_the_store_lacks_are_refused(phantom_store, toy_config, tmp_path):
+    config = toy_config.model_copy(update={"target": "t1"})
+    with pytest.raises(ConfigError, match="no 't1'"):
+        train(phantom_store, tmp_path, config, hardware=CPU)
+
+
+@pytest.mark.xfail(strict=True, reason="BUG: `--source lesion` passes the check and trains on the expert's masks")
+@pytest.mark.parametrize("name", ["lesion", "brain"])
+def test_masks_are_no_modalities(phantom_store, toy_config, tmp_path, name):
+    config = change(toy_config, steps=1).model_copy(update={"source": name})
+    with pytest.raises(ConfigError):
+        train(phantom_store, tmp_path, config, hardware=CPU)
+
+
+@pytest.mark.parametrize(
+    "hardware",
+    [
+        Hardware("cpu", devices="two"),
+        pytest.param(
+            Hardware("cpu", strategy="nonsense"),
+            marks=pytest.mark.xfail(
+                strict=True, raises=ValueError, reason="BUG: an unknown strategy ends in a traceback"
+            ),
+        ),
+    ],
+)
+def test_hardware_that_lightning_does_not_know(phantom_store, toy_config, tmp_path, hardware):
+    with pytest.raises(ConfigError):
+        train(phantom_store, tmp_path, toy_config, hardware=hardware)
+
+
+# --- what is left behind ---
+
+
+def test_logs_and_pictures_are_there(trained_folder):
+    training = trained_folder / "training"
+    assert [path.name for path in sorted((training / "pictures").iterdir())] == ["step_000002.png", "step_000004.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (training / "pictures").iterdir())
+    assert any(path.name.startswith("events.out") for path in (training / "tensorboard").iterdir())
+    with (training / "log_from_step_000000" / "metrics.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    logged = {key for row in rows for key, value in row.items() if value}
+    assert {"train/forward", "train/backward", "validation/forward", "validation/cycle", "step"} <= logged
+
+
+def test_the_card_says_what_was_done_and_names_no_place(trained_folder, phantom_store, toy_config):
+    card = json.loads((trained_folder / "card.json").read_text())
+    assert card["config"] == toy_config.model_dump(mode="json")
+    assert card["grid"] == {"protocol": "volume", "size_px": 48, "pixel_mm": 5.0}
+    assert card["training"]["steps"] == 4
+    assert card["training_data"]["store_digest"] == phantom_store.digest
+    assert card["training_data"]["train"] == {"subjects": 5, "healthy_slices": len(phantom_store.rows("train"))}
+    assert card["training_data"]["validation"]["subjects"] == 1
+    assert card["threshold"]["value"] > 0
+    text = json.dumps(card)
+    assert str(Path.home()) not in text
+    assert str(phantom_store.path) not in text
+
+
+def test_a_trained_network_has_learnt_something(trained_folder):
+    with (trained_folder / "training" / "log_from_step_000000" / "metrics.csv").open(newline="") as stream:
+        losses = [float(row["validation/forward"]) for row in csv.DictReader(stream) if row["validation/forward"]]
+    assert len(losses) == 2
+    assert losses[1] < losses[0]
+
+
+def test_precision_follows_the_setting(phantom_store, toy_config, tmp_path, monkeypatch):
+    config = change(toy_config, steps=1, precision="bf16")
+    assert "bf16" in train(phantom_store, tmp_path / "a", config, hardware=CPU).card["provenance"]["precision"]
+    monkeypatch.setattr("mmccd.devices.has_bf16", lambda device: False)
+    config = change(toy_config, steps=1, precision="auto")
+    assert train(phantom_store, tmp_path / "b", config, hardware=CPU).card["provenance"]["precision"] == "32-true"
+
+
+@pytest.mark.xfail(
+    strict=True, raises=SystemExit, reason="BUG: Lightning turns Ctrl-C into SystemExit(1): no error line"
+)
+def test_ctrl_c_reaches_the_caller(phantom_store, toy_config, tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(phantom_store, tmp_path, toy_config, hardware=CPU, progress=interrupt)
