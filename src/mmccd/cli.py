@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import mmccd
@@ -82,7 +82,7 @@ def info(
         return
     table = Table(show_header=False, box=None)
     for key, value in values.items():
-        table.add_row(f"[bold]{key}[/bold]", value if isinstance(value, str) else json.dumps(value))
+        table.add_row(f"[bold]{escape(key)}[/bold]", escape(value if isinstance(value, str) else json.dumps(value)))
     out.print(table)
 
 
@@ -98,8 +98,14 @@ def demo(
 
     result = run_demo(output, seed=seed, workers=workers, progress_of=partial(reported_progress, quiet=quiet))
     _print_evaluation(result.evaluation)
-    out.print("These scans are simulated; for real ones see the README.", highlight=False)
-    out.print(f"picture  {result.montage}", f"tables   {output / 'evaluation' / 'table.md'}", sep="\n", highlight=False)
+    out.print("These scans are simulated; for real ones see the README.", highlight=False, markup=False)
+    out.print(
+        f"picture  {result.montage}",
+        f"tables   {output / 'evaluation' / 'table.md'}",
+        sep="\n",
+        highlight=False,
+        markup=False,
+    )
 
 
 @app.command()
@@ -120,7 +126,7 @@ def phantom(
             output, subjects=subjects, lesions=lesions, seed=seed, spacing_mm=spacing, workers=workers,
             progress=progress,
         )  # fmt: skip
-    out.print(f"{subjects + lesions} subjects in {output}", highlight=False)
+    out.print(f"{subjects + lesions} subjects in {output}", highlight=False, markup=False)
 
 
 @app.command()
@@ -137,9 +143,10 @@ def validate(data: Data, layout: Layout = "auto", quiet: Quiet = False) -> None:
     for report in reports:
         spacing = "x".join(f"{mm:g}" for mm in report.spacing_mm or ())
         shape = "x".join(map(str, report.shape or ()))
-        verdict = "; ".join(report.warnings) or "fine" if report.ok else f"[red]{report.error}[/red]"
-        table.add_row(report.subject, " ".join(report.modalities), shape, spacing, verdict)
-    out.print(f"layout {cohort.layout}, {total} subjects", highlight=False)
+        verdict = escape("; ".join(report.warnings)) or "fine"
+        verdict = verdict if report.ok else f"[red]{escape(report.error)}[/red]"
+        table.add_row(escape(report.subject), escape(" ".join(report.modalities)), shape, spacing, verdict)
+    out.print(f"layout {cohort.layout}, {total} subjects", highlight=False, markup=False)
     out.print(table)
     _finish({report.subject: f"{report.error} ({report.hint})" for report in reports if not report.ok}, total)
 
@@ -234,9 +241,9 @@ def train(
     with reported_progress("train", quiet=quiet) as progress:
         trained = train_model(open_store(store), model, chosen, resume=resume, hardware=hardware, progress=progress)
     threshold = trained.card["threshold"]
-    out.print(f"model      {model}", highlight=False)
-    out.print(f"threshold  {threshold['value']:.4f}: {threshold['criterion']}", highlight=False)
-    out.print(f"pictures   {model / 'training' / 'pictures'}", highlight=False)
+    out.print(f"model      {model}", highlight=False, markup=False)
+    out.print(f"threshold  {threshold['value']:.4f}: {threshold['criterion']}", highlight=False, markup=False)
+    out.print(f"pictures   {model / 'training' / 'pictures'}", highlight=False, markup=False)
 
 
 @app.command()
@@ -269,9 +276,9 @@ def predict(
     for outcome in outcomes:
         numbers = (outcome.score, outcome.lesion_volume_ml, outcome.seconds)
         cells = ["" if number is None else f"{number:.2f}" for number in numbers]
-        table.add_row(outcome.case, outcome.status, *cells, outcome.warnings or outcome.error)
+        table.add_row(escape(outcome.case), outcome.status, *cells, escape(outcome.warnings or outcome.error))
     out.print(table)
-    out.print(f"summary  {output / SUMMARY}", highlight=False)
+    out.print(f"summary  {output / SUMMARY}", highlight=False, markup=False)
     failures = {o.case: f"{o.error} ({o.hint})" if o.hint else o.error for o in outcomes if o.status == "failed"}
     _finish(failures, len(outcomes))
 
@@ -294,7 +301,9 @@ def evaluate(
             predictions, data, output, layout=layout, resamples=resamples, seed=seed, progress=progress
         )
     _print_evaluation(found)
-    out.print(f"tables   {output / 'table.md'}", f"montage  {output / 'montage.png'}", sep="\n", highlight=False)
+    out.print(
+        f"tables   {output / 'table.md'}", f"montage  {output / 'montage.png'}", sep="\n", highlight=False, markup=False
+    )
     _finish(found.failures, len(found.failures) + len({row["case"] for row in found.rows}))
 
 
@@ -333,14 +342,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; every failure is one line `error:` and one line `hint:`, and an exit code."""
     try:
         result: Any = typer.main.get_command(app)(args=arguments, prog_name="mmccd", standalone_mode=False)
+        if result == INTERRUPTED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else FINE
-    except click.exceptions.Exit as leave:
+    except typer.Exit as leave:
         return leave.exit_code
-    except click.ClickException as error:
+    except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "mmccd"
-        return _fail(error.format_message(), f"see `{command} --help`", USAGE)
-    except (KeyboardInterrupt, click.Abort):
+        return _fail(str(error), f"see `{command} --help`", USAGE)
+    except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", "prepare and predict go on where they stopped; train with --resume", INTERRUPTED)
     except MmccdError as error:
         return _fail(error.message, error.hint, USAGE if isinstance(error, ConfigError | ModelError) else NONE_WORKED)

@@ -20,7 +20,7 @@ class _Settings(BaseModel):
 class NetworkConfig(_Settings):
     """Size of the U-Net that both halves of the cycle share."""
 
-    channels: tuple[int, ...] = (32, 32, 64, 96, 128)
+    channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (32, 32, 64, 96, 128)
     """Feature channels per resolution level, finest first; each a multiple of `norm_groups`."""
     attention: tuple[bool, ...] = (False, False, True, True, True)
     """Whether a level has self-attention; one per level."""
@@ -40,8 +40,8 @@ class NetworkConfig(_Settings):
         odd = [n for n in self.channels if n % self.norm_groups]
         if odd:
             raise ValueError(f"channels {odd} are not multiples of norm_groups {self.norm_groups}")
-        levels = zip(self.channels, self.attention, strict=True)
-        odd = [n for n, attends in levels if attends and n % self.head_channels]
+        attends = [*self.attention[:-1], True]  # between its halves the U-Net attends in any case
+        odd = [n for n, attend in zip(self.channels, attends, strict=True) if attend and n % self.head_channels]
         if odd:
             raise ValueError(f"channels {odd} with attention are not multiples of head_channels {self.head_channels}")
         return self
@@ -81,15 +81,15 @@ class TrainingConfig(_Settings):
     """Optimiser steps."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Slices per step over all devices."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
     """Peak rate of AdamW."""
     schedule: Literal["constant", "cosine"] = "constant"
     """`constant`, or `cosine`: 5 % linear warm-up, then down to zero."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
     """AdamW's decoupled weight decay."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9999
     """Decay of the running average of the weights; the average is what is validated, saved and used."""
-    gradient_clip: Annotated[float, Field(gt=0)] = 1.0
+    gradient_clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """Largest gradient norm per network."""
     flip_left_right: bool = True
     """Mirror half of the slices, as augmentation."""
@@ -119,7 +119,7 @@ class Config(_Settings):
     """Modality that is scored: the only one needed at test time."""
     target: str = "t2"
     """Modality that it is translated to and back from."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Decides initial weights, order, augmentation: the same seed gives the same weights."""
     network: NetworkConfig = NetworkConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
@@ -195,6 +195,9 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
+    *parents, last = keys
+    for key in parents:
         values = values.setdefault(key, {})
-    values[keys[-1]] = value
+        if not isinstance(values, dict):
+            raise ConfigError(f"setting {'.'.join(keys)}: {key} has no settings below it", "see docs/config.md")
+    values[last] = value

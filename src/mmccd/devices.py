@@ -15,8 +15,8 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu")
-    kind = name.partition(":")[0]
-    if kind not in DEVICES:
+    kind, _, index = name.partition(":")
+    if kind not in DEVICES[1:] or (":" in name and not (kind == "cuda" and index.isdecimal())):
         raise ConfigError(f"device is {name!r}, expected one of {', '.join(DEVICES)}", "auto is a safe choice")
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
     if not present[kind]:

@@ -72,11 +72,20 @@ def nifti_files(folder: Path, depth: int = 0) -> Iterator[Path]:
 
 def role_of(path: Path) -> str | None:
     """Role by the first known token of a file name; a name that says ``mask`` is never an image."""
-    tokens = re.split(r"[_\-. ]+", stem(path).lower())
+    tokens = _tokens(path)
     roles = [ROLES[token] for token in tokens if token in ROLES]
     if "mask" in tokens:
         roles = [role for role in roles if role in (BRAIN, LESION)]
     return roles[0] if roles else None
+
+
+def is_mask(path: Path) -> bool:
+    """Whether a file name says that it holds a mask, of whatever."""
+    return "mask" in _tokens(path) or role_of(path) in (BRAIN, LESION)
+
+
+def _tokens(path: Path) -> list[str]:
+    return re.split(r"[_\-. ]+", stem(path).lower())
 
 
 # --- BraTS: <subject>_flair.nii.gz (to 2021), <subject>-t2f.nii.gz (from 2023) ---

@@ -18,6 +18,7 @@ from mmccd.methods import Method, build_method
 FORMAT = 1
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
+REQUIRED = {"config", "weights_sha256", "grid", "threshold", "intensity_baseline", "score_definition"}
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,9 @@ def load_model(folder: Path) -> Model:
                 f"{folder} has model format {card['format']}, expected {FORMAT}",
                 "update mmccd, or train again",
             )
+        missing = REQUIRED - card.keys()
+        if missing:
+            raise ModelError(f"{CARD} in {folder} lacks {', '.join(sorted(missing))}", "copy the model folder again")
         config = parse_config(card["config"])
         if sha256_of_file(folder / WEIGHTS) != card["weights_sha256"]:
             raise ModelError(f"{WEIGHTS} in {folder} differs from its card", "copy the model folder again")

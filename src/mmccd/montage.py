@@ -25,7 +25,8 @@ def write_preview(path: Path, case: str, source: str, detection: "Detection") ->
     brain_per_slice = detection.brain.sum(axis=(0, 1))
     inside = np.flatnonzero(brain_per_slice > 0.3 * brain_per_slice.max())
     evenly = np.linspace(inside[0], inside[-1], PREVIEW_SLICES + 2)[1:-1].round().astype(int)
-    strongest = int(np.where(detection.mask, detection.anomaly, 0).sum(axis=(0, 1)).argmax())
+    findings = np.where(detection.mask, detection.anomaly, 0) if detection.mask.any() else detection.brain
+    strongest = int(findings.sum(axis=(0, 1)).argmax())
     chosen = np.unique([*np.delete(evenly, np.abs(evenly - strongest).argmin()), strongest])
     low, high = _window(detection.volume.data, detection.brain)
     scans, maps = [], []

@@ -14,7 +14,7 @@ from mmccd.cohort import Image, read_cohort
 from mmccd.detector import Detection, Detector
 from mmccd.errors import ConfigError, DataError, MmccdError
 from mmccd.files import sha256_of_file, sha256_of_json, write_csv, write_json
-from mmccd.layouts import BRAIN, LAYOUTS, LESION, nifti_files, role_of
+from mmccd.layouts import LAYOUTS, is_mask, nifti_files, role_of
 from mmccd.montage import write_preview
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
@@ -116,7 +116,7 @@ def find_inputs(
                     problems[subject.id] = f"has no {source}, only {', '.join(subject.images) or 'nothing'}"
         else:
             found.append(Input(stem(path), Image(path), Image(brain) if brain else None))
-    if brain is not None and (len(found) != 1 or inputs[0].is_dir()):
+    if brain is not None and (len(inputs) != 1 or [item.brain for item in found] != [Image(brain)]):
         raise ConfigError("--brain fits one input file only", "give a CSV manifest with a brain column for several")
     names = [item.case for item in found]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -142,7 +142,7 @@ def _loose_scans(folder: Path) -> list[Path]:
     one_subject = len(files) > 1 and None not in roles and len(set(roles)) == len(roles)
     if one_subject or LAYOUTS["brats"].detect(folder):
         return []
-    return [file for file, role in zip(files, roles, strict=True) if role not in (BRAIN, LESION)]
+    return [file for file in files if not is_mask(file)]
 
 
 def _predict_one(detector: Detector, item: Input, output: Path, overwrite: bool) -> Outcome:
@@ -156,17 +156,19 @@ def _predict_one(detector: Detector, item: Input, output: Path, overwrite: bool)
         mask = read_volume(item.brain.path, item.brain.channel) if item.brain else None
         detection = detector.detect(volume, brain=mask)
         values = _record(detector, item, detection, origin, round(time.perf_counter() - started, 3))
+        record.unlink(missing_ok=True)  # until all files are new, this case is unfinished
         write_volume(output / f"{item.case}_anomaly.nii.gz", detection.anomaly, volume)
         write_volume(output / f"{item.case}_mask.nii.gz", detection.mask.astype(np.uint8), volume)
         write_preview(output / f"{item.case}.png", item.case, values["source"], detection)
         write_json(record, values)  # last: a case with a record is complete
         return Outcome(**_summary(values), status="done")
     except MmccdError as error:
-        return Outcome(item.case, "failed", error=error.message, hint=error.hint)
+        message, hint = error.message, error.hint
     except (OSError, MemoryError) as error:
-        return Outcome(
-            item.case, "failed", error=f"{type(error).__name__}: {error}", hint="check the file and the memory"
-        )
+        message, hint = f"{type(error).__name__}: {error}", "check the file and the memory"
+    if record.is_file():
+        record.unlink()  # a result of an earlier run is not this scan's
+    return Outcome(item.case, "failed", error=message, hint=hint)
 
 
 def _origin(detector: Detector, item: Input) -> dict[str, str]:

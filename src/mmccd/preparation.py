@@ -24,7 +24,7 @@ from mmccd.intensity import BACKGROUND, INTENSITY_MAP, normalise
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
 from mmccd.splits import Split, digest
-from mmccd.store import FORMAT, INDEX, MANIFEST, Store, open_store
+from mmccd.store import FORMAT, INDEX, MANIFEST, Store, open_store, read_index
 
 Protocol = Literal["volume", "published"]
 PUBLISHED_SLICES = range(70, 90)
@@ -264,7 +264,7 @@ def _assemble(
     progress: ProgressCallback,
 ) -> None:
     """Join the parts, one subject in memory at a time."""
-    tables = [pd.read_csv(parts / id_ / INDEX, dtype={"subject": str}) for id_ in subjects]
+    tables = [read_index(parts / id_ / INDEX) for id_ in subjects]
     index = pd.concat(tables, ignore_index=True)
     index.insert(1, "split", index["subject"].map(part_of))
     shape = (len(index), settings.size_px, settings.size_px)

@@ -48,7 +48,7 @@ class Store:
     @cached_property
     def index(self) -> pd.DataFrame:
         """One row per slice: subject, split, slice, healthy, brain_px, lesion_px, spacing in mm."""
-        return pd.read_csv(self.path / INDEX, dtype={"subject": str})
+        return read_index(self.path / INDEX)
 
     def array(self, name: str) -> NDArray[Any]:
         """Memory-mapped (slices, size_px, size_px): a modality (float16), ``brain`` or ``lesion`` (bool)."""
@@ -57,7 +57,10 @@ class Store:
                 f"the store has no {name!r}, it has {', '.join(sorted(self.manifest['arrays']))}",
                 "choose one of these modalities, or prepare the store again with the one you need",
             )
-        mapped: NDArray[Any] = np.load(self.path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        try:
+            mapped: NDArray[Any] = np.load(self.path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{name}.npy of the store cannot be read: {error}", "prepare the store again") from error
         return mapped
 
     def rows(self, split: str, *, healthy: bool | None = None) -> NDArray[np.int64]:
@@ -78,6 +81,11 @@ class Store:
                 raise DataError(f"{name}.npy of the store differs from its digest", "prepare the store again")
 
 
+def read_index(path: Path) -> pd.DataFrame:
+    """Read an index; a subject may be called NA."""
+    return pd.read_csv(path, dtype={"subject": str}, keep_default_na=False)
+
+
 def open_store(path: Path) -> Store:
     """Open a prepared store.
 
@@ -87,7 +95,10 @@ def open_store(path: Path) -> Store:
     manifest = path / MANIFEST
     if not manifest.is_file():
         raise DataError(f"{path} is not a prepared store: it has no {MANIFEST}", "run `mmccd prepare DATA STORE`")
-    content = json.loads(manifest.read_text())
+    try:
+        content = json.loads(manifest.read_text())
+    except ValueError as error:
+        raise DataError(f"{MANIFEST} in {path} is damaged: {error}", "prepare the store again") from error
     if content.get("format") != FORMAT:
         raise DataError(
             f"{path} has store format {content.get('format')}, expected {FORMAT}", "prepare the store again"

@@ -4,20 +4,23 @@ import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader
 
 from mmccd.batches import SlicePairs, StepSampler, batch_loader
 from mmccd.calibration import calibrate
 from mmccd.config import Config
 from mmccd.devices import choose_device, uses_bf16
-from mmccd.errors import ConfigError, DataError
+from mmccd.errors import ConfigError, DataError, ModelError
 from mmccd.methods import masks_of
 from mmccd.model_file import CARD, Model, load_model, save_model
 from mmccd.networks import UNet
@@ -30,6 +33,7 @@ from mmccd.training_pictures import PictureCallback
 CHECKPOINT = "last.ckpt"
 VALIDATION_BATCH = 32
 Facts = dict[str, Any]
+Batches = DataLoader[dict[str, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -97,24 +101,37 @@ def train(
     )
     order = np.array_split(healthy["validation"], -(-len(healthy["validation"]) // VALIDATION_BATCH))
     workers, pinned = config.training.loader_workers, device.type == "cuda"
+    validation = batch_loader(pairs, order, 0, pin_memory=pinned)
     with warnings.catch_warnings():
         _silence_lightning()
-        trainer.fit(
-            task,
-            batch_loader(pairs, sampler, workers, pin_memory=pinned),
-            batch_loader(pairs, order, 0, pin_memory=pinned),
-            ckpt_path=checkpoint,
-            weights_only=True,
-        )
+        if checkpoint and first_step >= config.training.steps:  # killed between the last step and the model file
+            task.load_state_dict(_read_checkpoint(checkpoint)["state_dict"])  # the averaged weights
+            trainer.validate(task, validation, verbose=False)
+        else:
+            training = batch_loader(pairs, sampler, workers, pin_memory=pinned)
+            _fit(trainer, task, training, validation, checkpoint)
     if trainer.is_global_zero:
         save_model(output, task.method, config, _facts(store, config, task, trainer, device))
     trainer.strategy.barrier()
     return load_model(output)
 
 
+def _fit(
+    trainer: pl.Trainer, task: TranslationTask, training: Batches, validation: Batches, start: Path | None
+) -> None:
+    try:
+        trainer.fit(task, training, validation, ckpt_path=start, weights_only=True)
+    except SystemExit as leaving:  # Lightning's answer to Ctrl-C
+        raise KeyboardInterrupt from leaving
+
+
 def _check(store: Store, output: Path, config: Config, healthy: dict[str, NDArray[np.int64]], resume: bool) -> None:
     for name in (config.source, config.target):
-        store.array(name)
+        if name not in store.modalities:
+            raise ConfigError(
+                f"the store has no modality {name!r}, it has {', '.join(store.modalities)}",
+                "choose two of these, or prepare the store again with the one you need",
+            )
     with torch.device("meta"):
         divisor = UNet(1, **config.network.model_dump()).divisor_px
     if store.size_px % divisor:
@@ -137,7 +154,7 @@ def _check(store: Store, output: Path, config: Config, healthy: dict[str, NDArra
 
 
 def _step_of(checkpoint: Path, config: Config, store: Store) -> int:
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    content = _read_checkpoint(checkpoint)
     saved, current = content.get("mmccd", {}), _fingerprint(config, store)
     changed = [key for key in current if saved.get(key) != current[key]]
     if changed:
@@ -146,6 +163,16 @@ def _step_of(checkpoint: Path, config: Config, store: Store) -> int:
             "resume with the same store and settings, or train into another folder",
         )
     return int(content["global_step"])
+
+
+def _read_checkpoint(checkpoint: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
+        raise ModelError(
+            f"the checkpoint {checkpoint.name} is damaged: {error}", "delete the folder `training` and train again"
+        ) from error
+    return content
 
 
 def _fingerprint(config: Config, store: Store) -> dict[str, Any]:
@@ -202,23 +229,29 @@ def _trainer(
     ]
     with warnings.catch_warnings():
         _silence_lightning()
-        return pl.Trainer(
-            accelerator=device.type if device.type != "cuda" else "gpu",
-            devices=_devices(hardware, device),
-            num_nodes=hardware.num_nodes,
-            strategy=hardware.strategy,
-            precision="bf16-mixed" if uses_bf16(training.precision, device) else "32-true",
-            max_epochs=1,
-            max_steps=training.steps,
-            val_check_interval=every,
-            num_sanity_val_steps=0,
-            log_every_n_steps=min(25, every),
-            callbacks=[average, saving, *callbacks],
-            logger=loggers,
-            use_distributed_sampler=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-        )
+        try:
+            return pl.Trainer(
+                accelerator=device.type if device.type != "cuda" else "gpu",
+                devices=_devices(hardware, device),
+                num_nodes=hardware.num_nodes,
+                strategy=hardware.strategy,
+                precision="bf16-mixed" if uses_bf16(training.precision, device) else "32-true",
+                max_epochs=1,
+                max_steps=training.steps,
+                val_check_interval=every,
+                num_sanity_val_steps=0,
+                log_every_n_steps=min(25, every),
+                callbacks=[average, saving, *callbacks],
+                logger=loggers,
+                use_distributed_sampler=False,
+                enable_model_summary=False,
+                enable_progress_bar=False,
+            )
+        except (ValueError, MisconfigurationException) as error:
+            raise ConfigError(
+                f"Lightning cannot train with strategy {hardware.strategy} on {hardware.devices} devices: {error}",
+                "--strategy auto and --devices auto are safe choices",
+            ) from error
 
 
 def _devices(hardware: Hardware, device: torch.device) -> str | int | list[int]:
@@ -257,6 +290,6 @@ def _facts(store: Store, config: Config, task: TranslationTask, trainer: pl.Trai
                 for rows in (store.rows(part, healthy=True),)
             },
         },
-        "training": {"steps": int(trainer.global_step), **losses},
+        "training": {"steps": config.training.steps, **losses},
         "provenance": provenance(seed=config.seed, device=str(device), precision=str(trainer.precision)),
     }

@@ -28,7 +28,7 @@ class PictureCallback(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw with the averaged weights, which are in place during validation."""
-        if not trainer.is_global_zero or not isinstance(pl_module, TranslationTask):
+        if not trainer.is_global_zero or trainer.state.fn != "fit" or not isinstance(pl_module, TranslationTask):
             return
         config, step = pl_module.config, trainer.global_step
         x, y = (np.asarray(self.store.array(name)[self.rows], np.float32) for name in (config.source, config.target))

@@ -1,6 +1,7 @@
 """NIfTI files in and out: RAS+ for the models, the file's own grid for everything that is written."""
 
 import gzip
+import logging
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +9,15 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
-from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
+from nibabel.orientations import OrientationError, apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from mmccd.errors import DataError, GridError
 from mmccd.files import write_atomically
+
+logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # what it says of headers becomes an error of ours
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 # The largest healthy adult brains measure about 1.9 litres; a head with its skull and neck far more.
@@ -76,6 +79,8 @@ def read_volume(path: Path | str, channel: int | None = None, *, allow_zero: boo
             f"{path.name} has {len(shape)} dimensions {shape}, expected {expected}",
             "give one 3D file per modality; a 4D file of several modalities is read from an MSD folder",
         )
+    if stored.dtype.kind not in "iuf":
+        raise DataError(f"{path.name} holds {stored.dtype} voxels, expected integers or floats", "convert it")
     stored = stored.reshape(shape)
     stored = stored if channel is None else stored[..., channel]
     if not allow_zero and not stored.any():
@@ -91,19 +96,24 @@ def volume_from_image(image: nib.Nifti1Image, stored: NDArray[np.generic], path:
             f"{path.name} has an affine that is not invertible, so its voxels have no place or size",
             "repair the header (sform or qform), for example by converting the DICOM series again",
         )
-    if stored.dtype.kind not in "iuf":
-        raise DataError(f"{path.name} holds {stored.dtype} voxels, expected integers or floats", "convert it")
-    if stored.dtype.kind == "f" and not np.isfinite(stored).all():
-        bad = int((~np.isfinite(stored)).sum())
+    usable = np.isfinite(stored) & (np.abs(stored) <= np.finfo(np.float32).max)
+    if not usable.all():
+        bad = int((~usable).sum())
         raise DataError(
             f"{path.name} holds {bad} voxels that are NaN or infinite",
             "replace them, for example with numpy.nan_to_num, once you know where they come from",
         )
-    orientation = io_orientation(affine)
+    try:
+        orientation = io_orientation(affine)
+        inverse = inv_ornt_aff(orientation, stored.shape)
+    except OrientationError as error:
+        raise DataError(
+            f"{path.name} has an affine with axes that do not differ: {error}", "repair the header"
+        ) from error
     data = np.ascontiguousarray(apply_orientation(stored, orientation), dtype=np.float32)
     header = image.header.copy()
     header.set_data_shape(stored.shape)
-    return Volume(data, affine @ inv_ornt_aff(orientation, stored.shape), header, path)
+    return Volume(data, affine @ inverse, header, path)
 
 
 def write_volume(path: Path, data: NDArray[np.generic], like: Volume) -> None:

@@ -63,7 +63,7 @@ def test_names_of_tests_are_unique_in_their_file():
         ("mmccd.cli", ("torch", "numpy", "pandas", "nibabel", "matplotlib")),
         ("mmccd.preparation", ("torch", "matplotlib", "lightning")),
         ("mmccd.phantom", ("torch", "matplotlib", "lightning")),
-        ("mmccd.detector", ("lightning", "rich", "typer")),
+        ("mmccd.detector", ("lightning", "typer")),
     ],
 )
 def test_what_an_import_costs(modules, absent):

@@ -4,8 +4,6 @@ import subprocess
 import sys
 import time
 
-import pytest
-
 
 def run(*arguments):
     return subprocess.run(
@@ -26,7 +24,6 @@ def test_help_answers_at_once():
     assert min(seconds) < 0.5, seconds
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: typer >= 0.26 has its own click, whose errors cli.main takes for bugs")
 def test_a_usage_error_is_two_lines_and_exit_code_2():
     done = run("train")
     assert done.returncode == 2

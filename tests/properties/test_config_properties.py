@@ -19,7 +19,7 @@ def configs(draw):
     )
     training = TrainingConfig(
         steps=draw(st.integers(1, 10**7)),
-        learning_rate=draw(st.floats(1e-12, 10)),
+        learning_rate=draw(st.floats(1e-12, 1)),
         ema_decay=draw(st.floats(0, 0.9999999)),
         schedule=draw(st.sampled_from(("constant", "cosine"))),
         flip_left_right=draw(st.booleans()),

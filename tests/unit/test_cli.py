@@ -12,10 +12,6 @@ import mmccd
 from mmccd import cli
 from mmccd.cli import main
 
-VENDORED = pytest.mark.xfail(
-    strict=True, reason="BUG: typer >= 0.26 has its own click, whose errors cli.main takes for bugs"
-)
-
 
 @pytest.fixture
 def run(capsys):
@@ -145,7 +141,6 @@ def test_demo_prints_the_table_and_where_things_are(run, monkeypatch, tmp_path):
 # --- usage errors ---
 
 
-@VENDORED
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -167,7 +162,6 @@ def test_usage_errors_have_exit_code_2(run, arguments):
     assert "--help`" in error
 
 
-@VENDORED
 def test_no_command_shows_the_help(run):
     code, out, error = run()
     assert code in (0, 2)
@@ -182,7 +176,7 @@ def test_wrong_settings_have_exit_code_2(run, phantom_store, tmp_path, model_fol
         (["train", store, tmp_path / "m", "--config", config_file, "--set", "training.steps"], "key=value"),
         (["train", store, tmp_path / "m", "--config", config_file, "--set", "sead=1"], "unknown setting"),
         (["train", store, tmp_path / "m", "--config", config_file, "--target", "flair"], "both 'flair'"),
-        (["train", store, tmp_path / "m", "--config", config_file, "--target", "t9"], "no 't9'"),
+        (["train", store, tmp_path / "m", "--config", config_file, "--target", "t9"], "no modality 't9'"),
         (["train", store, model_folder, "--config", config_file], "already holds a trained model"),
         (["train", store, tmp_path / "m", "--config", config_file, "--device", "tpu"], "expected one of auto"),
         (["predict", tmp_path, tmp_path, "-o", tmp_path / "o"], "is not a model"),
@@ -259,7 +253,6 @@ def test_a_patient_in_two_parts_is_a_warning(run, tmp_path, inline, healthy_scan
 # --- interrupted and broken ---
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: typer >= 0.26 turns Ctrl-C into a silent exit code 130")
 def test_ctrl_c(run, monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
@@ -297,10 +290,7 @@ def test_entry_leaves_with_the_exit_code(monkeypatch):
     "name",
     [
         "x[b",
-        pytest.param(
-            "scan[a]",
-            marks=pytest.mark.xfail(strict=True, reason="BUG: rich's markup swallows [a] in names and reasons"),
-        ),
+        "scan[a]",
     ],
 )
 def test_names_in_brackets_are_printed_as_they_are(run, healthy_scan, model_folder, tmp_path, name):
@@ -310,7 +300,6 @@ def test_names_in_brackets_are_printed_as_they_are(run, healthy_scan, model_fold
     assert name in out
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: nibabel logs to stderr beside the one error line")
 def test_damaged_headers_are_no_second_complaint(run, caplog, healthy_scan, model_folder, tmp_path):
     image = nib.load(healthy_scan)
     content = bytearray(nib.Nifti1Image(np.asarray(image.dataobj), image.affine).to_bytes())

@@ -196,14 +196,14 @@ def test_unusable_cases_are_listed_and_the_others_go_on(folders):
     assert {row["case"] for row in evaluation.rows} == {"good"}
     reasons = evaluation.failures
     assert "no lesion mask" in reasons["no_mask"]
-    assert "no subject of this id" in reasons["stranger"]
+    assert "has no subject stranger" in reasons["stranger"]
     assert "not co-registered" in reasons["other_grid"]
     assert "cannot read no_record.json" in reasons["no_record"]
     assert "no record of a prediction" in reasons["bad_record"]
     assert "grey" in reasons["bad_polarity"]
     assert "t9" in reasons["no_source"]
     assert "corrupt_mask.nii.gz" in reasons["corrupt"]
-    assert evaluation.not_predicted == ("not_predicted",)
+    assert evaluation.not_predicted == 1
     page = (output / "table.md").read_text()
     assert all(f"| {case} |" in page for case in reasons)
     assert json.loads((output / "evaluation.json").read_text())["failures"] == reasons
@@ -249,7 +249,9 @@ def test_files_and_progress(folders):
     evaluation = evaluate(predictions, data, output, progress=lambda *step: told.append(step), resamples=50, seed=3)
 
     assert told == [("a", 0, 2), ("b", 1, 2), ("done", 2, 2)]
-    assert sorted(path.name for path in output.iterdir()) == ["evaluation.json", "metrics.csv", "table.md"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "evaluation.json", "metrics.csv", "montage.png", "table.md"
+    ]  # fmt: skip
     with (output / "metrics.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["case"], row["method"]) for row in rows] == [(row["case"], row["method"]) for row in evaluation.rows]

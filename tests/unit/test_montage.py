@@ -53,7 +53,6 @@ def test_preview_goes_through_the_strongest_finding(detector, lesioned_scan, tmp
     assert (tmp_path / "a.png").read_bytes() == b"png"
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: with nothing marked the strongest slice is 0, below the brain")
 def test_preview_of_a_scan_without_findings_shows_its_brain(detector, healthy_scan, tmp_path, drawn):
     found = detector.detect(healthy_scan)
     write_preview(tmp_path / "a.png", "case", "flair", dataclasses.replace(found, mask=np.zeros_like(found.mask)))

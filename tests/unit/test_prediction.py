@@ -151,7 +151,6 @@ def test_a_brain_mask_is_for_one_file(detector, scans, tmp_path, output, healthy
             find_inputs(inputs, "flair", brain=tmp_path / "mask.nii.gz")
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: --brain is silently ignored for a manifest with one subject")
 def test_a_brain_mask_is_not_for_a_manifest(scans, tmp_path):
     (tmp_path / "m.csv").write_text("subject,flair\nS1,scans/a.nii.gz\n")
     with pytest.raises(ConfigError):
@@ -189,7 +188,7 @@ def test_folders_of_loose_files_and_of_modalities(scans, tmp_path, healthy_scan)
         "t1ce",
         "brain",
         "t1c",
-        pytest.param("mask", marks=pytest.mark.xfail(strict=True, reason="BUG: P1_mask.nii.gz is scored as a scan")),
+        "mask",
     ],
 )
 def test_masks_and_contrast_beside_scans_are_not_scans(tmp_path, healthy_scan, other):
@@ -254,7 +253,6 @@ def test_another_brain_mask_is_another_case(detector, scans, output, no_pictures
     assert outcome.status == "done"
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: the old record outlives a killed overwrite, so files of two models mix")
 def test_a_killed_run_with_another_model_is_not_taken_for_the_first(
     detector, scans, output, model_folder, tmp_path, monkeypatch
 ):
@@ -265,8 +263,8 @@ def test_a_killed_run_with_another_model_is_not_taken_for_the_first(
     model = load_model(model_folder)
     for weight in model.method.parameters():
         weight.mul_(1.1)
-    save_model(tmp_path / "m", model.method, model.config, {k: v for k, v in model.card.items()
-                                                           if k not in ("format", "config", "weights_sha256")})  # fmt: skip
+    facts = {key: value for key, value in model.card.items() if key not in ("format", "config", "weights_sha256")}
+    save_model(tmp_path / "m", model.method, model.config, facts)
 
     def killed(*_):
         raise KeyboardInterrupt
@@ -326,7 +324,6 @@ def test_a_scan_that_may_not_be_read_is_named(detector, scans, output, no_pictur
     assert (a.status, b.status) == ("failed", "done")
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: the result of an earlier run outlives its scan's failure")
 def test_a_scan_that_went_bad_leaves_no_old_result(detector, scans, output, no_pictures):
     predict(detector, [scans], output)
     (scans / "a.nii.gz").write_bytes(b"")

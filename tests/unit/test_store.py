@@ -68,16 +68,12 @@ def test_folders_that_are_no_store(copy, tmp_path):
         open_store(copy)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=ValueError, reason="BUG: open_store lets a damaged manifest.json through as a bug"
-)
 def test_damaged_manifest(copy):
     (copy / "manifest.json").write_text('{"format": 1,')
     with pytest.raises(DataError):
         open_store(copy)
 
 
-@pytest.mark.xfail(strict=True, raises=OSError, reason="BUG: Store.array lets a missing or cut array through as a bug")
 def test_missing_array(copy):
     (copy / "t2.npy").unlink()
     with pytest.raises(DataError):

@@ -101,9 +101,11 @@ def test_one_bad_subject_does_not_stop_the_others(tmp_path):
     raw = gzip.decompress(whole)
     (tmp_path / "D" / "D_flair.nii.gz").unlink()
     (tmp_path / "D" / "D_flair.nii").write_bytes(raw[: len(raw) // 2])
-    seen = []
-    reports = {report.subject: report for report in validate_cohort(read_cohort(tmp_path), seen.append)}
+    told = []
+    seen = validate_cohort(read_cohort(tmp_path), progress=lambda *step: told.append(step))
+    reports = {report.subject: report for report in seen}
     assert [report.subject for report in seen] == list("ABCDEF")
+    assert told == [(name, done, 6) for done, name in enumerate([*"ABCDEF", "done"])]
     assert {name: report.ok for name, report in reports.items()} == dict(
         A=True, B=False, C=False, D=False, E=False, F=True
     )
