@@ -149,7 +149,10 @@ def load_config(name: str | Path, overrides: dict[str, Any] | None = None) -> Co
     if str(name) in presets():
         text = (resources.files("mmccd.presets") / f"{name}.yaml").read_text()
     elif path.is_file():
-        text = path.read_text()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{name} cannot be read: {error}", "give a YAML file in UTF-8") from error
     else:
         raise ConfigError(f"no preset or file named {str(name)!r}", f"presets are {', '.join(presets())}")
     try:

@@ -11,7 +11,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from mmccd.config import Config, parse_config
-from mmccd.errors import ModelError
+from mmccd.errors import ConfigError, ModelError
 from mmccd.files import sha256_of_file, write_atomically, write_json
 from mmccd.methods import Method, build_method
 
@@ -76,7 +76,7 @@ def load_model(folder: Path) -> Model:
         missing = REQUIRED - card.keys()
         if missing:
             raise ModelError(f"{CARD} in {folder} lacks {', '.join(sorted(missing))}", "copy the model folder again")
-        config = parse_config(card["config"])
+        config = _config_of(card)
         if sha256_of_file(folder / WEIGHTS) != card["weights_sha256"]:
             raise ModelError(f"{WEIGHTS} in {folder} differs from its card", "copy the model folder again")
         weights = load_tensors((folder / WEIGHTS).read_bytes())
@@ -89,3 +89,10 @@ def load_model(folder: Path) -> Model:
     except RuntimeError as error:
         raise ModelError(f"the weights in {folder} do not fit its card", "copy the model folder again") from error
     return Model(method.eval().requires_grad_(False), config, card)
+
+
+def _config_of(card: dict[str, Any]) -> Config:
+    try:
+        return parse_config(card["config"])
+    except ConfigError as error:
+        raise ModelError(f"{CARD} has settings of another version: {error.message}", "update mmccd") from error

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def find_inputs(
         loose = _loose_scans(path) if path.is_dir() else []
         if loose:
             found += [Input(stem(file), Image(file)) for file in loose]
-        elif path.is_dir() or path.suffix in (".csv", ".tsv"):
+        elif path.is_dir() or path.suffix.lower() in (".csv", ".tsv"):
             cohort = read_cohort(path, layout)
             problems |= cohort.problems
             for subject in cohort.subjects:
@@ -166,8 +167,8 @@ def _predict_one(detector: Detector, item: Input, output: Path, overwrite: bool)
         message, hint = error.message, error.hint
     except (OSError, MemoryError) as error:
         message, hint = f"{type(error).__name__}: {error}", "check the file and the memory"
-    if record.is_file():
-        record.unlink()  # a result of an earlier run is not this scan's
+    with suppress(OSError):
+        record.unlink(missing_ok=True)  # a result of an earlier run is not this scan's
     return Outcome(item.case, "failed", error=message, hint=hint)
 
 

@@ -16,6 +16,8 @@ from mmccd.files import sha256_of_file, sha256_of_json
 FORMAT = 1
 MANIFEST = "manifest.json"
 INDEX = "index.csv"
+REQUIRED = {"key", "protocol", "size_px", "pixel_mm", "modalities", "intensity", "subjects", "failures", "split_digest",
+            "arrays", "index_sha256"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,10 @@ class Store:
     @cached_property
     def index(self) -> pd.DataFrame:
         """One row per slice: subject, split, slice, healthy, brain_px, lesion_px, spacing in mm."""
-        return read_index(self.path / INDEX)
+        try:
+            return read_index(self.path / INDEX)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{INDEX} of the store cannot be read: {error}", "prepare the store again") from error
 
     def array(self, name: str) -> NDArray[Any]:
         """Memory-mapped (slices, size_px, size_px): a modality (float16), ``brain`` or ``lesion`` (bool)."""
@@ -71,14 +76,16 @@ class Store:
         return np.asarray(np.flatnonzero(chosen), dtype=np.int64)
 
     def verify(self) -> None:
-        """Read every array and compare it with its digest.
+        """Read every array and the index, and compare them with their digests.
 
         Raises:
-            DataError: an array was changed after it was prepared.
+            DataError: one of them is missing, or was changed after it was prepared.
         """
-        for name, entry in self.manifest["arrays"].items():
-            if sha256_of_file(self.path / f"{name}.npy") != entry["sha256"]:
-                raise DataError(f"{name}.npy of the store differs from its digest", "prepare the store again")
+        digests = {f"{name}.npy": entry["sha256"] for name, entry in self.manifest["arrays"].items()}
+        for name, digest in {**digests, INDEX: self.manifest["index_sha256"]}.items():
+            path = self.path / name
+            if not path.is_file() or sha256_of_file(path) != digest:
+                raise DataError(f"{name} of the store is missing or differs from its digest", "prepare the store again")
 
 
 def read_index(path: Path) -> pd.DataFrame:
@@ -99,8 +106,13 @@ def open_store(path: Path) -> Store:
         content = json.loads(manifest.read_text())
     except ValueError as error:
         raise DataError(f"{MANIFEST} in {path} is damaged: {error}", "prepare the store again") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{MANIFEST} in {path} is damaged: it is no table", "prepare the store again")
     if content.get("format") != FORMAT:
         raise DataError(
             f"{path} has store format {content.get('format')}, expected {FORMAT}", "prepare the store again"
         )
+    missing = REQUIRED - content.keys()
+    if missing:
+        raise DataError(f"{MANIFEST} in {path} lacks {', '.join(sorted(missing))}", "prepare the store again")
     return Store(path, content)

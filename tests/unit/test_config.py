@@ -112,3 +112,9 @@ def test_an_empty_file_means_the_defaults(tmp_path):
 def test_settings_cannot_be_changed_in_place():
     with pytest.raises(ValueError, match="frozen"):
         Config().seed = 3
+
+
+def test_file_that_is_not_text(tmp_path):
+    (tmp_path / "c.yaml").write_bytes(b"source: fl\xe9ir\n")
+    with pytest.raises(ConfigError):
+        load_config(tmp_path / "c.yaml")

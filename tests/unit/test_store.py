@@ -78,3 +78,19 @@ def test_missing_array(copy):
     (copy / "t2.npy").unlink()
     with pytest.raises(DataError):
         open_store(copy).array("t2")
+
+
+@pytest.mark.parametrize("content", ["[]", '{"format": 1}'])
+def test_manifest_that_is_json_but_no_manifest(copy, content):
+    (copy / "manifest.json").write_text(content)
+    with pytest.raises(DataError):
+        open_store(copy).verify()
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\x00"])
+def test_missing_and_damaged_index(copy, content):
+    (copy / "index.csv").unlink()
+    if content:
+        (copy / "index.csv").write_bytes(content)
+    with pytest.raises(DataError):
+        open_store(copy).rows("train")
