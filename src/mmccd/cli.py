@@ -34,7 +34,7 @@ app = typer.Typer(
     "predict MODEL SCANS -o OUT  ·  evaluate OUT DATA -o RESULTS\n\n"
     "Research use only. Not a medical device.",
 )
-out = Console()
+out = Console(width=None if sys.stdout.isatty() else 120)  # a log is no 80-column terminal
 
 
 class ProtocolName(StrEnum):
@@ -240,6 +240,8 @@ def train(
         _warn("the published networks take weeks to train on a CPU; --config small takes half an hour")
     with reported_progress("train", quiet=quiet) as progress:
         trained = train_model(open_store(store), model, chosen, resume=resume, hardware=hardware, progress=progress)
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return  # one of several processes speaks for all
     threshold = trained.card["threshold"]
     out.print(f"model      {model}", highlight=False, markup=False)
     out.print(f"threshold  {threshold['value']:.4f}: {threshold['criterion']}", highlight=False, markup=False)
