@@ -48,7 +48,7 @@ def test_verify_finds_one_changed_byte(copy):
     content = bytearray((copy / "t2.npy").read_bytes())
     content[-7] ^= 1
     (copy / "t2.npy").write_bytes(content)
-    with pytest.raises(DataError, match=r"t2\.npy of the store differs from its digest"):
+    with pytest.raises(DataError, match=r"t2\.npy of the store is missing or differs from its digest"):
         open_store(copy).verify()
 
 
