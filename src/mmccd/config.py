@@ -31,7 +31,7 @@ class NetworkConfig(_Settings):
     head_channels: Annotated[int, Field(ge=4)] = 32
     """Channels per attention head."""
     patch_px: Literal[1, 2, 4] = 1
-    """Side of the pixel block folded into channels before the network: 2 leaves a quarter of the pixels to compute on, coarser."""
+    """Side of the pixel block folded into channels: 2 leaves the network a quarter of the pixels."""
 
     @model_validator(mode="after")
     def _levels_agree(self) -> "NetworkConfig":
