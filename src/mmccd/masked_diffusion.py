@@ -96,7 +96,7 @@ class MaskedDiffusionCycle(nn.Module):
 def shared_noise(source: Tensor, draws_per_mask: int) -> Noise:
     """Noise that every slice and mask of a batch shares, from a fixed seed; fresh at every step.
 
-    So a slice has the same anomaly map alone and in any batch, in any order of the masks, in every run. The first
+    So the brain of a slice has the same map alone and in any batch, in any order of the masks, in every run. The first
     call gives the start y_T; those that follow repeat after ``draws_per_mask``, that is with each batch of masks.
     """
     generator = torch.Generator(source.device).manual_seed(NOISE_SEED)
