@@ -2,15 +2,15 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mmccd.errors import ConfigError
 
-METHODS = ("cyclic-unet", "mmccd")
 MethodName = Literal["cyclic-unet", "mmccd"]
+METHODS: tuple[str, ...] = get_args(MethodName)
 
 
 class _Settings(BaseModel):
