@@ -28,7 +28,7 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- |")
     for batch_size in (config.training.batch_size, 256):
         sampler = StepSampler(rows, batch_size=batch_size, steps=BATCHES, seed=0)
-        loader = batch_loader(SlicePairs(store, config.source, config.target), sampler, 0, pin_memory=False)
+        loader = batch_loader(SlicePairs(store, config.source, config.targets), sampler, 0, pin_memory=False)
         list(loader)  # from the disk into the page cache, where a store of this size stays
         started = time.perf_counter()
         batches = list(loader)

@@ -1,6 +1,6 @@
 """Batches of slices for training, read from memory maps in an order that depends on the step alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,12 +14,15 @@ from mmccd.store import Store
 class SlicePairs(Dataset[dict[str, Tensor]]):
     """Source and target slices of a store; an item is a whole batch, addressed by its row numbers."""
 
-    def __init__(self, store: Store, source: str, target: str) -> None:
-        self._arrays = {"source": store.array(source), "target": store.array(target)}
+    def __init__(self, store: Store, source: str, targets: Sequence[str]) -> None:
+        self._arrays = {"source": [store.array(source)], "target": [store.array(name) for name in targets]}
 
     def __getitem__(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Float16 (batch, 1, height, width) per modality."""
-        return {name: torch.from_numpy(array[rows])[:, None] for name, array in self._arrays.items()}
+        """Float16 (batch, modalities, height, width)."""
+        return {
+            name: torch.stack([torch.from_numpy(array[rows]) for array in arrays], dim=1)
+            for name, arrays in self._arrays.items()
+        }
 
 
 class StepSampler(Sampler[NDArray[np.int64]]):

@@ -211,7 +211,9 @@ def train(
     model: Annotated[Path, typer.Argument(help="Folder for the model, its logs and pictures.")],
     config: Annotated[str, typer.Option(help="Preset (published, small, tiny) or YAML file.")] = "published",
     source: Annotated[str | None, typer.Option(help="Modality to score, for example flair.")] = None,
-    target: Annotated[str | None, typer.Option(help="Modality to translate to, for example t2.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Modality to translate to, for example t2; or several at once: t1,t2.")
+    ] = None,
     method: Annotated[str | None, typer.Option(help="mmccd or cyclic-unet.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override one setting: training.steps=500. May be repeated.")
@@ -231,7 +233,8 @@ def train(
     from mmccd.training import Hardware
     from mmccd.training import train as train_model
 
-    named = {"source": source, "target": target, "method": method, "seed": seed}
+    targets = [name.strip() for name in target.split(",")] if target else None
+    named = {"source": source, "targets": targets, "method": method, "seed": seed}
     overrides = {key: value for key, value in named.items() if value is not None}
     overrides |= dict(parse_override(text) for text in settings or [])
     chosen = load_config(config, overrides)

@@ -117,8 +117,8 @@ class Config(_Settings):
     """How the source modality is translated and scored."""
     source: str = "flair"
     """Modality that is scored: the only one needed at test time."""
-    target: str = "t2"
-    """Modality that it is translated to and back from."""
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("t2",)
+    """Modalities that it is translated to, at once, and back from."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Decides initial weights, order, augmentation: the same seed gives the same weights."""
     network: NetworkConfig = NetworkConfig()
@@ -127,9 +127,10 @@ class Config(_Settings):
     scoring: ScoringConfig = ScoringConfig()
 
     @model_validator(mode="after")
-    def _two_modalities(self) -> "Config":
-        if self.source == self.target:
-            raise ValueError(f"source and target are both {self.source!r}: choose two modalities")
+    def _modalities_differ(self) -> "Config":
+        names = (self.source, *self.targets)
+        if len(set(names)) != len(names):
+            raise ValueError(f"source {self.source} and targets {', '.join(self.targets)} name a modality twice")
         return self
 
 

@@ -1,7 +1,12 @@
 """Cyclic U-Net: translate x to the other modality and back; the error marks tissue never seen in training."""
 
+from collections.abc import Iterator
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mmccd.cycle import Restoration
 
 
 class CyclicUNet(nn.Module):
@@ -18,7 +23,7 @@ class CyclicUNet(nn.Module):
         self.to_source = to_source
 
     def losses(self, source: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Mean squared error of each network on its own; slices are (batch, 1, height, width)."""
+        """Mean squared error of each network on its own; (batch, 1, ...) and (batch, targets, height, width)."""
         return {
             "forward": F.mse_loss(self.to_target(source), target),
             "backward": F.mse_loss(self.to_source(target), source),
@@ -29,7 +34,7 @@ class CyclicUNet(nn.Module):
         target = self.to_target(source)
         return target, self.to_source(target)
 
-    def anomaly_map(self, source: Tensor) -> Tensor:
-        """Squared cycle error (x - g(f(x)))^2 of every pixel."""
+    def restorations(self, source: Tensor) -> Iterator[Restoration]:
+        """The whole slice, restored from its translation: one "mask" that counts every pixel."""
         _, restored = self.cycle(source)
-        return (source - restored).square()
+        yield torch.ones_like(restored[None, :1], dtype=torch.bool), restored[None]

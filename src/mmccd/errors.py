@@ -19,6 +19,10 @@ class MmccdError(Exception):
         return type(self), (self.message, self.hint)
 
 
+class MmccdWarning(UserWarning):
+    """Something that a user should know, and that is dealt with."""
+
+
 class DataError(MmccdError):
     """A scan, mask or cohort cannot be used as it is."""
 

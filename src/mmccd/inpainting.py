@@ -9,7 +9,7 @@ from torch import Tensor
 from mmccd.diffusion import NoiseSchedule
 
 Forward = Callable[[Tensor, Tensor], Tensor]
-"""f: (batch, 2, height, width) of [y_t, condition] and (batch,) steps, to (batch, 1, height, width) clean y_0."""
+"""f: (batch, targets + 1, height, width) of [y_t, condition] and (batch,) steps, to (batch, targets, ...) clean y_0."""
 Noise = Callable[[Tensor], Tensor]
 """Standard normal noise of the shape of its argument."""
 
@@ -34,7 +34,7 @@ def inpainting_loss(
     Args:
         to_target: The network; it predicts y_0, not the noise.
         source: x, (batch, 1, height, width).
-        target: y, (batch, 1, height, width).
+        target: y, (batch, targets, height, width).
         hidden: (batch, 1, height, width) bool; one mask per sample.
         t: (batch,) steps.
         schedule: Noise schedule.
@@ -61,7 +61,7 @@ def sample_target(
     Args:
         source: x, (batch, 1, height, width).
         hidden: Broadcasts to ``source``, True = hidden.
-        start: y_T, standard normal, of the shape of ``source``.
+        start: y_T, standard normal, (batch, targets, height, width).
         to_target: The network; it predicts y_0.
         schedule: Noise schedule.
         steps: Kept steps, from high to low.

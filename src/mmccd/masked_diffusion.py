@@ -1,13 +1,13 @@
 """MMCCD: the modality cycle with a masked conditional diffusion model as its forward half."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, cycle
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmccd.cycle import masked_cycle_map
+from mmccd.cycle import Restoration, masked_restorations
 from mmccd.diffusion import NoiseSchedule
 from mmccd.inpainting import Noise, inpainting_loss, sample_target
 from mmccd.intensity import BACKGROUND
@@ -25,6 +25,7 @@ class MaskedDiffusionCycle(nn.Module):
         schedule: Noise schedule.
         steps: Steps that the sampler visits, from high to low.
         training_steps: Steps that training draws from: all of the schedule, or those that the sampler visits.
+        targets: Modalities that f makes.
         ancestral: DDPM sampling instead of DDIM.
         masks_at_once: Masks per batch of the networks.
     """
@@ -40,6 +41,7 @@ class MaskedDiffusionCycle(nn.Module):
         schedule: NoiseSchedule,
         steps: Sequence[int],
         training_steps: Sequence[int],
+        targets: int = 1,
         ancestral: bool = False,
         masks_at_once: int = 1,
     ) -> None:
@@ -49,6 +51,7 @@ class MaskedDiffusionCycle(nn.Module):
         self.masks_for = masks_for
         self.schedule = schedule
         self.steps = tuple(steps)
+        self.targets = targets
         self.ancestral = ancestral
         self.masks_at_once = masks_at_once
         self.register_buffer("training_steps", torch.tensor(training_steps), persistent=False)
@@ -68,32 +71,32 @@ class MaskedDiffusionCycle(nn.Module):
         """A translation of the whole, unhidden slice, and its way back: for pictures."""
         noise = self._noise(source)
         nothing = torch.zeros_like(source, dtype=torch.bool)
-        target = sample_target(
-            source, nothing, noise(source), self.to_target, self.schedule, self.steps, randn_like=noise
-        )
+        start = noise(source.expand(-1, self.targets, -1, -1))
+        target = sample_target(source, nothing, start, self.to_target, self.schedule, self.steps, randn_like=noise)
         return target, self.to_source(target)
 
-    def anomaly_map(self, source: Tensor) -> Tensor:
-        """Cycle error under the masks; masks that hide no brain in this batch are left out."""
+    def restorations(self, source: Tensor) -> Iterator[Restoration]:
+        """What is restored under each mask; masks that hide no brain in this batch are left out."""
         brain = (source > BACKGROUND).any(dim=0)
         masks = self.masks_for(source.shape[-1]).to(source.device)
-        return masked_cycle_map(
+        return masked_restorations(
             source,
             masks[(masks & brain).any(dim=(1, 2))],
             self.to_target,
             self.to_source,
             self.schedule,
             self.steps,
+            targets=self.targets,
             masks_at_once=self.masks_at_once,
             ancestral=self.ancestral,
             randn_like=self._noise(source),
         )
 
     def _noise(self, source: Tensor) -> Noise:
-        return shared_noise(source, len(self.steps) * (2 if self.ancestral else 1))
+        return shared_noise(source, self.targets, len(self.steps) * (2 if self.ancestral else 1))
 
 
-def shared_noise(source: Tensor, draws_per_mask: int) -> Noise:
+def shared_noise(source: Tensor, targets: int, draws_per_mask: int) -> Noise:
     """Noise that every slice and mask of a batch shares, from a fixed seed; fresh at every step.
 
     So the brain of a slice has the same map alone and in any batch, in any order of the masks, in every run. The first
@@ -101,6 +104,6 @@ def shared_noise(source: Tensor, draws_per_mask: int) -> Noise:
     """
     generator = torch.Generator(source.device).manual_seed(NOISE_SEED)
     size = source.shape[-2:]
-    fields = torch.randn(1 + draws_per_mask, 1, 1, *size, generator=generator, device=source.device)
+    fields = torch.randn(1 + draws_per_mask, 1, targets, *size, generator=generator, device=source.device)
     order = chain(fields[:1], cycle(fields[1:]))
-    return lambda image: next(order).to(image.dtype).expand_as(image)
+    return lambda image: next(order)[:, : image.shape[1]].to(image.dtype).expand_as(image)

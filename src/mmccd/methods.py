@@ -13,7 +13,7 @@ from mmccd.masks import comb_masks, stripe_masks
 from mmccd.networks import UNet
 
 Method = CyclicUNet | MaskedDiffusionCycle
-"""What every method offers: ``losses(source, target)``, ``cycle(source)`` and ``anomaly_map(source)``."""
+"""What every method offers: ``losses(source, target)``, ``cycle(source)`` and ``restorations(source)``."""
 
 
 def build_method(config: Config) -> Method:
@@ -23,20 +23,22 @@ def build_method(config: Config) -> Method:
         ConfigError: masks or steps that cannot work.
     """
 
-    def unet(in_channels: int) -> nn.Module:
-        return UNet(in_channels, **config.network.model_dump())
+    def unet(in_channels: int, out_channels: int) -> nn.Module:
+        return UNet(in_channels, out_channels, **config.network.model_dump())
 
+    targets = len(config.targets)
     if config.method == "cyclic-unet":
-        return CyclicUNet(to_target=unet(1), to_source=unet(1))
+        return CyclicUNet(to_target=unet(1, targets), to_source=unet(targets, 1))
     diffusion = config.diffusion
     steps = kept_steps(diffusion.schedule_steps, diffusion.sampling_steps, spacing=diffusion.spacing)
     return MaskedDiffusionCycle(
-        to_target=unet(2),
-        to_source=unet(1),
+        to_target=unet(targets + 1, targets),
+        to_source=unet(targets, 1),
         masks_for=masks_of(diffusion),
         schedule=linear_schedule(diffusion.schedule_steps),
         steps=steps,
         training_steps=steps if diffusion.train_on == "sampling-steps" else range(diffusion.schedule_steps),
+        targets=targets,
         ancestral=diffusion.sampler == "ddpm",
         masks_at_once=diffusion.masks_at_once,
     )

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 
 class UNet(nn.Module):
-    """A time-conditioned 2D U-Net from ``in_channels`` images to one.
+    """A time-conditioned 2D U-Net from ``in_channels`` images to ``out_channels`` others.
 
     With the defaults of `mmccd.config.NetworkConfig` this is the published guided-diffusion U-Net but for its
     scale-shift normalisation and dropout (6.27 M parameters, 10.9 GFLOP per 128 x 128 slice; ADR 0004).
 
     Args:
         in_channels: Images stacked on the channel axis.
+        out_channels: Images that it makes of them.
         channels: Feature channels per level, finest first.
         attention: Whether a level has self-attention.
         residual_blocks: Residual blocks per level.
@@ -26,6 +27,7 @@ class UNet(nn.Module):
     def __init__(
         self,
         in_channels: int,
+        out_channels: int = 1,
         *,
         channels: Sequence[int],
         attention: Sequence[bool],
@@ -40,7 +42,7 @@ class UNet(nn.Module):
         self.unet = DiffusionModelUNet(
             spatial_dims=2,
             in_channels=in_channels * patch_px**2,
-            out_channels=patch_px**2,
+            out_channels=out_channels * patch_px**2,
             channels=tuple(channels),
             attention_levels=tuple(attention),
             num_res_blocks=residual_blocks,
@@ -52,7 +54,7 @@ class UNet(nn.Module):
         self.unfold = nn.PixelShuffle(patch_px)
 
     def forward(self, images: Tensor, timesteps: Tensor | None = None) -> Tensor:
-        """(batch, in_channels, height, width) to (batch, 1, height, width); no timestep means t = 0."""
+        """(batch, in_channels, height, width) to (batch, out_channels, height, width); no timestep means t = 0."""
         if timesteps is None:
             timesteps = torch.zeros(images.shape[0], dtype=torch.long, device=images.device)
         result: Tensor = self.unfold(self.unet(self.fold(images), timesteps))

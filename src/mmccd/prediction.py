@@ -211,7 +211,7 @@ def _record(
         "warnings": list(detection.warnings),
         "seconds": seconds,
         "intensity": card["intensity_baseline"],
-        "model": {"method": detector.model.config.method, "target": detector.model.config.target},
+        "model": {"method": detector.model.config.method, "targets": detector.model.config.targets},
         "origin": origin,
         "provenance": provenance(device=str(detector.device)),
     }

@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from mmccd.config import Config
+from mmccd.cycle import cycle_map
 from mmccd.methods import build_method
 
 
@@ -35,7 +36,7 @@ class TranslationTask(pl.LightningModule):
         """The networks' losses and the cycle error on healthy validation slices."""
         source, target = self._slices(batch)
         losses = self.method.losses(source, target)
-        losses["cycle"] = self.method.anomaly_map(source).mean()
+        losses["cycle"] = cycle_map(source, self.method.restorations(source)).mean()
         self.log_dict(
             {f"validation/{name}": loss for name, loss in losses.items()},
             prog_bar=True,

@@ -89,7 +89,7 @@ def train(
     task = TranslationTask(config).to(memory_format=torch.channels_last)
     callbacks = [_Report(progress), _Fingerprint(config, store), PictureCallback(store, logs)]
     trainer = _trainer(logs, config, hardware, device, first_step, callbacks)
-    pairs = SlicePairs(store, config.source, config.target)
+    pairs = SlicePairs(store, config.source, config.targets)
     sampler = StepSampler(
         healthy["train"],
         batch_size=config.training.batch_size,
@@ -126,11 +126,11 @@ def _fit(
 
 
 def _check(store: Store, output: Path, config: Config, healthy: dict[str, NDArray[np.int64]], resume: bool) -> None:
-    for name in (config.source, config.target):
+    for name in (config.source, *config.targets):
         if name not in store.modalities:
             raise ConfigError(
                 f"the store has no modality {name!r}, it has {', '.join(store.modalities)}",
-                "choose two of these, or prepare the store again with the one you need",
+                "choose among these, or prepare the store again with the one you need",
             )
     with torch.device("meta"):
         divisor = UNet(1, **config.network.model_dump()).divisor_px

@@ -31,14 +31,14 @@ class PictureCallback(Callback):
         if not trainer.is_global_zero or trainer.state.fn != "fit" or not isinstance(pl_module, TranslationTask):
             return
         config, step = pl_module.config, trainer.global_step
-        x, y = (np.asarray(self.store.array(name)[self.rows], np.float32) for name in (config.source, config.target))
+        x, *y = (np.asarray(self.store.array(name)[self.rows], np.float32) for name in (config.source, *config.targets))
         with torch.inference_mode():
             target, restored = pl_module.method.cycle(torch.from_numpy(x)[:, None].to(pl_module.device))
-        y_hat, x_hat = (image[:, 0].float().cpu().numpy() for image in (target, restored))
+        y_hat, x_hat = target.float().cpu().numpy(), restored[:, 0].float().cpu().numpy()
         lesion, index = self.store.array("lesion")[self.rows], self.store.index.iloc[self.rows]
         panels = [
             [
-                *(Panel(image[i], -3, 4) for image in (x, y, y_hat, x_hat)),
+                *(Panel(image[i], -3, 4) for image in (x, *y, *y_hat.swapaxes(0, 1), x_hat)),
                 Panel((x[i] - x_hat[i]) ** 2, 0, 4, MAP_COLOURS, ((LESION, np.asarray(lesion[i])),)),
             ]
             for i in range(len(self.rows))
@@ -46,7 +46,13 @@ class PictureCallback(Callback):
         names = [f"{subject}\nslice {z}" for subject, z in zip(index["subject"], index["slice"], strict=True)]
         png = grid_png(
             panels,
-            columns=[f"{config.source} x", f"{config.target} y", "ŷ = f(x)", "x̂ = g(ŷ)", "(x − x̂)²"],
+            columns=[
+                f"{config.source} x",
+                *(f"{name} y" for name in config.targets),
+                *(f"{name} ŷ = f(x)" for name in config.targets),
+                "x̂ = g(ŷ)",
+                "(x − x̂)²",
+            ],
             names=names,
             title=f"Validation slices after {step:,} steps",
             caption="Cyan: expert's lesion, drawn for the eye only. Error shown from 0 (black) to 4 (white).",

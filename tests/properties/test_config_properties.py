@@ -27,7 +27,7 @@ def configs(draw):
     scoring = ScoringConfig(edge_mm=draw(st.floats(0, 20)), false_positive_rate=draw(st.floats(1e-6, 0.999)))
     source, target = draw(st.lists(NAMES, min_size=2, max_size=2, unique=True))
     return Config(
-        source=source, target=target, seed=draw(st.integers(0, 2**31)), network=network, training=training,
+        source=source, targets=(target,), seed=draw(st.integers(0, 2**31)), network=network, training=training,
         scoring=scoring,
     )  # fmt: skip
 
@@ -45,5 +45,5 @@ def test_overrides_on_the_command_line_reach_the_same_settings(config):
         for key, value in config.model_dump(mode="json")[part].items()
     }
     texts = [f"{key}={json.dumps(value)}" for key, value in flat.items()]
-    names = {"source": config.source, "target": config.target, "seed": config.seed}
+    names = {"source": config.source, "targets": list(config.targets), "seed": config.seed}
     assert load_config("tiny", names | dict(map(parse_override, texts))) == config

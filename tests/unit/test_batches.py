@@ -42,12 +42,12 @@ def test_ranks_share_out_every_batch(world_size):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_loader_gives_whole_batches_of_both_modalities(phantom_store, workers):
-    pairs = SlicePairs(phantom_store, "flair", "t2")
+    pairs = SlicePairs(phantom_store, "flair", ("t2", "flair"))
     order = [np.array([5, 2, 9]), np.array([1])]
 
     batches = list(batch_loader(pairs, order, workers, pin_memory=False))
 
     assert [tuple(batch["source"].shape) for batch in batches] == [(3, 1, 48, 48), (1, 1, 48, 48)]
     assert batches[0]["target"].dtype == torch.float16
-    for name, modality in (("source", "flair"), ("target", "t2")):
-        np.testing.assert_array_equal(batches[0][name][:, 0].numpy(), phantom_store.array(modality)[order[0]])
+    for name, channel, modality in (("source", 0, "flair"), ("target", 0, "t2"), ("target", 1, "flair")):
+        np.testing.assert_array_equal(batches[0][name][:, channel].numpy(), phantom_store.array(modality)[order[0]])

@@ -41,7 +41,7 @@ def test_threshold_lets_the_rate_of_healthy_brain_pixels_through(phantom_store, 
 
 
 def test_dark_modality_has_its_low_values_as_scores(phantom_store, squares):
-    config = load_config("tiny", {"source": "t2", "target": "flair"})
+    config = load_config("tiny", {"source": "t2", "targets": ["flair"]})
     assert calibrate(squares, phantom_store, config, CPU)["intensity_baseline"]["polarity"] == "bright"
 
     class Renamed(Store):

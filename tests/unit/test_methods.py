@@ -21,5 +21,5 @@ def test_the_seed_decides_the_weights_and_the_networks_differ(toy_config):
 def test_every_method_has_what_training_and_scoring_call(toy_config):
     for name in METHODS:
         method = build_method(toy_config.model_copy(update={"method": name}))
-        for call in ("losses", "cycle", "anomaly_map"):
+        for call in ("losses", "cycle", "restorations"):
             assert callable(getattr(method, call))

@@ -81,7 +81,7 @@ def test_record_and_summary_of_a_case(detector, scans, output, no_pictures):
         "brain_volume_ml", "warnings", "seconds", "intensity", "model", "origin", "provenance",
     }  # fmt: skip
     assert record["threshold_origin"]["chosen_on"] == "healthy validation slices"
-    assert record["model"] == {"method": "cyclic-unet", "target": "t2"}
+    assert record["model"] == {"method": "cyclic-unet", "targets": ["t2"]}
     assert {"model", "scan"} <= set(record["origin"])
     (row,) = table(output)
     assert row["case"] == "b"

@@ -184,7 +184,7 @@ def test_slices_that_the_network_cannot_halve_are_refused(phantom_store, toy_set
 
 
 def test_modalities_that_the_store_lacks_are_refused(phantom_store, toy_config, tmp_path):
-    config = toy_config.model_copy(update={"target": "t1"})
+    config = toy_config.model_copy(update={"targets": ("t1",)})
     with pytest.raises(ConfigError, match="no modality 't1'"):
         train(phantom_store, tmp_path, config, hardware=CPU)
 
