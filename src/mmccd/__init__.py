@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mmccd.phantom import make_phantom
     from mmccd.prediction import predict
     from mmccd.preparation import StoreSettings, prepare
+    from mmccd.recalibration import recalibrate
     from mmccd.splits import Split, find_split
     from mmccd.store import Store, open_store
     from mmccd.training import train
@@ -39,6 +40,7 @@ _HOMES = {
     "phantom": ("make_phantom",),
     "prediction": ("predict",),
     "preparation": ("StoreSettings", "prepare"),
+    "recalibration": ("recalibrate",),
     "splits": ("Split", "find_split"),
     "store": ("Store", "open_store"),
     "training": ("train",),
@@ -69,6 +71,7 @@ __all__ = [
     "prepare",
     "read_cohort",
     "read_volume",
+    "recalibrate",
     "train",
     "validate_cohort",
 ]

@@ -209,7 +209,13 @@ def prepare(
 def train(
     store: Annotated[Path, typer.Argument(help="Folder written by `mmccd prepare`.")],
     model: Annotated[Path, typer.Argument(help="Folder for the model, its logs and pictures.")],
-    config: Annotated[str, typer.Option(help="Preset (published, small, tiny) or YAML file.")] = "published",
+    config: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Preset or YAML file; may be repeated, a later one goes over those before it. Sizes: published "
+            "(default), small, tiny. How mmccd samples and scores: fast, best. For example --config small --config best"
+        ),
+    ] = None,
     source: Annotated[str | None, typer.Option(help="Modality to score, for example flair.")] = None,
     target: Annotated[
         str | None, typer.Option(help="Modality to translate to, for example t2; or several at once: t1,t2.")
@@ -237,9 +243,9 @@ def train(
     named = {"source": source, "targets": targets, "method": method, "seed": seed}
     overrides = {key: value for key, value in named.items() if value is not None}
     overrides |= dict(parse_override(text) for text in settings or [])
-    chosen = load_config(config, overrides)
+    chosen = load_config(config or ["published"], overrides)
     hardware = Hardware(device, devices, num_nodes, strategy)
-    if config == "published" and choose_device(device).type == "cpu":
+    if "published" in (config or ["published"]) and choose_device(device).type == "cpu":
         _warn("the published networks take weeks to train on a CPU; --config small takes half an hour")
     with reported_progress("train", quiet=quiet) as progress:
         trained = train_model(open_store(store), model, chosen, resume=resume, hardware=hardware, progress=progress)
@@ -249,6 +255,33 @@ def train(
     out.print(f"model      {model}", highlight=False, markup=False)
     out.print(f"threshold  {threshold['value']:.4f}: {threshold['criterion']}", highlight=False, markup=False)
     out.print(f"pictures   {model / 'training' / 'pictures'}", highlight=False, markup=False)
+
+
+@app.command()
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="Folder written by `mmccd train`.")],
+    store: Annotated[Path, typer.Argument(help="Its healthy validation slices say what is ordinary.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the new model.")],
+    config: Annotated[
+        list[str] | None, typer.Option(help="Preset or YAML file, for how to sample and score: best, fast, published.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Override one: scoring.smooth_mm=4. May be repeated.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """The same networks, sampled or scored in another way, or matched to the healthy scans of your own site."""
+    from mmccd.config import parse_override
+    from mmccd.recalibration import recalibrate
+    from mmccd.store import open_store
+
+    overrides = dict(parse_override(text) for text in settings or [])
+    made = recalibrate(
+        model, open_store(store), output, presets=config or [], overrides=overrides, device=device
+    )  # fmt: skip
+    threshold = made.card["threshold"]
+    out.print(f"model      {output}", highlight=False, markup=False)
+    out.print(f"threshold  {threshold['value']:.4f}: {threshold['criterion']}", highlight=False, markup=False)
 
 
 @app.command()

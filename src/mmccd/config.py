@@ -1,5 +1,6 @@
 """Settings of a model: typed, documented, checked, and read from YAML with overrides."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -52,10 +53,10 @@ class DiffusionConfig(_Settings):
 
     masks: Literal["stripes", "combs"] = "stripes"
     """`stripes` slide over the slice one at a time; `combs` hide several at once, so that few masks cover it."""
-    mask_width_px: Annotated[int, Field(ge=1)] = 16
-    """Width of a stripe, or of a comb's teeth."""
-    stripe_stride_px: Annotated[int, Field(ge=1)] = 2
-    """Distance between the starts of neighbouring stripes."""
+    mask_width_mm: Annotated[float, Field(gt=0, lt=240)] = 30.0
+    """Width of a stripe, or of a comb's teeth; rounded to whole pixels, 16 at the published size."""
+    stripe_stride_mm: Annotated[float, Field(gt=0, lt=240)] = 3.75
+    """Distance between the starts of neighbouring stripes; 2 pixels at the published size."""
     stripes_wrap: bool = False
     """Whether a stripe goes on at the other border, so that each pixel is hidden equally often."""
     combs: Annotated[int, Field(ge=2)] = 3
@@ -94,7 +95,9 @@ class TrainingConfig(_Settings):
     flip_left_right: bool = True
     """Mirror half of the slices, as augmentation."""
     validate_every: Annotated[int, Field(ge=1)] = 1000
-    """Steps between validations; each also writes a picture and a checkpoint."""
+    """Steps between validations; each also writes pictures and a checkpoint."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Validations in a row without a new lowest healthy cycle error that end the training; 0 never ends it early."""
     loader_workers: Annotated[int, Field(ge=0)] = 0
     """Processes that read slices ahead; 0 reads in the training process, which a memory map seldom slows."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
@@ -102,8 +105,16 @@ class TrainingConfig(_Settings):
 
 
 class ScoringConfig(_Settings):
-    """How the cycle error becomes an anomaly map, a mask and a score."""
+    """How the cycle's result becomes an anomaly map, a mask and a score."""
 
+    evidence: Literal["square", "tail"] = "square"
+    """`square` is the published (x - x_hat)^2; `tail` asks how rare x is among healthy pixels with the same x_hat."""
+    polarity: Literal["either", "bright", "dark", "typical"] = "either"
+    """For `tail`: the side that counts. `typical` is how most lesions look: bright in FLAIR and T2, dark in T1."""
+    unconditional: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """For `tail`: weight of how rare x is in a healthy brain, whatever was restored."""
+    smooth_mm: Annotated[float, Field(ge=0, le=20)] = 0.0
+    """Standard deviation of a Gaussian over the map, in all three directions within the brain."""
     edge_mm: Annotated[float, Field(ge=0, le=20)] = 7.5
     """Rim of the brain that is not scored, where translation is worst; 7.5 is the published 4 pixels."""
     false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
@@ -140,12 +151,49 @@ def presets() -> tuple[str, ...]:
     return tuple(sorted(Path(file.name).stem for file in files if file.name.endswith(".yaml")))
 
 
-def load_config(name: str | Path, overrides: dict[str, Any] | None = None) -> Config:
-    """Read a preset by name or a YAML file, then apply overrides such as ``{"training.steps": 500}``.
+def load_config(names: str | Path | Sequence[str | Path], overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read presets by name or YAML files, then apply overrides such as ``{"training.steps": 500}``.
+
+    Args:
+        names: One, or several of which a later one goes over those before it: ``["small", "best"]``.
+        overrides: Go over all of them.
 
     Raises:
-        ConfigError: the file is missing or not YAML, or a key or value is not allowed.
+        ConfigError: a file is missing or not YAML, or a key or value is not allowed.
     """
+    values: dict[str, Any] = {}
+    for name in [names] if isinstance(names, str | Path) else names:
+        for key, value in _flat(_read(name)):
+            _set(values, key, value)
+    for dotted, value in (overrides or {}).items():
+        _set(values, dotted.split("."), value)
+    return parse_config(values)
+
+
+def override_config(
+    config: Config, names: Sequence[str | Path], overrides: Mapping[str, Any], *, sections: Sequence[str]
+) -> Config:
+    """Change some sections of a config, by those sections of presets or YAML files, then by overrides.
+
+    Raises:
+        ConfigError: as `load_config`, or an override lies in another section.
+    """
+    values = config.model_dump(mode="json")
+    for name in names:
+        for key, value in _flat(_read(name)):
+            if key[0] in sections:
+                _set(values, key, value)
+    for dotted, value in overrides.items():
+        if dotted.partition(".")[0] not in sections:
+            raise ConfigError(
+                f"setting {dotted} cannot change after training, only those of {' and '.join(sections)} can",
+                "train a model with it",
+            )
+        _set(values, dotted.split("."), value)
+    return parse_config(values)
+
+
+def _read(name: str | Path) -> dict[str, Any]:
     path = Path(name)
     if str(name) in presets():
         text = (resources.files("mmccd.presets") / f"{name}.yaml").read_text()
@@ -162,9 +210,16 @@ def load_config(name: str | Path, overrides: dict[str, Any] | None = None) -> Co
         raise ConfigError(f"{name} is not valid YAML: {error}", "compare it with a preset") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{name} holds a {type(values).__name__}, expected keys and values", "compare with a preset")
-    for key, value in (overrides or {}).items():
-        _set(values, key.split("."), value)
-    return parse_config(values)
+    return values
+
+
+def _flat(values: dict[str, Any], *parents: str) -> Iterator[tuple[list[str], Any]]:
+    """Every value with the keys that lead to it."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, *parents, str(key))
+        else:
+            yield [*parents, str(key)], value
 
 
 def parse_config(values: dict[str, Any]) -> Config:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mmccd.devices import choose_device, uses_bf16
 from mmccd.grid import slice_grid
-from mmccd.inference import anomaly_maps
+from mmccd.inference import anomaly_volume
 from mmccd.intensity import BACKGROUND, normalise
 from mmccd.model_file import Model, load_model
 from mmccd.scoring import scan_score, scored_region
@@ -21,7 +21,7 @@ class Detection:
     """What was found in one scan. Arrays are (x, y, z) in RAS+; `save` writes them on the scan's own grid.
 
     Attributes:
-        anomaly: float32, squared cycle error; 0 outside the scored part of the brain.
+        anomaly: float32, squared cycle error or evidence in nats; 0 outside the scored part of the brain.
         mask: True where the anomaly exceeds the threshold.
         brain: True inside the brain.
         affine: (4, 4), voxel to millimetre of these arrays.
@@ -80,15 +80,20 @@ class Detector:
         protocol, size_px, pixel_mm = (self.model.card["grid"][key] for key in ("protocol", "size_px", "pixel_mm"))
         grid = slice_grid(protocol, inside, volume.spacing_mm, size_px, pixel_mm)
         brain_slices = grid.shrink_mask(inside)
-        slices = grid.shrink(normalise(volume.data, inside), BACKGROUND)
-        scored = scored_region(brain_slices, edge_mm=self.model.config.scoring.edge_mm, pixel_mm=pixel_mm)
-        error = np.zeros_like(slices)
-        occupied = np.flatnonzero(scored.any(axis=(1, 2)))
-        bf16 = uses_bf16(self.model.config.training.precision, self.device)
-        batches = anomaly_maps(self._method, slices[occupied], self.device, batch_size=self.batch_size, bf16=bf16)
-        for rows, maps in batches:
-            error[occupied[rows]] = maps
-        anomaly = np.where(inside, grid.expand(np.where(scored, error, 0)), 0).astype(np.float32)
+        scoring = self.model.config.scoring
+        errors = anomaly_volume(
+            self._method,
+            self.model.error,
+            grid.shrink(normalise(volume.data, inside), BACKGROUND),
+            brain_slices,
+            scoring,
+            pixel_mm=pixel_mm,
+            slice_mm=volume.spacing_mm[2],
+            device=self.device,
+            batch_size=self.batch_size,
+            bf16=uses_bf16(self.model.config.training.precision, self.device),
+        )
+        anomaly = np.where(inside, grid.expand(errors), 0).astype(np.float32)
         threshold = float(self.model.card["threshold"]["value"])
         mask = anomaly > threshold
         return Detection(
@@ -101,17 +106,17 @@ class Detector:
             lesion_volume_ml=float(mask.sum()) * volume.voxel_ml,
             brain_volume_ml=float(inside.sum()) * volume.voxel_ml,
             volume=volume,
-            warnings=_warnings(volume, inside, occupied),
+            warnings=_warnings(volume, inside, scored_region(brain_slices, edge_mm=scoring.edge_mm, pixel_mm=pixel_mm)),
         )
 
 
-def _warnings(volume: Volume, brain: NDArray[np.bool_], scored_slices: NDArray[np.int64]) -> tuple[str, ...]:
+def _warnings(volume: Volume, brain: NDArray[np.bool_], scored: NDArray[np.bool_]) -> tuple[str, ...]:
     found = []
     brain_ml = float(brain.sum()) * volume.voxel_ml
     if brain_ml < 600:
         found.append(f"the brain measures only {brain_ml:.0f} ml: part of it may be missing")
     if max(volume.spacing_mm[:2]) > 3:
         found.append(f"axial pixels of {max(volume.spacing_mm[:2]):.1f} mm are coarse: small lesions are lost")
-    if scored_slices.size == 0:
+    if not scored.any():
         found.append("no slice has brain left after its rim is removed: nothing was scored")
     return tuple(found)

@@ -21,7 +21,7 @@ from mmccd.files import write_atomically, write_csv, write_json
 from mmccd.metrics import Confusion, oracle_threshold
 from mmccd.montage import write_montage
 from mmccd.progress import ProgressCallback, no_progress
-from mmccd.scored_case import INTENSITY, ScoredCase, load_scored_case, measure, predicted_cases
+from mmccd.scored_case import BASELINES, ScoredCase, load_scored_case, measure, predicted_cases
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -212,12 +212,17 @@ def _aggregate(
     }
 
 
-def _differences(rows: Sequence[Row], resamples: int, seed: int) -> dict[str, Interval]:
-    baseline = {row["case"]: row for row in rows if row["method"] == INTENSITY}
-    pairs = [(row, baseline[row["case"]]) for row in rows if row["method"] != INTENSITY]
-    return {
-        metric: bootstrap_mean(
-            [ours[metric] - theirs[metric] for ours, theirs in pairs], resamples=resamples, seed=seed
-        )
-        for metric in (DIFFERENCES if pairs else ())
-    }
+def _differences(rows: Sequence[Row], resamples: int, seed: int) -> dict[str, dict[str, Interval]]:
+    of_model = [row for row in rows if row["method"] not in BASELINES]
+    found: dict[str, dict[str, Interval]] = {}
+    for name in BASELINES:
+        baseline = {row["case"]: row for row in rows if row["method"] == name}
+        pairs = [(row, baseline[row["case"]]) for row in of_model if row["case"] in baseline]
+        if pairs:
+            found[name] = {
+                metric: bootstrap_mean(
+                    [ours[metric] - theirs[metric] for ours, theirs in pairs], resamples=resamples, seed=seed
+                )
+                for metric in DIFFERENCES
+            }
+    return found

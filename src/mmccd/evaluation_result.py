@@ -18,7 +18,7 @@ _EXPLANATION = """\
 Means over cases with 95 % bootstrap intervals over subjects. Dice, IoU, sensitivity, precision and the surface
 distances belong to the mask at the threshold that was chosen WITHOUT labels; AUPRC and AUROC run over brain voxels.
 oracle_dice is an upper bound: its threshold was chosen with the labels of these very cases. Undefined values (no
-lesion, empty mask) are left out of a mean and counted. "difference" is paired: model minus intensity threshold.
+lesion, empty mask) are left out of a mean and counted. "model - ..." is the paired difference.
 """
 
 
@@ -29,7 +29,7 @@ class Evaluation:
     Attributes:
         rows: One per case and method; NaN is undefined, inf a distance to an empty mask.
         aggregates: Method to metric to mean over cases.
-        differences: Metric to the paired difference, model minus intensity threshold, over cases.
+        differences: Baseline to metric to the paired difference, model minus baseline, over cases.
         oracle_thresholds: Method to the threshold chosen WITH the test labels, behind ``oracle_dice``.
         published: One row per case and method of the published protocol.
         published_aggregates: Method to metric of that protocol to mean over cases.
@@ -40,7 +40,7 @@ class Evaluation:
 
     rows: tuple[Row, ...]
     aggregates: dict[str, dict[str, Interval]]
-    differences: dict[str, Interval]
+    differences: dict[str, dict[str, Interval]]
     oracle_thresholds: dict[str, float]
     published: tuple[Row, ...]
     published_aggregates: dict[str, dict[str, Interval]]
@@ -49,11 +49,11 @@ class Evaluation:
     not_predicted: int
 
     def table(self) -> list[list[str]]:
-        """Header and one line per method (and the paired difference): mean [low, high]."""
+        """Header and one line per method (and per paired difference): mean [low, high]."""
         lines = _aggregate_table(self.aggregates, METRICS)
-        if self.differences:
-            cells = [str(self.differences[name]) if name in self.differences else "" for name in METRICS]
-            lines.append(["difference", *cells])
+        for baseline, values in self.differences.items():
+            cells = [str(values[name]) if name in values else "" for name in METRICS]
+            lines.append([f"model - {baseline}", *cells])
         return lines
 
     def record(self, *, resamples: int, seed: int) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Evaluation:
             "cases": len({row["case"] for row in self.rows}),
             "interval": "95 % percentile bootstrap over subjects",
             "aggregates": _plain(self.aggregates),
-            "differences": {name: asdict(value) for name, value in self.differences.items()},
+            "differences": _plain(self.differences),
             "oracle_thresholds": self.oracle_thresholds,
             "published": {
                 "name": published.NAME,

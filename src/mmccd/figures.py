@@ -1,6 +1,6 @@
-"""Pictures: what a translation does, and what a detector finds."""
+"""Pictures: what a translation does, how its losses fell, and what a detector finds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -39,6 +39,23 @@ class Panel:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Curve:
+    """One line of a plot.
+
+    Attributes:
+        name: What the legend says.
+        colour: Name or code.
+        steps: (n,), from low to high.
+        values: (n,), above zero.
+    """
+
+    name: str
+    colour: str
+    steps: NDArray[np.integer]
+    values: NDArray[np.floating]
+
+
 def grid_png(
     rows: Sequence[Sequence[Panel]],
     *,
@@ -67,6 +84,34 @@ def grid_png(
         axes[i, 0].set_ylabel(names[i], color=INK, fontsize=8, rotation=0, ha="right", va="center", labelpad=6)
     figure.text(0.012, 1 - 0.32 / figure.get_figheight(), title, color=INK, fontsize=11, weight="bold", va="center")
     figure.text(0.012, 0.16 / figure.get_figheight(), caption, color=MUTED, fontsize=7.5, va="center")
+    return _png(figure)
+
+
+def curves_png(panels: Mapping[str, Sequence[Curve]], *, title: str, quantity: str) -> bytes:
+    """Curves against steps as PNG, side by side on logarithmic axes: the title of each panel, and its curves."""
+    figure = Figure((4.2 * len(panels), 3.6), facecolor=BACKGROUND, dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, color=INK, fontsize=11, weight="bold", x=0.012, ha="left")
+    for axis, (name, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for curve in curves:
+            marker = "o" if len(curve.steps) < 40 else ""  # a single point has no line
+            axis.plot(
+                curve.steps, curve.values, color=curve.colour, label=curve.name, marker=marker, ms=3.5, linewidth=1.2
+            )
+        axis.set_title(name, color=INK, fontsize=9)
+        axis.set_yscale("log")
+        axis.set_xlim(left=0)
+        axis.set_xlabel("step", color=INK, fontsize=8)
+        axis.set_ylabel(quantity, color=INK, fontsize=8)
+        axis.set_facecolor(BACKGROUND)
+        axis.tick_params(which="both", colors=MUTED, labelsize=7)
+        axis.grid(color=MUTED, alpha=0.2)
+        axis.spines[:].set_color(MUTED)
+        axis.legend(facecolor=BACKGROUND, edgecolor=MUTED, labelcolor=INK, fontsize=8)
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
     stream = BytesIO()
     figure.savefig(stream, format="png", facecolor=BACKGROUND, metadata={"Software": None})
     return stream.getvalue()

@@ -1,31 +1,72 @@
-"""Running a method over many slices: batches, device, precision, and what to do when memory runs out."""
+"""Running a method over slices: batches, device, precision, and what to do when memory runs out."""
 
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmccd.cycle import Error, cycle_map, squared_error
+from mmccd.config import ScoringConfig
+from mmccd.cycle import Error, cycle_map
 from mmccd.errors import MmccdWarning
 from mmccd.methods import Method
+from mmccd.scoring import scored_region, smoothed
+
+T = TypeVar("T")  # the bracket syntax needs Python 3.12
+Slices = NDArray[np.floating[Any]]
 
 
-def anomaly_maps(
+def anomaly_volume(
     method: Method,
-    slices: NDArray[np.floating[Any]],
-    device: torch.device,
+    error: Error,
+    slices: Slices,
+    brain: NDArray[np.bool_],
+    scoring: ScoringConfig,
     *,
+    pixel_mm: float,
+    slice_mm: float,
+    device: torch.device,
     batch_size: int,
     bf16: bool,
-    error: Error = squared_error,
-) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Anomaly maps of (n, height, width) slices, batch by batch, in float32 or under bf16 autocast.
+) -> NDArray[np.float32]:
+    """The anomaly map of one scan on the model's grid: errors where they are scored, smoothed; 0 elsewhere.
+
+    Args:
+        method: Trained networks, on ``device``.
+        error: Of x and what was restored.
+        slices: (n, height, width) normalised, neighbours next to each other.
+        brain: Of the same shape.
+        scoring: Rim and smoothing.
+        pixel_mm: Side of a pixel.
+        slice_mm: Distance between slices.
+        device: Where to compute.
+        batch_size: Slices at a time.
+        bf16: Whether to compute in bf16.
+    """
+    region = scored_region(brain, edge_mm=scoring.edge_mm, pixel_mm=pixel_mm)
+    occupied = np.flatnonzero(region.any(axis=(1, 2)))
+    errors = np.zeros(slices.shape, np.float32)
+
+    def scored(source: Tensor) -> Tensor:
+        return cycle_map(source, method.restorations(source), error)
+
+    for rows, maps in in_batches(scored, slices[occupied], device, batch_size=batch_size, bf16=bf16):
+        errors[occupied[rows]] = maps[:, 0].float().cpu().numpy()
+    return smoothed(errors, region, smooth_mm=scoring.smooth_mm, spacing_mm=(slice_mm, pixel_mm, pixel_mm))
+
+
+def in_batches(
+    function: Callable[[Tensor], T], slices: Slices, device: torch.device, *, batch_size: int, bf16: bool
+) -> Iterator[tuple[slice, T]]:
+    """A function of (batch, 1, height, width) over (n, height, width) slices, in float32 or under bf16 autocast.
 
     Where the device runs out of memory the batch is halved, with a warning, and stays so.
+
+    Yields:
+        The rows of a batch, and the result.
     """
     start = 0
     while start < len(slices):
@@ -33,13 +74,13 @@ def anomaly_maps(
         source = torch.from_numpy(np.ascontiguousarray(slices[rows], dtype=np.float32))[:, None]
         try:
             with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                x: Tensor = source.to(device, memory_format=torch.channels_last)
-                maps = cycle_map(x, method.restorations(x), error)
+                result = function(source.to(device, memory_format=torch.channels_last))
         except torch.OutOfMemoryError:
             if batch_size == 1:
                 raise
             batch_size //= 2
-            warnings.warn(f"{device} is out of memory: going on with {batch_size} slices at a time", MmccdWarning, 2)
+            message = f"{device} is out of memory: going on with {batch_size} slices at a time"
+            warnings.warn(message, MmccdWarning, stacklevel=2)
             continue
-        yield rows, maps.float().cpu().numpy()[:, 0]
+        yield rows, result
         start = rows.stop

@@ -79,6 +79,12 @@ def role_of(path: Path) -> str | None:
     return roles[0] if roles else None
 
 
+def named_otherwise(path: Path, modality: str) -> bool:
+    """Whether a file name says other modalities than this one, and not this one: ``T2_FLAIR`` may be either."""
+    named = {ROLES[token] for token in _tokens(path) if token in ROLES} - {BRAIN, LESION}
+    return modality in ROLES.values() and bool(named) and modality not in named
+
+
 def is_mask(path: Path) -> bool:
     """Whether a file name says that it holds a mask, of whatever."""
     return "mask" in _tokens(path) or role_of(path) in (BRAIN, LESION)

@@ -1,16 +1,19 @@
-"""The methods by name: how a config becomes networks."""
+"""The methods by name: how a config becomes networks, and an error between what they are given and restore."""
 
-from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor, nn
 
 from mmccd.config import Config, DiffusionConfig
+from mmccd.cycle import Error, squared_error
 from mmccd.cyclic_unet import CyclicUNet
 from mmccd.diffusion import kept_steps, linear_schedule
+from mmccd.evidence import Polarity, TailEvidence
+from mmccd.grid import FIELD_OF_VIEW_MM
 from mmccd.masked_diffusion import MaskedDiffusionCycle
 from mmccd.masks import comb_masks, stripe_masks
 from mmccd.networks import UNet
+from mmccd.scoring import typical_polarity
 
 Method = CyclicUNet | MaskedDiffusionCycle
 """What every method offers: ``losses(source, target)``, ``cycle(source)`` and ``restorations(source)``."""
@@ -34,7 +37,7 @@ def build_method(config: Config) -> Method:
     return MaskedDiffusionCycle(
         to_target=unet(targets + 1, targets),
         to_source=unet(targets, 1),
-        masks_for=masks_of(diffusion),
+        masks_for=partial(masks_of, diffusion),
         schedule=linear_schedule(diffusion.schedule_steps),
         steps=steps,
         training_steps=steps if diffusion.train_on == "sampling-steps" else range(diffusion.schedule_steps),
@@ -44,13 +47,24 @@ def build_method(config: Config) -> Method:
     )
 
 
-def masks_of(diffusion: DiffusionConfig) -> Callable[[int], Tensor]:
-    """The mask collection of a config, as a function of the slices' side in pixels."""
-    if diffusion.masks == "combs":
-        return partial(comb_masks, width_px=diffusion.mask_width_px, combs=diffusion.combs)
-    return partial(
-        stripe_masks,
-        width_px=diffusion.mask_width_px,
-        stride_px=diffusion.stripe_stride_px,
-        wrap=diffusion.stripes_wrap,
+def build_error(config: Config, counts: Tensor | None) -> Error:
+    """What stands between x and x_hat: the published square, or evidence from ``counts`` of healthy pairs."""
+    scoring = config.scoring
+    if counts is None:
+        return squared_error
+    polarity: Polarity = typical_polarity(config.source) if scoring.polarity == "typical" else scoring.polarity
+    return TailEvidence(counts, polarity=polarity, unconditional=scoring.unconditional)
+
+
+def masks_of(diffusion: DiffusionConfig, size_px: int) -> Tensor:
+    """The mask collection of a config for slices of this side; (masks, size, size) bool, True = hidden.
+
+    Raises:
+        ConfigError: masks that cannot work at this size.
+    """
+    width_px, stride_px = (
+        round(mm * size_px / FIELD_OF_VIEW_MM) for mm in (diffusion.mask_width_mm, diffusion.stripe_stride_mm)
     )
+    if diffusion.masks == "combs":
+        return comb_masks(size_px, width_px=width_px, combs=diffusion.combs)
+    return stripe_masks(size_px, width_px=width_px, stride_px=stride_px, wrap=diffusion.stripes_wrap)

@@ -11,21 +11,25 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from mmccd.config import Config, parse_config
+from mmccd.cycle import Error
 from mmccd.errors import ConfigError, ModelError
+from mmccd.evidence import TailEvidence
 from mmccd.files import sha256_of_file, write_atomically, write_json
-from mmccd.methods import Method, build_method
+from mmccd.methods import Method, build_error, build_method
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
+COUNTS = "evidence.counts"
 REQUIRED = {"config", "weights_sha256", "grid", "threshold", "intensity_baseline", "score_definition"}
 
 
 @dataclass(frozen=True)
 class Model:
-    """Networks, and the card that says how to use them and where they come from."""
+    """Networks, what is made of their errors, and the card that says how to use them and where they come from."""
 
     method: Method
+    error: Error
     config: Config
     card: dict[str, Any]
 
@@ -35,16 +39,19 @@ class Model:
         return str(self.card["weights_sha256"])
 
 
-def save_model(folder: Path, method: Method, config: Config, facts: dict[str, Any]) -> Model:
+def save_model(folder: Path, method: Method, error: Error, config: Config, facts: dict[str, Any]) -> Model:
     """Write weights, then the card: a folder with a card is complete.
 
     Args:
         folder: Created where needed.
         method: Trained networks.
+        error: Between a slice and what they restore.
         config: Their settings.
         facts: Grid, thresholds, training data and provenance for the card.
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
+    if isinstance(error, TailEvidence):
+        weights[COUNTS] = error.counts.cpu()
     write_atomically(folder / WEIGHTS, save_tensors(weights))
     card = {
         "format": FORMAT,
@@ -55,7 +62,7 @@ def save_model(folder: Path, method: Method, config: Config, facts: dict[str, An
         **facts,
     }
     write_json(folder / CARD, card)
-    return Model(method, config, card)
+    return Model(method, error, config, card)
 
 
 def load_model(folder: Path) -> Model:
@@ -85,10 +92,11 @@ def load_model(folder: Path) -> Model:
     with torch.random.fork_rng(devices=[]):  # initial weights are thrown away, so leave the caller's seed alone
         method = build_method(config)
     try:
+        measure = build_error(config, weights.pop(COUNTS) if config.scoring.evidence == "tail" else None)
         method.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ModelError(f"the weights in {folder} do not fit its card", "copy the model folder again") from error
-    return Model(method.eval().requires_grad_(False), config, card)
+    except (RuntimeError, KeyError) as reason:
+        raise ModelError(f"the weights in {folder} do not fit its card", "copy the model folder again") from reason
+    return Model(method.eval().requires_grad_(False), measure, config, card)
 
 
 def _config_of(card: dict[str, Any]) -> Config:

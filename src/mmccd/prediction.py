@@ -15,7 +15,7 @@ from mmccd.cohort import Image, read_cohort
 from mmccd.detector import Detection, Detector
 from mmccd.errors import ConfigError, DataError, MmccdError
 from mmccd.files import sha256_of_file, sha256_of_json, write_csv, write_json
-from mmccd.layouts import LAYOUTS, is_mask, nifti_files, role_of
+from mmccd.layouts import LAYOUTS, is_mask, named_otherwise, nifti_files, role_of
 from mmccd.montage import write_preview
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
@@ -106,7 +106,9 @@ def find_inputs(
     for path in inputs:
         loose = _loose_scans(path) if path.is_dir() else []
         if loose:
-            found += [Input(stem(file), Image(file)) for file in loose]
+            others = {stem(file) for file in loose if named_otherwise(file, source)}
+            problems |= dict.fromkeys(others, _wrong_modality(source))
+            found += [Input(stem(file), Image(file)) for file in loose if stem(file) not in others]
         elif path.is_dir() or path.suffix.lower() in (".csv", ".tsv"):
             cohort = read_cohort(path, layout)
             problems |= cohort.problems
@@ -115,9 +117,11 @@ def find_inputs(
                     found.append(Input(subject.id, subject.images[source], subject.brain))
                 else:
                     problems[subject.id] = f"has no {source}, only {', '.join(subject.images) or 'nothing'}"
+        elif named_otherwise(path, source):
+            problems[stem(path)] = _wrong_modality(source)
         else:
             found.append(Input(stem(path), Image(path), Image(brain) if brain else None))
-    if brain is not None and (len(inputs) != 1 or [item.brain for item in found] != [Image(brain)]):
+    if brain is not None and (len(inputs) != 1 or any(item.brain != Image(brain) for item in found)):
         raise ConfigError("--brain fits one input file only", "give a CSV manifest with a brain column for several")
     names = [item.case for item in found]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -129,6 +133,10 @@ def find_inputs(
     if not found and not problems:
         raise DataError(f"no {source} scan in {', '.join(map(str, inputs))}", "give NIfTI files or a cohort folder")
     return found, problems
+
+
+def _wrong_modality(source: str) -> str:
+    return f"its name says another modality than {source}, which the model scores; if it is {source}, rename it"
 
 
 def _loose_scans(folder: Path) -> list[Path]:

@@ -14,11 +14,14 @@ from mmccd.cohort import Subject
 from mmccd.errors import DataError
 from mmccd.intensity import normalise
 from mmccd.metrics import Confusion, SurfaceDistances, auprc, auroc
-from mmccd.scoring import intensity_score
+from mmccd.scoring import intensity_score, smoothed
 from mmccd.volumes import Volume, check_same_grid, read_volume
 
 INTENSITY = "intensity threshold"
 """Name of the baseline that stands beside every model: the scan's own normalised intensity."""
+SMOOTHED_INTENSITY = "smoothed intensity"
+"""The same, smoothed as the model's map is: what smoothing alone gains."""
+BASELINES = (INTENSITY, SMOOTHED_INTENSITY)
 
 _ANOMALY = "_anomaly.nii.gz"
 _AGAIN = "score it again with `mmccd predict --overwrite`"
@@ -51,7 +54,7 @@ class ScoredCase:
         scan: The scan.
         brain: (x, y, z), True inside the brain.
         lesion: (x, y, z), True inside the expert's lesion, also where that lies outside the brain.
-        scored: The model, then the intensity threshold.
+        scored: The model, then the intensity baselines.
     """
 
     id: str
@@ -99,6 +102,10 @@ def load_scored_case(predictions: Path, subject: Subject) -> ScoredCase:
         intensity = intensity_score(normalise(scan.data, case.brain), record.polarity)
         marked = case.brain & (intensity > record.intensity_threshold)
         scored.append(Scored(INTENSITY, record.intensity_threshold, intensity, marked))
+        if record.smooth_mm > 0:
+            mean = smoothed(intensity, case.brain, smooth_mm=record.smooth_mm, spacing_mm=scan.spacing_mm)
+            marked = case.brain & (mean > record.smoothed_threshold)
+            scored.append(Scored(SMOOTHED_INTENSITY, record.smoothed_threshold, mean, marked))
     return ScoredCase(subject.id, record.source, scan, case.brain, case.lesion, tuple(scored))
 
 
@@ -132,6 +139,8 @@ class _Record:
     threshold: float
     polarity: str
     intensity_threshold: float
+    smooth_mm: float
+    smoothed_threshold: float
 
 
 def _read_record(path: Path) -> _Record:
@@ -144,6 +153,8 @@ def _read_record(path: Path) -> _Record:
             float(values["threshold"]),
             str(intensity["polarity"]),
             float(intensity["threshold"]),
+            float(intensity["smooth_mm"]),
+            float(intensity["smoothed_threshold"]),
         )
     except OSError as error:
         raise DataError(f"cannot read {path.name}: {error.strerror or error}", _AGAIN) from error

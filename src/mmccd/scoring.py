@@ -1,17 +1,17 @@
 """From the cycle error of slices to what is scored, and the threshold that no lesion label has seen."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion
+from scipy.ndimage import binary_erosion, gaussian_filter
 from skimage.morphology import disk
 
 from mmccd.errors import DataError
 
-POLARITY = {"flair": "bright", "t2": "bright", "t1": "dark", "t1ce": "bright"}
-"""How most lesions differ from healthy tissue, for the plain intensity threshold that stands beside every method."""
+TYPICAL_POLARITY: dict[str, Literal["bright", "dark"]] = {"flair": "bright", "t2": "bright", "t1": "dark"}
 
 SCORE_QUANTILE = 0.99
 SCORE_DEFINITION = "99th percentile of the anomaly map over the brain voxels of the scan"
@@ -46,6 +46,30 @@ def scored_region(brain: NDArray[np.bool_], *, edge_mm: float, pixel_mm: float) 
     if radius_px < 1:
         return brain
     return np.asarray(binary_erosion(brain, structure=disk(radius_px)[None]))
+
+
+def smoothed(
+    values: NDArray[np.float32], region: NDArray[np.bool_], *, smooth_mm: float, spacing_mm: Sequence[float]
+) -> NDArray[np.float32]:
+    """Gaussian mean over the region alone, of standard deviation ``smooth_mm``; 0 outside.
+
+    Args:
+        values: One volume.
+        region: Of the same shape; what lies outside neither gives nor takes.
+        smooth_mm: 0 leaves the values as they are.
+        spacing_mm: Voxel size along each axis.
+    """
+    inside = np.where(region, values, 0).astype(np.float32)
+    if smooth_mm == 0:
+        return inside
+    sigma = [smooth_mm / mm for mm in spacing_mm]
+    weight = gaussian_filter(region.astype(np.float32), sigma)
+    return np.divide(gaussian_filter(inside, sigma), weight, out=np.zeros_like(inside), where=region)
+
+
+def typical_polarity(modality: str) -> Literal["bright", "dark"]:
+    """How most lesions differ from healthy tissue: bright, but dark in T1."""
+    return TYPICAL_POLARITY.get(modality, "bright")
 
 
 def intensity_score(normalised: NDArray[np.float32], polarity: str) -> NDArray[np.float32]:

@@ -11,24 +11,25 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from mmccd.batches import SlicePairs, StepSampler, batch_loader
-from mmccd.calibration import calibrate
+from mmccd.calibration import calibrate, count_healthy
 from mmccd.config import Config
+from mmccd.cycle import Error
 from mmccd.devices import choose_device, uses_bf16
 from mmccd.errors import ConfigError, DataError, ModelError
-from mmccd.methods import masks_of
+from mmccd.methods import build_error, masks_of
 from mmccd.model_file import CARD, Model, load_model, save_model
 from mmccd.networks import UNet
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
 from mmccd.store import Store
 from mmccd.task import TranslationTask
-from mmccd.training_pictures import PictureCallback
+from mmccd.training_pictures import CurveCallback, PictureCallback
 
 CHECKPOINT = "last.ckpt"
 VALIDATION_BATCH = 32
@@ -83,11 +84,11 @@ def train(
     device = choose_device(hardware.device)
     logs = output / "training"
     checkpoint = logs / CHECKPOINT if resume and (logs / CHECKPOINT).is_file() else None
-    first_step = _step_of(checkpoint, config, store) if checkpoint else 0
+    first_step, finished = _state_of(checkpoint, config, store) if checkpoint else (0, False)
 
     torch.manual_seed(config.seed)
     task = TranslationTask(config).to(memory_format=torch.channels_last)
-    callbacks = [_Report(progress), _Fingerprint(config, store), PictureCallback(store, logs)]
+    callbacks = [_Report(progress), _Fingerprint(config, store), PictureCallback(store, logs), CurveCallback(logs)]
     trainer = _trainer(logs, config, hardware, device, first_step, callbacks)
     pairs = SlicePairs(store, config.source, config.targets)
     sampler = StepSampler(
@@ -104,14 +105,17 @@ def train(
     validation = batch_loader(pairs, order, 0, pin_memory=pinned)
     with warnings.catch_warnings():
         _silence_lightning()
-        if checkpoint and first_step >= config.training.steps:  # killed between the last step and the model file
+        if checkpoint and finished:  # killed between the last step and the model file
             task.load_state_dict(_read_checkpoint(checkpoint)["state_dict"])  # the averaged weights
             trainer.validate(task, validation, verbose=False)
         else:
             training = batch_loader(pairs, sampler, workers, pin_memory=pinned)
             _fit(trainer, task, training, validation, checkpoint)
+    steps = first_step if finished else trainer.global_step
     if trainer.is_global_zero:
-        save_model(output, task.method, config, _facts(store, config, task, trainer, device))
+        tail = config.scoring.evidence == "tail"
+        error = build_error(config, count_healthy(task.method, store, config, device) if tail else None)
+        save_model(output, task.method, error, config, _facts(store, config, task, error, trainer, device, steps))
     trainer.strategy.barrier()
     return load_model(output)
 
@@ -140,7 +144,7 @@ def _check(store: Store, output: Path, config: Config, healthy: dict[str, NDArra
             f"prepare the store with a --size that is a multiple of {divisor}, or use fewer levels",
         )
     if config.method == "mmccd":
-        masks_of(config.diffusion)(store.size_px)
+        masks_of(config.diffusion, store.size_px)
     for part, rows in healthy.items():
         if rows.size == 0:
             raise DataError(
@@ -153,7 +157,8 @@ def _check(store: Store, output: Path, config: Config, healthy: dict[str, NDArra
         raise ConfigError(f"{output} holds an unfinished training", "add --resume to go on with it, or delete it")
 
 
-def _step_of(checkpoint: Path, config: Config, store: Store) -> int:
+def _state_of(checkpoint: Path, config: Config, store: Store) -> tuple[int, bool]:
+    """The steps that are done, and whether they were the last ones."""
     content = _read_checkpoint(checkpoint)
     saved, current = content.get("mmccd", {}), _fingerprint(config, store)
     changed = [key for key in current if saved.get(key) != current[key]]
@@ -162,7 +167,9 @@ def _step_of(checkpoint: Path, config: Config, store: Store) -> int:
             f"the checkpoint was trained with another {', '.join(changed)}",
             "resume with the same store and settings, or train into another folder",
         )
-    return int(content["global_step"])
+    step, patience = int(content["global_step"]), config.training.patience
+    waited = content["callbacks"][_early_stopping(patience).state_key]["wait_count"] if patience else 0
+    return step, step >= config.training.steps or 0 < patience <= waited
 
 
 def _read_checkpoint(checkpoint: Path) -> dict[str, Any]:
@@ -196,6 +203,11 @@ class _Report(Callback):
                   if name.startswith("validation/")}  # fmt: skip
         self.losses = "healthy error " + ", ".join(f"{name} {value:.3f}" for name, value in values.items())
 
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        step = trainer.global_step
+        if trainer.is_global_zero and step < trainer.max_steps:
+            self.progress(f"stopped early at step {step:,}, the healthy cycle error no longer falls", step, step)
+
 
 class _Fingerprint(Callback):
     """Puts settings and data into each checkpoint, so that a resumed run cannot silently change them."""
@@ -220,9 +232,11 @@ def _trainer(
     training = config.training
     every = min(training.validate_every, training.steps)
     average = EMAWeightAveraging(decay=training.ema_decay)
+    # Saved after each validation rather than before it, so that a resumed run has not forgotten what that one said.
     saving = ModelCheckpoint(
-        dirpath=logs, filename="last", every_n_train_steps=every, save_top_k=1, enable_version_counter=False
+        dirpath=logs, filename="last", save_on_train_epoch_end=False, save_top_k=1, enable_version_counter=False
     )
+    stopping = [_early_stopping(training.patience)] if training.patience else []
     loggers = [
         CSVLogger(logs, name="", version=f"log_from_step_{first_step:06d}"),
         TensorBoardLogger(logs, name="", version="tensorboard"),
@@ -241,7 +255,7 @@ def _trainer(
                 val_check_interval=every,
                 num_sanity_val_steps=0,
                 log_every_n_steps=min(25, every),
-                callbacks=[average, saving, *callbacks],
+                callbacks=[average, saving, *stopping, *callbacks],
                 logger=loggers,
                 use_distributed_sampler=False,
                 enable_model_summary=False,
@@ -252,6 +266,13 @@ def _trainer(
                 f"Lightning cannot train with strategy {hardware.strategy} on {hardware.devices} devices: {error}",
                 "--strategy auto and --devices auto are safe choices",
             ) from error
+
+
+def _early_stopping(patience: int) -> EarlyStopping:
+    # An error that is not a number has not fallen either.
+    return EarlyStopping(
+        "validation/cycle", patience=patience, mode="min", check_finite=False, check_on_train_epoch_end=False
+    )
 
 
 def _devices(hardware: Hardware, device: torch.device) -> str | int | list[int]:
@@ -275,12 +296,20 @@ def _silence_lightning() -> None:
         warnings.filterwarnings("ignore", text)
 
 
-def _facts(store: Store, config: Config, task: TranslationTask, trainer: pl.Trainer, device: torch.device) -> Facts:
+def _facts(
+    store: Store,
+    config: Config,
+    task: TranslationTask,
+    error: Error,
+    trainer: pl.Trainer,
+    device: torch.device,
+    steps: int,
+) -> Facts:
     losses = {name: float(value) for name, value in trainer.callback_metrics.items() if "validation" in name}
     return {
         "grid": {key: store.manifest[key] for key in ("protocol", "size_px", "pixel_mm")},
         "intensity": store.manifest["intensity"],
-        **calibrate(task.method, store, config, device),
+        **calibrate(task.method, error, store, config, device),
         "training_data": {
             "store_digest": store.digest,
             "split_digest": store.manifest["split_digest"],
@@ -290,6 +319,6 @@ def _facts(store: Store, config: Config, task: TranslationTask, trainer: pl.Trai
                 for rows in (store.rows(part, healthy=True),)
             },
         },
-        "training": {"steps": config.training.steps, **losses},
+        "training": {"steps": steps, **losses},
         "provenance": provenance(seed=config.seed, device=str(device), precision=str(trainer.precision)),
     }

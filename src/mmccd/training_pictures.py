@@ -1,14 +1,15 @@
-"""A picture at every validation: what the networks make of the same validation slices."""
+"""Pictures at every validation: what the networks make of the same slices, and how their losses fell."""
 
 from pathlib import Path
 
 import lightning.pytorch as pl
 import numpy as np
+import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 
-from mmccd.figures import LESION, MAP_COLOURS, Panel, grid_png
+from mmccd.figures import LESION, MAP_COLOURS, MASK, MUTED, Curve, Panel, curves_png, grid_png
 from mmccd.files import write_atomically
 from mmccd.store import Store
 from mmccd.task import TranslationTask
@@ -58,6 +59,46 @@ class PictureCallback(Callback):
             caption="Cyan: expert's lesion, drawn for the eye only. Error shown from 0 (black) to 4 (white).",
         )
         write_atomically(self.folder / f"step_{step:06d}.png", png)
+
+
+class CurveCallback(Callback):
+    """Writes ``curves.png``: the losses of training and validation against steps, drawn anew at each validation."""
+
+    def __init__(self, logs: Path) -> None:
+        self.logs = logs
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw from the CSV logs, which hold this validation by now."""
+        if not trainer.is_global_zero or trainer.state.fn != "fit" or not isinstance(pl_module, TranslationTask):
+            return
+        source, targets = pl_module.config.source, ", ".join(pl_module.config.targets)
+        titles = {
+            "forward": f"Forward network, {source} → {targets}",
+            "backward": f"Backward network, {targets} → {source}",
+            "cycle": "Cycle, healthy validation slices",
+        }
+        losses = logged_losses(self.logs)
+        panels = {
+            title: [
+                Curve(part, colour, column.index.to_numpy(), column.to_numpy())
+                for part, colour in (("train", MUTED), ("validation", MASK))
+                if f"{part}/{name}" in losses
+                for column in (losses[f"{part}/{name}"].dropna(),)
+            ]
+            for name, title in titles.items()
+        }
+        title = f"Losses after {trainer.global_step:,} steps"
+        write_atomically(self.logs / "curves.png", curves_png(panels, title=title, quantity="mean squared error"))
+
+
+def logged_losses(logs: Path) -> pd.DataFrame:
+    """The CSV logs of a training and of all its resumptions as one table; the index is the number of steps done.
+
+    Where a resumed run did steps again, its values count.
+    """
+    files = sorted(logs.glob("log_from_step_*/metrics.csv"))
+    table = pd.concat([pd.read_csv(file) for file in files]).groupby("step").last()
+    return table.set_index(table.index + 1)  # Lightning counts steps from 0
 
 
 def _spread(store: Store, *, healthy: bool, count: int) -> NDArray[np.int64]:

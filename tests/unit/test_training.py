@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
@@ -13,7 +14,9 @@ from mmccd.config import load_config
 from mmccd.errors import ConfigError, DataError, ModelError
 from mmccd.model_file import load_model
 from mmccd.store import Store, open_store
+from mmccd.task import TranslationTask
 from mmccd.training import Hardware, train
+from mmccd.training_pictures import logged_losses
 
 CPU = Hardware(device="cpu")
 
@@ -75,6 +78,9 @@ def test_an_interrupted_run_ends_with_the_same_weights(phantom_store, six_steps,
     assert seen == [(done, 6) for done in range(step // 2 * 2 + 1, 7)]
     pictures = sorted(path.name for path in (output / "training" / "pictures").iterdir())
     assert pictures == sorted(path.name for path in (whole_folder / "training" / "pictures").iterdir())
+    curves = logged_losses(output / "training")  # also of the steps before the interruption
+    assert list(curves.index) == [2, 4, 6]
+    pd.testing.assert_frame_equal(curves, logged_losses(whole_folder / "training"))
 
 
 def test_a_run_killed_after_its_last_step_is_finished_by_resume(
@@ -119,6 +125,84 @@ def test_what_is_saved_is_the_running_average(phantom_store, toy_config, tmp_pat
         torch.testing.assert_close(weight, average, rtol=1e-5, atol=1e-6)
     if decay:
         assert max((saved[name] - raw[-1][name]).abs().max().item() for name in saved) > 1e-4
+
+
+# --- stopped early ---
+
+
+@pytest.fixture
+def healthy_errors(monkeypatch):
+    """The healthy cycle error after each step: it falls at 4, and neither a higher nor the same one is lower."""
+    errors = {2: 3.0, 4: 1.0, 6: 2.0, 8: 1.0, 10: 0.5, 12: 0.1}
+
+    def validation_step(self, batch, batch_idx):
+        self.log("validation/cycle", torch.tensor(errors.get(self.global_step, 9.0)), batch_size=len(batch["source"]))
+
+    monkeypatch.setattr(TranslationTask, "validation_step", validation_step)
+    return errors
+
+
+@pytest.fixture
+def patient(toy_config):
+    return change(toy_config, steps=12, patience=2)
+
+
+@pytest.mark.parametrize(("patience", "steps"), [(0, 12), (1, 6), (2, 8), (3, 12)])
+def test_training_stops_when_the_healthy_error_no_longer_falls(
+    phantom_store, toy_config, tmp_path, healthy_errors, patience, steps
+):
+    told = []
+    config = change(toy_config, steps=12, patience=patience)
+
+    model = train(phantom_store, tmp_path, config, hardware=CPU, progress=lambda *step: told.append(step))
+
+    assert model.card["training"]["steps"] == steps
+    assert model.card["training"]["validation/cycle"] == pytest.approx(healthy_errors[steps])
+    assert sorted((tmp_path / "training" / "pictures").iterdir())[-1].name == f"step_{steps:06d}.png"
+    assert [done for _, done, total in told if total == 12] == list(range(1, steps + 1))
+    stopped = [step for step in told if "stopped early" in step[0]]
+    assert [step[1:] for step in stopped] == ([(steps, steps)] if steps < 12 else [])
+    assert all(f"at step {steps}" in step[0] for step in stopped)
+
+
+def test_an_error_that_is_not_a_number_has_not_fallen(phantom_store, patient, tmp_path, healthy_errors):
+    healthy_errors.update({6: float("nan"), 8: float("nan")})
+    assert train(phantom_store, tmp_path, patient, hardware=CPU).card["training"]["steps"] == 8
+
+
+@pytest.mark.parametrize("step", [5, 7, 8])
+def test_an_interrupted_run_stops_where_it_would_have(phantom_store, patient, tmp_path, healthy_errors, step):
+    """Checkpoints follow the validations of steps 4 and 6, of which the second one has not fallen."""
+    whole = train(phantom_store, tmp_path / "whole", patient, hardware=CPU)
+    with pytest.raises(KilledError):
+        train(phantom_store, tmp_path / "model", patient, hardware=CPU, progress=kill_at(step))
+
+    resumed = train(phantom_store, tmp_path / "model", patient, resume=True, hardware=CPU)
+
+    assert resumed.card["training"] == whole.card["training"]
+    assert resumed.card["training"]["steps"] == 8
+    assert resumed.digest == whole.digest
+
+
+def test_a_run_killed_after_it_stopped_is_finished_by_resume(
+    phantom_store, patient, tmp_path, healthy_errors, monkeypatch
+):
+    whole = train(phantom_store, tmp_path / "whole", patient, hardware=CPU)
+
+    def killed(*_, **__):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mmccd.training.calibrate", killed)
+        with pytest.raises(KilledError):
+            train(phantom_store, tmp_path / "model", patient, hardware=CPU)
+    seen = []
+    resumed = train(
+        phantom_store, tmp_path / "model", patient, resume=True, hardware=CPU, progress=lambda *told: seen.append(told)
+    )
+    assert seen == []
+    assert resumed.card["training"]["steps"] == 8
+    assert resumed.digest == whole.digest
 
 
 # --- refused ---
@@ -217,6 +301,7 @@ def test_logs_and_pictures_are_there(trained_folder):
     training = trained_folder / "training"
     assert [path.name for path in sorted((training / "pictures").iterdir())] == ["step_000002.png", "step_000004.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in (training / "pictures").iterdir())
+    assert (training / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert any(path.name.startswith("events.out") for path in (training / "tensorboard").iterdir())
     with (training / "log_from_step_000000" / "metrics.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))

@@ -1,0 +1,81 @@
+"""Evidence: how rare a pixel is among healthy pixels that were restored to the same value.
+
+The raw square asks how large the error is. But healthy tissue has large errors where it is hard to restore, and small
+ones where it is easy. Evidence asks instead what share of healthy pixels with the same x_hat lie as far out as x, and
+counts it in nats: 0 is ordinary, 4.6 is one in a hundred, 6.9 one in a thousand.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Polarity = Literal["either", "bright", "dark"]
+"""Which side is looked at: lesions are brighter than healthy tissue, darker, or nothing is assumed."""
+
+LOW, HIGH, BINS = -4.0, 8.0, 61
+"""Grid of normalised intensities, 0.2 apart; values beyond it count as its ends."""
+KERNEL_WIDTH = 0.2
+"""Scale of the Laplace kernel: beyond the last healthy pixel evidence goes on rising, one nat per 0.2."""
+
+
+class TailEvidence(nn.Module):
+    """-ln of the healthy share in the tail of p(x | x_hat), estimated from pairs of healthy pixels.
+
+    The density is a histogram smoothed by a Laplace kernel, so that its tails are exponential and evidence stays
+    finite and rising where no healthy pixel was ever seen.
+
+    Args:
+        counts: (BINS, BINS), healthy pixels by restored value (rows) and value (columns); see `count_pairs`.
+        polarity: The side that counts: ``either`` is -ln(2 x the smaller tail).
+        unconditional: Weight from 0 to 1 of the evidence that needs no x_hat, as if everything were hidden: how rare x
+            is in a healthy brain. The rest is the weight of the evidence given x_hat.
+    """
+
+    counts: Tensor
+    table: Tensor
+
+    def __init__(self, counts: Tensor, *, polarity: Polarity, unconditional: float = 0.0) -> None:
+        super().__init__()
+        self.register_buffer("counts", counts.double())
+        given, everywhere = (_table(c, polarity) for c in (self.counts, self.counts.sum(dim=0, keepdim=True)))
+        mixed = (1 - unconditional) * given + unconditional * everywhere
+        self.register_buffer("table", mixed.float(), persistent=False)
+
+    def forward(self, source: Tensor, restored: Tensor) -> Tensor:
+        """Evidence of x, (batch, 1, height, width), given x_hat, (masks, batch, 1, height, width); at least 0."""
+        x, x_hat = (2 * (image.float() - LOW) / (HIGH - LOW) - 1 for image in (source.expand_as(restored), restored))
+        where = torch.stack([x.flatten(), x_hat.flatten()], dim=-1)[None, None]
+        table = self.table.to(where.device)[None, None]
+        found = F.grid_sample(table, where, padding_mode="border", align_corners=True)
+        return found.reshape(restored.shape)
+
+
+def count_pairs(source: Tensor, restored: Tensor) -> Tensor:
+    """Histogram of healthy pixels: (BINS, BINS) int64, by x_hat (rows) and x (columns); both of one shape."""
+    row, column = (
+        ((image.float() - LOW) / (HIGH - LOW) * (BINS - 1)).round().long().clamp(0, BINS - 1)
+        for image in (restored, source)
+    )
+    return torch.bincount((row * BINS + column).flatten(), minlength=BINS**2).reshape(BINS, BINS)
+
+
+def no_pairs() -> Tensor:
+    """An empty histogram to add to."""
+    return torch.zeros(BINS, BINS, dtype=torch.int64)
+
+
+def _table(counts: Tensor, polarity: Polarity) -> Tensor:
+    """(rows, BINS): evidence at the grid's nodes for each row of counts; a single row stands for all."""
+    values = torch.linspace(LOW, HIGH, BINS, dtype=torch.float64, device=counts.device)
+    distance = values[:, None] - values[None, :]  # of the node asked for, to the node that was counted
+    above = torch.where(distance > 0, 0.5 * (-distance.abs() / KERNEL_WIDTH).exp(),
+                        1 - 0.5 * (-distance.abs() / KERNEL_WIDTH).exp())  # fmt: skip
+    if len(counts) > 1:
+        counts = (-distance.abs() / KERNEL_WIDTH).exp() @ counts
+    total = counts.sum(dim=1, keepdim=True)
+    upper, lower = counts @ above.T / total, counts @ above / total
+    if polarity == "either":
+        return -(2 * torch.minimum(upper, lower)).clamp(max=1).log()
+    return -(upper if polarity == "bright" else lower).log()

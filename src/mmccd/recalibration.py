@@ -1,0 +1,78 @@
+"""`mmccd calibrate`: trained networks sampled or scored in another way, or matched to another site's healthy scans."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmccd.calibration import calibrate, count_healthy
+from mmccd.config import Config, override_config
+from mmccd.devices import choose_device
+from mmccd.errors import ConfigError, DataError
+from mmccd.methods import build_error, build_method, masks_of
+from mmccd.model_file import CARD, Model, load_model, save_model
+from mmccd.provenance import provenance
+from mmccd.store import Store
+
+SECTIONS = ("diffusion", "scoring")
+
+
+def recalibrate(
+    model: Path,
+    store: Store,
+    output: Path,
+    *,
+    presets: Sequence[str | Path] = (),
+    overrides: Mapping[str, Any] | None = None,
+    device: str = "auto",
+) -> Model:
+    """Write a model with the same weights, but with settings, evidence and threshold of its own.
+
+    Args:
+        model: Folder written by `mmccd train`.
+        store: Its healthy validation slices say what is ordinary: those of the training, or of another site.
+        output: Folder of the new model.
+        presets: Presets or YAML files, of which only the sections ``diffusion`` and ``scoring`` are taken.
+        overrides: Settings of these two sections, for example ``{"scoring.smooth_mm": 4}``.
+        device: Where to compute.
+
+    Raises:
+        ConfigError: another setting was given, the store does not fit the model, or the output holds a model.
+        DataError: the store has no healthy validation slice.
+    """
+    old = load_model(model)
+    config = override_config(old.config, presets, overrides or {}, sections=SECTIONS)
+    _check(old, config, store, output)
+    method = build_method(config)
+    method.load_state_dict(old.method.state_dict())
+    chosen = choose_device(device)
+    tail = config.scoring.evidence == "tail"
+    error = build_error(config, count_healthy(method, store, config, chosen) if tail else None)
+    kept = {key: value for key, value in old.card.items() if key not in ("format", "config", "weights_sha256")}
+    calibrated = {
+        "store_digest": store.digest,
+        "split_digest": store.manifest["split_digest"],
+        "provenance": provenance(device=str(chosen)),
+    }
+    facts = kept | calibrate(method, error, store, config, chosen) | {"calibration": calibrated}
+    save_model(output, method, error, config, facts)
+    return load_model(output)
+
+
+def _check(old: Model, config: Config, store: Store, output: Path) -> None:
+    grid = {key: store.manifest[key] for key in ("protocol", "size_px", "pixel_mm")}
+    if grid != old.card["grid"]:
+        raise ConfigError(
+            f"the store has slices of {grid}, the model was trained on {old.card['grid']}",
+            "prepare a store with the --size and --protocol of the model",
+        )
+    if config.source not in store.modalities:
+        raise ConfigError(
+            f"the model scores {config.source}, the store has {', '.join(store.modalities)}",
+            f"prepare a store with {config.source}",
+        )
+    if store.rows("validation", healthy=True).size == 0:
+        raise DataError("the store has no healthy validation slice", "prepare it with --fractions 0 1 0")
+    if config.method == "mmccd":
+        masks_of(config.diffusion, store.size_px)
+    if (output / CARD).exists():
+        raise ConfigError(f"{output} already holds a model", "choose another folder, or delete this one")
