@@ -6,7 +6,7 @@ import sys
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,11 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 import mmccd
+from mmccd.complaints import complain, warn, warnings_as_lines
 from mmccd.errors import ConfigError, MmccdError, ModelError
 from mmccd.progress import reported_progress
-
-if TYPE_CHECKING:
-    from mmccd.evaluation import Evaluation
 
 FINE, BUG, USAGE, SOME_FAILED, NONE_WORKED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -97,11 +95,11 @@ def demo(
     from mmccd.demo import run_demo
 
     result = run_demo(output, seed=seed, workers=workers, progress_of=partial(reported_progress, quiet=quiet))
-    _print_evaluation(result.evaluation)
+    _print_evaluation(result.table())
     out.print("These scans are simulated; for real ones see the README.", highlight=False, markup=False)
     out.print(
         f"picture  {result.montage}",
-        f"tables   {output / 'evaluation' / 'table.md'}",
+        f"tables   {' and '.join(str(output / name / 'evaluation' / 'table.md') for name in result.evaluations)}",
         sep="\n",
         highlight=False,
         markup=False,
@@ -192,7 +190,7 @@ def prepare(
         highlight=False,
     )
     for patient in patients_in_two_parts(parts):
-        _warn(f"patient {patient} has sessions in two parts of the split")
+        warn(f"patient {patient} has sessions in two parts of the split")
     with reported_progress("prepare", quiet=quiet) as progress:
         done, failures = prepare_store(
             cohort, parts, store, StoreSettings(protocol.value, size, names), workers=workers, progress=progress
@@ -246,7 +244,7 @@ def train(
     chosen = load_config(config or ["published"], overrides)
     hardware = Hardware(device, devices, num_nodes, strategy)
     if "published" in (config or ["published"]) and choose_device(device).type == "cpu":
-        _warn("the published networks take weeks to train on a CPU; --config small takes half an hour")
+        warn("the published networks take weeks to train on a CPU; --config small takes half an hour")
     with reported_progress("train", quiet=quiet) as progress:
         trained = train_model(open_store(store), model, chosen, resume=resume, hardware=hardware, progress=progress)
     if os.environ.get("LOCAL_RANK", "0") != "0":
@@ -276,9 +274,7 @@ def calibrate(
     from mmccd.store import open_store
 
     overrides = dict(parse_override(text) for text in settings or [])
-    made = recalibrate(
-        model, open_store(store), output, presets=config or [], overrides=overrides, device=device
-    )  # fmt: skip
+    made = recalibrate(model, open_store(store), output, presets=config or [], overrides=overrides, device=device)
     threshold = made.card["threshold"]
     out.print(f"model      {output}", highlight=False, markup=False)
     out.print(f"threshold  {threshold['value']:.4f}: {threshold['criterion']}", highlight=False, markup=False)
@@ -338,16 +334,15 @@ def evaluate(
         found = evaluate_predictions(
             predictions, data, output, layout=layout, resamples=resamples, seed=seed, progress=progress
         )
-    _print_evaluation(found)
+    _print_evaluation(found.table())
     out.print(
         f"tables   {output / 'table.md'}", f"montage  {output / 'montage.png'}", sep="\n", highlight=False, markup=False
     )
     _finish(found.failures, len(found.failures) + len({row["case"] for row in found.rows}))
 
 
-def _print_evaluation(found: "Evaluation") -> None:
+def _print_evaluation(lines: list[list[str]]) -> None:
     """Methods as columns: the table stays narrow enough for a terminal."""
-    lines = found.table()
     table = Table(*[line[0] for line in lines][:1], *[line[0] for line in lines[1:]])
     for i, metric in enumerate(lines[0][1:], start=1):
         table.add_row(metric, *(line[i] for line in lines[1:]))
@@ -365,21 +360,16 @@ def _finish(failures: dict[str, str], total: int) -> None:
         raise typer.Exit(NONE_WORKED if len(failures) >= total else SOME_FAILED)
 
 
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)
-
-
 def _fail(message: str, hint: str, code: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    if hint:
-        print(f"hint: {' '.join(hint.split())}", file=sys.stderr)
+    complain(message, hint)
     return code
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; every failure is one line `error:` and one line `hint:`, and an exit code."""
     try:
-        result: Any = typer.main.get_command(app)(args=arguments, prog_name="mmccd", standalone_mode=False)
+        with warnings_as_lines():
+            result: Any = typer.main.get_command(app)(args=arguments, prog_name="mmccd", standalone_mode=False)
         if result == INTERRUPTED:  # what typer makes of Ctrl-C
             raise KeyboardInterrupt
         return result if isinstance(result, int) else FINE

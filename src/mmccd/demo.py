@@ -1,4 +1,4 @@
-"""`mmccd demo`: the whole path on a synthetic cohort, from no data to a table and a picture."""
+"""`mmccd demo`: the whole path on a synthetic cohort, for two methods, from no data to a table and a picture."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,19 +14,33 @@ from mmccd.phantom import make_phantom
 from mmccd.prediction import predict
 from mmccd.preparation import StoreSettings, prepare
 from mmccd.progress import ProgressCallback
+from mmccd.scored_case import BASELINES
 from mmccd.splits import find_split
 from mmccd.training import train
 
 HEALTHY, LESIONED = 30, 8
 SIZE_PX = 64
+STEPS = 300
+PRESETS = {"mmccd": ("tiny", "best"), "cyclic-unet": ("tiny",)}
+"""The method of this project, and the one that it builds on, as published."""
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Where the demo left its results."""
+    """Where the demo left its results.
 
-    evaluation: Evaluation
+    Attributes:
+        evaluations: By method.
+        montage: Picture of what MMCCD found.
+    """
+
+    evaluations: dict[str, Evaluation]
     montage: Path
+
+    def table(self) -> list[list[str]]:
+        """Header, one line per method, and the intensity baselines: mean [low, high]."""
+        ours, *others = (evaluation.table() for evaluation in self.evaluations.values())
+        return [*ours[:2], *(lines[1] for lines in others), *(line for line in ours[2:] if line[0] in BASELINES)]
 
 
 def run_demo(
@@ -44,21 +58,26 @@ def run_demo(
         workers: Processes for the phantom and the preparation.
         progress_of: Makes a progress callback for a step of this name.
     """
-    data, store_path, model_path = output / "phantom", output / "store", output / "model"
+    data = output / "phantom"
     with progress_of("phantom") as progress:
         make_phantom(data, subjects=HEALTHY, lesions=LESIONED, seed=seed, workers=workers, progress=progress)
     cohort = read_cohort(data)
     split, _ = find_split(cohort)
     settings = StoreSettings("volume", SIZE_PX, ("flair", "t1", "t2"))
     with progress_of("prepare") as progress:
-        store, _ = prepare(cohort, split, store_path, settings, workers=workers, progress=progress)
-    config = load_config("tiny", {"seed": seed})
-    if not (model_path / CARD).exists():
-        with progress_of("train") as progress:
-            train(store, model_path, config, resume=True, progress=progress)
-    with progress_of("predict") as progress:
-        detector = Detector.load(model_path, batch_size=64)
-        predict(detector, [data], output / "predictions", subjects=split.test, progress=progress)
-    with progress_of("evaluate") as progress:
-        evaluation = evaluate(output / "predictions", data, output / "evaluation", progress=progress)
-    return DemoResult(evaluation, output / "evaluation" / "montage.png")
+        store, _ = prepare(cohort, split, output / "store", settings, workers=workers, progress=progress)
+    evaluations = {}
+    for method, presets in PRESETS.items():
+        folder = output / method
+        overrides = {"method": method, "seed": seed, "training.steps": STEPS}
+        if not (folder / "model" / CARD).exists():
+            with progress_of(f"train {method}") as progress:
+                train(store, folder / "model", load_config(presets, overrides), resume=True, progress=progress)
+        with progress_of(f"predict {method}") as progress:
+            detector = Detector.load(folder / "model", batch_size=64)
+            predict(detector, [data], folder / "predictions", subjects=split.test, progress=progress)
+        with progress_of(f"evaluate {method}") as progress:
+            evaluations[method] = evaluate(
+                folder / "predictions", data, folder / "evaluation", progress=progress
+            )  # fmt: skip
+    return DemoResult(evaluations, output / "mmccd" / "evaluation" / "montage.png")

@@ -128,7 +128,7 @@ def test_demo_prints_the_table_and_where_things_are(run, monkeypatch, tmp_path):
         asked.update(output=output, seed=seed, workers=workers)
         with progress_of("train") as report:
             report("x", 1, 1)
-        return DemoResult(Fake(), output / "montage.png")
+        return DemoResult({"mmccd": Fake()}, output / "montage.png")
 
     monkeypatch.setattr("mmccd.demo.run_demo", run_demo)
     code, out, error = run("demo", "-o", tmp_path / "d", "--seed", 4, "--workers", 3)

@@ -18,7 +18,11 @@ def small(monkeypatch, inline, toy_config):
     monkeypatch.setattr(demo, "SIZE_PX", 32)
     monkeypatch.setattr(demo, "make_phantom", partial(make_phantom, spacing_mm=4.0))
     monkeypatch.setattr(
-        demo, "load_config", lambda name, overrides: toy_config.model_copy(update={"training": training, **overrides})
+        demo,
+        "load_config",
+        lambda names, overrides: toy_config.model_copy(
+            update={"training": training, "method": overrides["method"], "seed": overrides["seed"]}
+        ),
     )
 
 
@@ -32,19 +36,26 @@ def test_from_nothing_to_a_table_and_a_picture_and_finished_steps_are_kept(small
 
     result = run_demo(tmp_path, seed=3, workers=1, progress_of=progress_of)
 
-    assert steps == ["phantom", "prepare", "train", "predict", "evaluate"]
-    assert {row["case"] for row in result.evaluation.rows} == {"Phantom_0003"}  # only the unseen one
-    assert {row["method"] for row in result.evaluation.rows} == {"cyclic-unet", "intensity threshold"}
+    methods = ("mmccd", "cyclic-unet")
+    assert steps == [
+        "phantom",
+        "prepare",
+        *(f"{verb} {m}" for m in methods for verb in ("train", "predict", "evaluate")),
+    ]
+    for method, evaluation in result.evaluations.items():
+        assert {row["case"] for row in evaluation.rows} == {"Phantom_0003"}  # only the unseen one
+        assert {row["method"] for row in evaluation.rows} == {method, "intensity threshold"}
+    assert [line[0] for line in result.table()] == ["method", *methods, "intensity threshold"]
     assert result.montage.read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "evaluation" / "table.md").is_file()
-    assert '"seed": 3' in (tmp_path / "model" / "card.json").read_text()
+    assert (tmp_path / "mmccd" / "evaluation" / "table.md").is_file()
+    assert '"seed": 3' in (tmp_path / "mmccd" / "model" / "card.json").read_text()
 
     def times():
-        kept = ("phantom", "store", "model", "predictions")
+        kept = ("phantom", "store", *(f"{method}/{part}" for method in methods for part in ("model", "predictions")))
         return {p: p.stat().st_mtime_ns for name in kept for p in (tmp_path / name).rglob("*")
                 if p.is_file() and p.suffix not in (".csv", ".txt")}  # fmt: skip
 
     before = times()
     run_demo(tmp_path, seed=3, workers=1, progress_of=progress_of)
-    assert steps[5:] == ["phantom", "prepare", "predict", "evaluate"]
+    assert steps[8:] == ["phantom", "prepare", *(f"{verb} {m}" for m in methods for verb in ("predict", "evaluate"))]
     assert times() == before
