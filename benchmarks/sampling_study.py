@@ -32,7 +32,7 @@ from mmccd.store import open_store
 HERE = Path(__file__).parent
 LIMIT = 16
 COMBS = {"masks": "combs", "combs": 2, "sampling_steps": 1, "spacing": "trailing", "masks_at_once": 4}
-STRIPES = {"masks": "stripes", "sampling_steps": 1, "spacing": "trailing", "masks_at_once": 16}
+STRIPES = {"masks": "stripes", "stripe_stride_mm": 3.75, "sampling_steps": 1, "spacing": "trailing", "masks_at_once": 16}
 GROUPS = {
     "steps, 4 combs": [(f"{n}", COMBS | {"sampling_steps": n}) for n in (1, 2, 5, 10, 25, 100)],
     "steps, all stripes": [(f"{n}", STRIPES | {"sampling_steps": n}) for n in (1, 2, 5, 10)],
@@ -88,10 +88,11 @@ def study(model: Model, slices, trained_for: Model | None) -> list[Point]:
         for name, settings in choices:
             method = sampled(model, **settings)
             points.append(run(group, name, method, partial(map_of, method)))
-    for highest in (250, 500, 750):
-        method = sampled(model, **COMBS)
-        method.steps = kept_steps(1000, 5, spacing="trailing", highest=highest)
-        points.append(run("start below T, 5 steps", f"from {highest}", method, partial(map_of, method)))
+    for count in (1, 2, 5):
+        for highest in (100, 250, 500, 750):
+            method = sampled(model, **COMBS)
+            method.steps = kept_steps(1000, count, spacing="trailing", highest=highest)
+            points.append(run("start below T, 4 combs", f"{count} from {highest}", method, partial(map_of, method)))
     for width_px in (4, 8, 16):
         method = sampled(model, **COMBS)
         method.masks_for = partial(blocks, width_px=width_px)

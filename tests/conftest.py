@@ -125,9 +125,9 @@ def model_folder(trained_folder, phantom_store, tmp_path_factory):
     for weight in model.method.parameters():
         weight.add_(0.05 * torch.randn(weight.shape, generator=generator))
     facts = {key: value for key, value in model.card.items() if key not in ("format", "config", "weights_sha256")}
-    facts |= calibrate(model.method, phantom_store, model.config, torch.device("cpu"))
+    facts |= calibrate(model.method, model.error, phantom_store, model.config, torch.device("cpu"))
     output = tmp_path_factory.mktemp("shared") / "model"
-    save_model(output, model.method, model.config, facts)
+    save_model(output, model.method, model.error, model.config, facts)
     return output
 
 

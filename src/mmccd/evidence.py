@@ -76,6 +76,5 @@ def _table(counts: Tensor, polarity: Polarity) -> Tensor:
         counts = (-distance.abs() / KERNEL_WIDTH).exp() @ counts
     total = counts.sum(dim=1, keepdim=True)
     upper, lower = counts @ above.T / total, counts @ above / total
-    if polarity == "either":
-        return -(2 * torch.minimum(upper, lower)).clamp(max=1).log()
-    return -(upper if polarity == "bright" else lower).log()
+    share = {"either": 2 * torch.minimum(upper, lower), "bright": upper, "dark": lower}[polarity]
+    return -share.clamp(max=1).log()  # rounding alone would take it above 1

@@ -79,7 +79,7 @@ def in_batches(
             if batch_size == 1:
                 raise
             batch_size //= 2
-            message = f"{device} is out of memory: going on with {batch_size} slices at a time"
+            message = f"{device} is out of memory: going on with batches of {batch_size}"
             warnings.warn(message, MmccdWarning, stacklevel=2)
             continue
         yield rows, result

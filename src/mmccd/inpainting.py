@@ -74,7 +74,7 @@ def sample_target(
         at = torch.full((len(source),), t, device=source.device)
         clean = to_target(torch.cat([noisy, condition], dim=1), at)
         if ancestral:
-            noisy = schedule.ddpm(noisy, clean, t, t_next, randn_like(source))  # the last draw is not used
+            noisy = schedule.ddpm(noisy, clean, t, t_next, randn_like(noisy))  # the last draw is not used
         else:
             noisy = schedule.ddim(noisy, clean, t, t_next)
     return noisy

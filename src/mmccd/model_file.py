@@ -50,6 +50,7 @@ def save_model(folder: Path, method: Method, error: Error, config: Config, facts
         facts: Grid, thresholds, training data and provenance for the card.
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
+    parameters = sum(tensor.numel() for tensor in weights.values())
     if isinstance(error, TailEvidence):
         weights[COUNTS] = error.counts.cpu()
     write_atomically(folder / WEIGHTS, save_tensors(weights))
@@ -57,7 +58,7 @@ def save_model(folder: Path, method: Method, error: Error, config: Config, facts
         "format": FORMAT,
         "config": config.model_dump(mode="json"),
         "weights_sha256": sha256_of_file(folder / WEIGHTS),
-        "parameters": sum(tensor.numel() for tensor in weights.values()),
+        "parameters": parameters,
         "intended_use": "Research. Not a medical device: never use it for diagnosis.",
         **facts,
     }

@@ -71,7 +71,10 @@ def _check(old: Model, config: Config, store: Store, output: Path) -> None:
             f"prepare a store with {config.source}",
         )
     if store.rows("validation", healthy=True).size == 0:
-        raise DataError("the store has no healthy validation slice", "prepare it with --fractions 0 1 0")
+        raise DataError(
+            "the store has no healthy validation slice",
+            "prepare healthy subjects with --fractions 0 1 0, or name them by --validation-list if they have a split",
+        )
     if config.method == "mmccd":
         masks_of(config.diffusion, store.size_px)
     if (output / CARD).exists():

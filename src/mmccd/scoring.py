@@ -63,8 +63,11 @@ def smoothed(
     if smooth_mm == 0:
         return inside
     sigma = [smooth_mm / mm for mm in spacing_mm]
-    weight = gaussian_filter(region.astype(np.float32), sigma)
-    return np.divide(gaussian_filter(inside, sigma), weight, out=np.zeros_like(inside), where=region)
+    # Beyond the volume there is nothing, so that empty slices at its ends change nothing.
+    weight = gaussian_filter(region.astype(np.float32), sigma, mode="constant")
+    return np.divide(
+        gaussian_filter(inside, sigma, mode="constant"), weight, out=np.zeros_like(inside), where=region
+    )  # fmt: skip
 
 
 def typical_polarity(modality: str) -> Literal["bright", "dark"]:

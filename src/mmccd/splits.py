@@ -77,7 +77,7 @@ def read_split_csv(path: Path) -> Split:
     return _split(parts)
 
 
-def read_split_lists(train: Path | None, validation: Path | None = None, test: Path | None = None) -> Split:
+def read_split_lists(train: Path | None = None, validation: Path | None = None, test: Path | None = None) -> Split:
     """Read text files with one subject id a line; empty lines and those that start with # are skipped.
 
     Raises:

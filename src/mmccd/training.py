@@ -255,7 +255,7 @@ def _trainer(
                 val_check_interval=every,
                 num_sanity_val_steps=0,
                 log_every_n_steps=min(25, every),
-                callbacks=[average, saving, *stopping, *callbacks],
+                callbacks=[*callbacks, average, *stopping, saving],  # pictures before the average leaves the networks
                 logger=loggers,
                 use_distributed_sampler=False,
                 enable_model_summary=False,

@@ -27,8 +27,8 @@ class PictureCallback(Callback):
             [_spread(store, healthy=True, count=healthy), _spread(store, healthy=False, count=lesioned)]
         )
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw with the averaged weights, which are in place during validation."""
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw with the averaged weights, which are in place until `EMAWeightAveraging` hears of the same hook."""
         if not trainer.is_global_zero or trainer.state.fn != "fit" or not isinstance(pl_module, TranslationTask):
             return
         config, step = pl_module.config, trainer.global_step
@@ -80,8 +80,8 @@ class CurveCallback(Callback):
         losses = logged_losses(self.logs)
         panels = {
             title: [
-                Curve(part, colour, column.index.to_numpy(), column.to_numpy())
-                for part, colour in (("train", MUTED), ("validation", MASK))
+                Curve(label, colour, column.index.to_numpy(), column.to_numpy())
+                for part, label, colour in (("train", "training", MUTED), ("validation", "validation", MASK))
                 if f"{part}/{name}" in losses
                 for column in (losses[f"{part}/{name}"].dropna(),)
             ]

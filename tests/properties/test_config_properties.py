@@ -4,7 +4,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmccd.config import Config, NetworkConfig, ScoringConfig, TrainingConfig, load_config, parse_config, parse_override
+from mmccd.config import (
+    METHODS,
+    Config,
+    DiffusionConfig,
+    NetworkConfig,
+    ScoringConfig,
+    TrainingConfig,
+    load_config,
+    parse_config,
+    parse_override,
+)
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789_-", min_size=1, max_size=12)
 
@@ -23,12 +33,29 @@ def configs(draw):
         ema_decay=draw(st.floats(0, 0.9999999)),
         schedule=draw(st.sampled_from(("constant", "cosine"))),
         flip_left_right=draw(st.booleans()),
+        patience=draw(st.integers(0, 100)),
     )
-    scoring = ScoringConfig(edge_mm=draw(st.floats(0, 20)), false_positive_rate=draw(st.floats(1e-6, 0.999)))
-    source, target = draw(st.lists(NAMES, min_size=2, max_size=2, unique=True))
+    diffusion = DiffusionConfig(
+        masks=draw(st.sampled_from(("stripes", "combs"))),
+        mask_width_mm=draw(st.floats(1e-3, 239)),
+        stripe_stride_mm=draw(st.floats(1e-3, 239)),
+        stripes_wrap=draw(st.booleans()),
+        combs=draw(st.integers(2, 99)),
+        spacing=draw(st.sampled_from(("leading", "trailing"))),
+        sampler=draw(st.sampled_from(("ddim", "ddpm"))),
+    )
+    scoring = ScoringConfig(
+        evidence=draw(st.sampled_from(("square", "tail"))),
+        polarity=draw(st.sampled_from(("either", "bright", "dark", "typical"))),
+        unconditional=draw(st.floats(0, 1)),
+        smooth_mm=draw(st.floats(0, 20)),
+        edge_mm=draw(st.floats(0, 20)),
+        false_positive_rate=draw(st.floats(1e-6, 0.999)),
+    )
+    source, *targets = draw(st.lists(NAMES, min_size=2, max_size=4, unique=True))
     return Config(
-        source=source, targets=(target,), seed=draw(st.integers(0, 2**31)), network=network, training=training,
-        scoring=scoring,
+        method=draw(st.sampled_from(METHODS)), source=source, targets=tuple(targets), seed=draw(st.integers(0, 2**31)),
+        network=network, diffusion=diffusion, training=training, scoring=scoring,
     )  # fmt: skip
 
 
@@ -45,5 +72,13 @@ def test_overrides_on_the_command_line_reach_the_same_settings(config):
         for key, value in config.model_dump(mode="json")[part].items()
     }
     texts = [f"{key}={json.dumps(value)}" for key, value in flat.items()]
-    names = {"source": config.source, "targets": list(config.targets), "seed": config.seed}
+    names = {"method": config.method, "source": config.source, "targets": list(config.targets), "seed": config.seed}
     assert load_config("tiny", names | dict(map(parse_override, texts))) == config
+
+
+@given(configs(), configs())
+def test_a_whole_config_over_another_leaves_nothing_of_it(tmp_path_factory, below, above):
+    folder = tmp_path_factory.mktemp("configs")
+    for name, config in (("below", below), ("above", above)):
+        (folder / name).write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    assert load_config([folder / "below", folder / "above"]) == above

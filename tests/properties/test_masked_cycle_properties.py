@@ -110,6 +110,72 @@ def test_a_perfect_cycle_scores_zero() -> None:
     assert cycle_map(source, restorations).abs().max() == 0
 
 
+@pytest.fixture
+def two_masks() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Columns 0 and 1 are hidden by the first mask, 1 and 2 by the second, 3 by none."""
+    hidden = torch.tensor([[1, 1, 0, 0], [0, 1, 1, 0]], dtype=torch.bool)[:, None, None, None].expand(-1, 1, 1, 4, 4)
+    restored = torch.stack([torch.full((2, 1, 4, 4), value) for value in (1.0, 5.0)])
+    return [(hidden[i : i + 1], restored[i : i + 1]) for i in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("error", "first", "second"), [(None, 1.0, 25.0), (lambda x, x_hat: (x - x_hat).abs(), 1.0, 5.0)]
+)
+def test_the_map_is_the_mean_error_over_the_masks_that_hid_a_pixel(two_masks, error, first, second) -> None:
+    source = torch.zeros(2, 1, 4, 4)
+    expected = torch.tensor([first, (first + second) / 2, second, 0.0]).expand(2, 1, 4, 4)
+    arguments = (error,) if error else ()
+    torch.testing.assert_close(cycle_map(source, two_masks, *arguments), expected)
+    at_once = [tuple(torch.cat(parts) for parts in zip(*two_masks, strict=True))]
+    torch.testing.assert_close(cycle_map(source, at_once, *arguments), expected)
+    assert (cycle_map(source, [], *arguments) == 0).all()
+
+
+def test_an_error_function_sees_every_restoration_beside_its_slice() -> None:
+    seen = []
+
+    def error(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
+        seen.append((x.shape, x_hat.shape))
+        return torch.ones_like(x_hat)
+
+    source = torch.randn(3, 1, 16, 16)
+    found = cycle_map(source, _method(masks_at_once=6).restorations(source), error)
+    torch.testing.assert_close(found, torch.ones_like(found))
+    assert seen == [((3, 1, 16, 16), (count, 3, 1, 16, 16)) for count in (6, 6, 4)]
+
+
+@pytest.mark.parametrize("ancestral", [False, True])
+@pytest.mark.parametrize("targets", [1, 2, 3])
+def test_several_targets_have_channels_and_noise_of_their_own(targets: int, ancestral: bool) -> None:
+    shapes: list[tuple[int, ...]] = []
+    source = torch.randn(2, 1, 16, 16)
+
+    def randn_like(image: torch.Tensor) -> torch.Tensor:
+        shapes.append(tuple(image.shape))
+        return torch.randn(image.shape)
+
+    def to_target(z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        assert z.shape == (8, targets + 1, 16, 16)  # [y_t, condition] of 4 masks for 2 slices
+        return z[:, :-1]
+
+    def to_source(y: torch.Tensor) -> torch.Tensor:
+        assert y.shape == (8, targets, 16, 16)
+        if targets > 1:
+            assert (y[:, 0] - y[:, 1]).abs().mean() > 0.1
+        return y.mean(dim=1, keepdim=True)
+
+    restorations = masked_restorations(
+        source, comb_masks(16, width_px=4, combs=2), to_target, to_source, SCHEDULE, (999, 500),
+        targets=targets, masks_at_once=4, ancestral=ancestral, randn_like=randn_like,
+    )  # fmt: skip
+
+    assert [(hidden.shape, restored.shape) for hidden, restored in restorations] == [
+        ((4, 1, 1, 16, 16), (4, 2, 1, 16, 16))
+    ]
+    step = [(8, 1, 16, 16), *([(8, targets, 16, 16)] if ancestral else [])]
+    assert shapes == [(2, targets, 16, 16), *step, *step]
+
+
 def _method(masks_at_once: int = 1, order: slice = slice(None)) -> MaskedDiffusionCycle:
     class Toy(torch.nn.Module):
         def __init__(self, channels: int) -> None:
@@ -169,6 +235,15 @@ def test_shared_noise_is_fresh_at_every_step_and_repeats_with_the_masks() -> Non
     assert start.std() > 0.5
     assert len({float(field[0, 0, 0, 0]) for field in (start, *steps[:3])}) == 4
     assert all(torch.equal(a, b) for a, b in zip(steps[:3], steps[3:], strict=True))
+
+
+def test_shared_noise_differs_between_targets_and_is_the_same_for_slices() -> None:
+    noise, images = shared_noise(torch.zeros(2, 1, 8, 8), 2, 3), torch.zeros(5, 2, 8, 8)
+    start = noise(images)
+    assert start.shape == images.shape
+    assert (start == start[:1]).all()
+    assert (start[:, 0] - start[:, 1]).abs().mean() > 0.5
+    assert noise(images[:, :1]).shape == (5, 1, 8, 8)
 
 
 def test_losses_train_both_networks() -> None:

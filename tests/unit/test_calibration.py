@@ -3,18 +3,46 @@ import pytest
 import torch
 from torch import nn
 
-from mmccd.calibration import calibrate
+from mmccd.calibration import calibrate, count_healthy
 from mmccd.config import load_config
+from mmccd.cycle import squared_error
 from mmccd.cyclic_unet import CyclicUNet
-from mmccd.scoring import scored_region
+from mmccd.diffusion import linear_schedule
+from mmccd.masked_diffusion import MaskedDiffusionCycle
+from mmccd.masks import comb_masks
+from mmccd.scoring import scored_region, smoothed
 from mmccd.store import Store
 
 CPU = torch.device("cpu")
 
 
 class Zero(nn.Module):
-    def forward(self, image):
-        return torch.zeros_like(image)
+    def forward(self, image, _=None):
+        return torch.zeros_like(image[:, :1])
+
+
+class Spy(Store):
+    """Notes which rows of which arrays are read."""
+
+    def array(self, name):
+        found, seen = super().array(name), self.__dict__.setdefault("seen", {})
+
+        class Noted:
+            def __getitem__(self, rows):
+                seen.setdefault(name, set()).update(np.atleast_1d(rows).tolist())
+                return found[rows]
+
+        return Noted()
+
+
+class WithPatient(Spy):
+    """The glioma patient of the phantom is a validation subject, too: some of the slices there are not healthy."""
+
+    @property
+    def index(self):
+        table = super().index.copy()
+        table.loc[table["subject"] == "Phantom_0007", "split"] = "validation"
+        return table
 
 
 @pytest.fixture
@@ -23,10 +51,18 @@ def squares():
     return CyclicUNet(Zero(), Zero())
 
 
+@pytest.fixture
+def with_patient(phantom_store):
+    store = WithPatient(phantom_store.path, phantom_store.manifest)
+    healthy = store.index.loc[store.index["subject"] == "Phantom_0007", "healthy"]
+    assert 0 < healthy.sum() < len(healthy)
+    return store
+
+
 @pytest.mark.parametrize("rate", [0.02, 0.2])
 def test_threshold_lets_the_rate_of_healthy_brain_pixels_through(phantom_store, squares, rate):
     config = load_config("tiny", {"scoring.false_positive_rate": rate})
-    found = calibrate(squares, phantom_store, config, CPU)
+    found = calibrate(squares, squared_error, phantom_store, config, CPU)
 
     rows = phantom_store.rows("validation", healthy=True)
     x, brain = phantom_store.array("flair")[rows].astype(np.float32), phantom_store.array("brain")[rows]
@@ -38,32 +74,80 @@ def test_threshold_lets_the_rate_of_healthy_brain_pixels_through(phantom_store, 
     baseline = found["intensity_baseline"]
     assert baseline["polarity"] == "bright"
     assert rate - 0.01 < (x > baseline["threshold"])[brain].mean() <= rate
+    assert (baseline["smooth_mm"], baseline["smoothed_threshold"]) == (0, baseline["threshold"])
+
+
+def test_the_error_function_decides_the_threshold(phantom_store, squares):
+    plain, doubled = (
+        calibrate(squares, error, phantom_store, load_config("tiny"), CPU)["threshold"]["value"]
+        for error in (squared_error, lambda x, x_hat: 2 * squared_error(x, x_hat))
+    )
+    assert doubled == pytest.approx(2 * plain)
+
+
+def test_a_smoothed_map_and_the_intensity_smoothed_alike_let_the_same_rate_through(with_patient, squares):
+    config = load_config("tiny", {"scoring.smooth_mm": 6, "scoring.edge_mm": 10})
+    found = calibrate(squares, squared_error, with_patient, config, CPU)
+
+    table = with_patient.index[with_patient.index["split"] == "validation"]
+    ours, alike = [], []
+    for _, scan in table.groupby("subject"):
+        rows = scan.index.to_numpy()
+        x, brain = with_patient.array("flair")[rows].astype(np.float32), with_patient.array("brain")[rows]
+        spacing = {"smooth_mm": 6, "spacing_mm": (4.0, 5.0, 5.0)}
+        region = scored_region(brain, edge_mm=10, pixel_mm=5.0)
+        healthy = brain & scan["healthy"].to_numpy()[:, None, None]
+        ours.append(smoothed(x**2, region, **spacing)[healthy])
+        alike.append(smoothed(x, brain, **spacing)[healthy])
+    assert 0.049 < (np.concatenate(ours) > found["threshold"]["value"]).mean() <= 0.05
+    baseline = found["intensity_baseline"]
+    assert baseline["smooth_mm"] == 6
+    assert 0.049 < (np.concatenate(alike) > baseline["smoothed_threshold"]).mean() <= 0.05
+    assert baseline["smoothed_threshold"] < baseline["threshold"]
+    assert (found["threshold"]["subjects"], found["threshold"]["slices"]) == (2, table["healthy"].sum())
 
 
 def test_dark_modality_has_its_low_values_as_scores(phantom_store, squares):
     config = load_config("tiny", {"source": "t2", "targets": ["flair"]})
-    assert calibrate(squares, phantom_store, config, CPU)["intensity_baseline"]["polarity"] == "bright"
+    found = calibrate(squares, squared_error, phantom_store, config, CPU)
+    assert found["intensity_baseline"]["polarity"] == "bright"
 
     class Renamed(Store):
         def array(self, name):
             return super().array({"t1": "flair"}.get(name, name))
 
     store = Renamed(phantom_store.path, phantom_store.manifest)
-    baseline = calibrate(squares, store, load_config("tiny", {"source": "t1"}), CPU)["intensity_baseline"]
+    baseline = calibrate(squares, squared_error, store, load_config("tiny", {"source": "t1"}), CPU)[
+        "intensity_baseline"
+    ]
     rows = store.rows("validation", healthy=True)
     inside = store.array("t1")[rows].astype(np.float32)[store.array("brain")[rows]]
     assert baseline["polarity"] == "dark"
     assert 0.03 < (-inside > baseline["threshold"]).mean() <= 0.05
 
 
-def test_no_lesion_and_no_test_subject_is_looked_at(phantom_store, squares):
-    class Blind(Store):
-        def array(self, name):
-            assert name in ("flair", "brain")
-            return super().array(name)
+def test_no_lesion_and_no_test_subject_is_looked_at(with_patient, squares):
+    healthy, ill = (set(with_patient.rows("validation", healthy=health).tolist()) for health in (True, False))
+    calibrate(squares, squared_error, with_patient, load_config("tiny"), CPU)
+    count_healthy(squares, with_patient, load_config("tiny"), CPU)
+    assert with_patient.seen == {"flair": healthy, "brain": healthy}
 
-        def rows(self, split, *, healthy=None):
-            assert (split, healthy) == ("validation", True)
-            return super().rows(split, healthy=healthy)
+    # What is smoothed needs the neighbours, too, but the labels are not among what is read.
+    calibrate(squares, squared_error, with_patient, load_config("tiny", {"scoring.smooth_mm": 3}), CPU)
+    assert with_patient.seen == {"flair": healthy | ill, "brain": healthy | ill}
 
-    calibrate(squares, Blind(phantom_store.path, phantom_store.manifest), load_config("tiny"), CPU)
+
+def test_every_healthy_pixel_is_counted_as_often_as_it_was_restored(with_patient, squares):
+    rows = with_patient.rows("validation", healthy=True)
+    x = with_patient.array("flair")[rows].astype(np.float32)
+    once = count_healthy(squares, with_patient, load_config("tiny"), CPU)
+    assert once.sum() == (x > -3).sum()
+    assert once[20].sum() == once.sum()  # all were restored to 0
+    histogram, _ = np.histogram(x[x > -3].clip(-4, 8), bins=np.arange(-4.1, 8.2, 0.2))
+    assert np.abs(once[20].numpy() - histogram).sum() < 0.01 * once.sum()  # but for ties between two bins
+
+    combs = MaskedDiffusionCycle(
+        Zero(), Zero(), masks_for=lambda size: comb_masks(size, width_px=6, combs=2), schedule=linear_schedule(),
+        steps=(999,), training_steps=(999,), masks_at_once=3,
+    )  # fmt: skip
+    assert torch.equal(count_healthy(combs, with_patient, load_config("tiny"), CPU), 2 * once)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 
 import nibabel as nib
 import numpy as np
@@ -11,6 +12,8 @@ import yaml
 import mmccd
 from mmccd import cli
 from mmccd.cli import main
+from mmccd.config import load_config
+from mmccd.errors import MmccdWarning
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def config_file(tmp_path, toy_config):
 
 
 def test_the_whole_path(run, inline, tmp_path, config_file):
-    data, store, model = tmp_path / "data", tmp_path / "store", tmp_path / "model"
+    data, store, trained, model = (tmp_path / name for name in ("data", "store", "trained", "model"))
     results, tables = tmp_path / "results", tmp_path / "tables"
 
     code, out, _ = run("phantom", data, "--subjects", 2, "--lesions", 1, "--spacing", 4, "--workers", 1, "-q")
@@ -56,16 +59,20 @@ def test_the_whole_path(run, inline, tmp_path, config_file):
     assert (code, error) == (0, "")
     assert "layout brats, 3 subjects" in out
 
-    code, out, error = run("prepare", data, store, "--size", 48, "--modalities", "flair,t2", "-q")
+    code, out, error = run("prepare", data, store, "--size", 48, "--modalities", "flair,t1,t2", "-q")
     assert (code, error) == (0, "")
     assert "split.csv in the cohort's folder: 1 training, 1 validation, 1 test subjects" in " ".join(out.split())
 
     code, out, error = run(
         "train",
         store,
-        model,
+        trained,
         "--config",
         config_file,
+        "--config",
+        "fast",
+        "--target",
+        "t1, t2",
         "--set",
         "training.steps=1",
         "--seed",
@@ -76,8 +83,16 @@ def test_the_whole_path(run, inline, tmp_path, config_file):
     )
     assert (code, error) == (0, "")
     assert "0.05 of the brain pixels of healthy slices lie above" in " ".join(out.split())
-    card = json.loads((model / "card.json").read_text())
+    card = json.loads((trained / "card.json").read_text())
     assert (card["config"]["seed"], card["config"]["training"]["steps"]) == (5, 1)
+    assert (card["config"]["method"], card["config"]["targets"]) == ("mmccd", ["t1", "t2"])
+
+    code, out, error = run("calibrate", trained, store, model, "--config", "best", "--device", "cpu")
+    assert (code, error) == (0, "")
+    assert f"model      {model}" in out.replace("\n", "")
+    assert "0.05 of the brain pixels of healthy slices lie above" in " ".join(out.split())
+    card = json.loads((model / "card.json").read_text())
+    assert (card["config"]["scoring"]["evidence"], card["config"]["targets"]) == ("tail", ["t1", "t2"])
 
     code, out, error = run(
         "predict", model, data, "-o", results, "--split", data / "split.csv", "--device", "cpu", "-q"
@@ -89,7 +104,9 @@ def test_the_whole_path(run, inline, tmp_path, config_file):
     code, out, error = run("evaluate", results, data, "-o", tables, "--resamples", 100, "-q")
     assert (code, error) == (0, "")
     assert "intensity threshold" in out
-    assert (tables / "table.md").is_file()
+    page = (tables / "table.md").read_text()
+    assert "| smoothed intensity |" in page
+    assert "| model - smoothed intensity |" in page
     assert (tables / "montage.png").is_file()
 
     for path, key in ((store, "size_px"), (model, "threshold")):
@@ -108,7 +125,7 @@ def test_info_as_a_table(run, model_folder):
 
 def test_version_and_help(run):
     assert run("--version") == (0, f"mmccd {mmccd.__version__}\n", "")
-    for command in ("info", "demo", "phantom", "validate", "prepare", "train", "predict", "evaluate"):
+    for command in ("info", "demo", "phantom", "validate", "prepare", "train", "calibrate", "predict", "evaluate"):
         code, out, error = run(command, "--help")
         assert (code, error) == (0, "")
         assert "Usage: mmccd" in out
@@ -136,6 +153,79 @@ def test_demo_prints_the_table_and_where_things_are(run, monkeypatch, tmp_path):
     assert asked == {"output": tmp_path / "d", "seed": 4, "workers": 3}
     assert error.startswith("train: 1/1 x")
     assert all(text in out for text in ("Dice", "0.5", "intensity threshold", "simulated", "montage.png"))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The settings that `mmccd train` was asked for, and no training."""
+    seen = []
+
+    class Trained:
+        card = {"threshold": {"value": 1.0, "criterion": "none"}}  # noqa: RUF012
+
+    def train(store, model, config, **_):
+        seen.append(config)
+        return Trained()
+
+    monkeypatch.setattr("mmccd.training.train", train)
+    return seen
+
+
+def test_a_later_config_goes_over_an_earlier_one_and_options_over_both(run, asked, phantom_store, tmp_path):
+    train = ("train", phantom_store.path, tmp_path / "m", "--device", "cpu", "-q")
+    small, best = load_config("small"), load_config("best")
+
+    assert run(*train, "--config", "small", "--config", "best", "--target", "t1,t2")[0] == 0
+    assert run(*train, "--config", "best", "--config", "small", "--set", "targets=[t1]", "--set", "seed=3")[0] == 0
+    assert run(*train, "--config", "small", "--method", "cyclic-unet", "--config", "best")[0] == 0
+
+    first, second, third = asked
+    assert (first.network, first.training, first.scoring) == (small.network, small.training, best.scoring)
+    assert (first.method, first.targets) == ("mmccd", ("t1", "t2"))
+    assert (second.network, second.targets, second.seed) == (small.network, ("t1",), 3)
+    assert third.method == "cyclic-unet"
+
+
+@pytest.mark.parametrize(("configs", "slow"), [([], True), (["published", "best"], True), (["small", "best"], False)])
+def test_the_published_size_on_a_cpu_is_a_warning(run, asked, phantom_store, tmp_path, configs, slow):
+    options = [text for name in configs for text in ("--config", name)]
+    code, _, error = run("train", phantom_store.path, tmp_path / "m", *options, "--device", "cpu", "-q")
+    assert code == 0
+    assert error.startswith("warning: the published networks take weeks") if slow else error == ""
+    assert asked[0].network == load_config("published" if slow else "small").network
+
+
+# --- calibrate to another site ---
+
+
+@pytest.mark.parametrize("with_split", [False, True])
+def test_healthy_scans_of_another_site_are_enough(run, inline, phantom_folder, model_folder, tmp_path, with_split):
+    """As the hint of `calibrate` says: the source modality of healthy subjects, all of them for validation."""
+    site, store = tmp_path / "site", tmp_path / "store"
+    for name in ("Phantom_0001", "Phantom_0002"):
+        (site / name).mkdir(parents=True)
+        shutil.copy(phantom_folder / name / f"{name}_flair.nii.gz", site / name)
+    prepare = ("prepare", site, store, "--size", 48, "--modalities", "flair", "-q")
+    if with_split:
+        (site / "split.csv").write_text("subject,split\nPhantom_0001,test\nPhantom_0002,test\n")
+        assert run(*prepare)[0] == 0
+        code, _, error = run("calibrate", model_folder, store, tmp_path / "m")
+        assert code == 4
+        assert check_error(error) == "error: the store has no healthy validation slice"
+        assert "with --fractions 0 1 0, or name them by --validation-list if they have a split" in error
+        shutil.rmtree(store)
+        (tmp_path / "list.txt").write_text("Phantom_0001\nPhantom_0002\n")
+        code, out, error = run(*prepare, "--validation-list", tmp_path / "list.txt")
+    else:
+        code, out, error = run(*prepare, "--fractions", 0, 1, 0)
+    assert (code, error) == (0, "")
+    assert "0 training, 2 validation, 0 test subjects" in " ".join(out.split())
+
+    code, _, error = run("calibrate", model_folder, store, tmp_path / "m", "--device", "cpu")
+    assert (code, error) == (0, "")
+    threshold = json.loads((tmp_path / "m" / "card.json").read_text())["threshold"]
+    assert threshold["subjects"] == 2
+    assert threshold["value"] != json.loads((model_folder / "card.json").read_text())["threshold"]["value"]
 
 
 # --- usage errors ---
@@ -171,11 +261,19 @@ def test_no_command_shows_the_help(run):
 
 def test_wrong_settings_have_exit_code_2(run, phantom_store, tmp_path, model_folder, config_file):
     store = phantom_store.path
+    calibrate = ["calibrate", model_folder, store, tmp_path / "m"]
     for arguments, text in (
         (["train", store, tmp_path / "m", "--config", "huge"], "no preset or file named 'huge'"),
         (["train", store, tmp_path / "m", "--config", config_file, "--set", "training.steps"], "key=value"),
         (["train", store, tmp_path / "m", "--config", config_file, "--set", "sead=1"], "unknown setting"),
-        (["train", store, tmp_path / "m", "--config", config_file, "--target", "flair"], "both 'flair'"),
+        (["train", store, tmp_path / "m", "--config", config_file, "--target", "flair"], "name a modality twice"),
+        (["train", store, tmp_path / "m", "--config", config_file, "--target", "t2,t2"], "name a modality twice"),
+        (["train", store, tmp_path / "m", "--config", config_file, "--config", "huge"], "no preset or file named"),
+        ([*calibrate, "--set", "training.steps=5"], "cannot change after training"),
+        ([*calibrate, "--set", "scoring.smooth=5"], "unknown setting"),
+        ([*calibrate, "--config", "huge"], "no preset or file named"),
+        (["calibrate", model_folder, store, model_folder], "already holds a model"),
+        (["calibrate", tmp_path, store, tmp_path / "m"], "is not a model"),
         (["train", store, tmp_path / "m", "--config", config_file, "--target", "t9"], "no modality 't9'"),
         (["train", store, model_folder, "--config", config_file], "already holds a trained model"),
         (["train", store, tmp_path / "m", "--config", config_file, "--device", "tpu"], "expected one of auto"),
@@ -220,6 +318,22 @@ def test_bad_scans_are_listed_and_the_exit_code_says_so(run, bad_scans, healthy_
     code, _, error = run("predict", model_folder, *bad_only, "-o", tmp_path / "all", "-q")
     assert code == 4
     assert "this is a bug" not in error
+
+
+def test_scans_named_as_another_modality_are_listed_and_the_others_scored(run, healthy_scan, model_folder, tmp_path):
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for name in ("a", "b_T2_n4", "c_T2_FLAIR"):
+        shutil.copy(healthy_scan, scans / f"{name}.nii.gz")
+    code, out, error = run("predict", model_folder, scans, "-o", tmp_path / "o", "-q")
+    assert code == 3
+    assert error == (
+        "failed: b_T2_n4: its name says another modality than flair, which the model scores; "
+        "if it is flair, rename it\n"
+    )
+    assert "c_T2_FLAIR" in out
+    assert sorted(path.name for path in (tmp_path / "o").glob("*.json")) == ["a.json", "c_T2_FLAIR.json"]
+    assert run("predict", model_folder, scans / "b_T2_n4.nii.gz", "-o", tmp_path / "p", "-q")[0] == 4
 
 
 def test_validate_and_prepare_list_what_failed(run, phantom_folder, tmp_path, inline):
@@ -277,6 +391,20 @@ def test_bugs_are_one_line_unless_asked(run, monkeypatch):
     monkeypatch.setenv("MMCCD_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         main(["info"])
+
+
+def test_our_warnings_are_one_line_without_python(run, monkeypatch):
+    def short(_):
+        warnings.warn("cuda is out of memory: going on with batches of 8", MmccdWarning, stacklevel=1)
+        return {}
+
+    monkeypatch.setattr("mmccd.description.describe", short)
+    usual = warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        code, _, error = run("info")
+    assert (code, error) == (0, "warning: cuda is out of memory: going on with batches of 8\n")
+    assert warnings.showwarning is usual
 
 
 def test_entry_leaves_with_the_exit_code(monkeypatch):

@@ -2,7 +2,7 @@ import pytest
 import torch
 import yaml
 
-from mmccd.config import Config, load_config, parse_config, parse_override, presets
+from mmccd.config import Config, load_config, override_config, parse_config, parse_override, presets
 from mmccd.errors import ConfigError
 from mmccd.methods import build_method
 
@@ -58,6 +58,24 @@ def test_overrides_reach_any_depth_and_are_typed():
         ({"training": 5}, "setting training: "),
         ({"sead": 1}, "setting sead: unknown setting"),
         ({"scoring.false_positive_rate": 0}, r"scoring\.false_positive_rate: .*greater than 0"),
+        ({"target": "t1"}, "setting target: unknown setting"),
+        ({"targets": ["t1", "t2", "t1"]}, "targets t1, t2, t1 name a modality twice"),
+        ({"targets": []}, "setting targets: .*at least 1 item"),
+        ({"targets": "t1"}, "setting targets: .*got 't1'"),
+        ({"diffusion.mask_width_px": 16}, r"setting diffusion\.mask_width_px: unknown setting"),
+        ({"diffusion.mask_width_mm": 0}, r"setting diffusion\.mask_width_mm: .*greater than 0"),
+        ({"diffusion.mask_width_mm": 240}, r"setting diffusion\.mask_width_mm: .*less than 240"),
+        ({"diffusion.stripe_stride_mm": 0}, r"setting diffusion\.stripe_stride_mm: .*greater than 0"),
+        ({"diffusion.stripe_stride_mm": 240}, r"setting diffusion\.stripe_stride_mm: .*less than 240"),
+        ({"diffusion.combs": 1}, r"setting diffusion\.combs: .*greater than or equal to 2"),
+        ({"training.patience": -1}, r"setting training\.patience: .*greater than or equal to 0"),
+        ({"scoring.evidence": "cube"}, r"setting scoring\.evidence: .*'square' or 'tail', got 'cube'"),
+        ({"scoring.polarity": "grey"}, r"setting scoring\.polarity: .*'either', 'bright', 'dark' or 'typical'"),
+        ({"scoring.unconditional": -0.1}, r"setting scoring\.unconditional: .*greater than or equal to 0"),
+        ({"scoring.unconditional": 1.1}, r"setting scoring\.unconditional: .*less than or equal to 1"),
+        ({"scoring.smooth_mm": -1}, r"setting scoring\.smooth_mm: .*greater than or equal to 0"),
+        ({"scoring.smooth_mm": 20.5}, r"setting scoring\.smooth_mm: .*less than or equal to 20"),
+        ({"scoring.smooth_mm": float("nan")}, r"setting scoring\.smooth_mm"),
     ],
 )
 def test_wrong_settings_are_named(overrides, message):
@@ -118,3 +136,84 @@ def test_file_that_is_not_text(tmp_path):
     (tmp_path / "c.yaml").write_bytes(b"source: fl\xe9ir\n")
     with pytest.raises(ConfigError):
         load_config(tmp_path / "c.yaml")
+
+
+# --- several, one over the other ---
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text):
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_one_preset_goes_over_another():
+    small, best, both = load_config("small"), load_config("best"), load_config(["small", "best"])
+    assert (both.network, both.training) == (small.network, small.training)
+    assert (both.method, both.diffusion, both.scoring) == ("mmccd", best.diffusion, best.scoring)
+    assert both.scoring.evidence == "tail"
+    assert both.network != best.network
+
+
+def test_the_last_one_wins_and_what_it_leaves_out_stays(file):
+    first = file("seed: 1\ntraining:\n  steps: 5\n  batch_size: 7\nnetwork:\n  channels: [32, 32, 96]\n")
+    second = file("seed: 2\ntraining:\n  steps: 6\nnetwork:\n  channels: [64, 64, 32]\n")
+    config = load_config(["tiny", first, str(second)])
+    assert (config.seed, config.training.steps, config.training.batch_size) == (2, 6, 7)
+    assert config.network.channels == (64, 64, 32)  # a list is one value
+    assert config.training.learning_rate == load_config("tiny").training.learning_rate
+    turned = load_config(["tiny", second, first], {"training.steps": 9})
+    assert (turned.seed, turned.training.steps, turned.training.batch_size) == (1, 9, 7)
+
+
+def test_names_alone_and_in_a_list_and_none_at_all(file):
+    path = file("seed: 4\n")
+    assert load_config(path) == load_config(str(path)) == load_config([path]) == load_config([str(path)])
+    assert load_config([]) == Config()
+    assert load_config([], {"seed": 4}) == load_config(path)
+
+
+def test_a_value_where_another_file_has_a_section_is_refused(file):
+    with pytest.raises(ConfigError, match="training has no settings below it"):
+        load_config([file("training: 5\n"), "tiny"])
+    with pytest.raises(ConfigError, match="setting training: "):
+        load_config(["tiny", file("training: 5\n")])
+    with pytest.raises(ConfigError, match="unknown setting"):
+        load_config(["tiny", file("training:\n  stepz: 5\n")])
+
+
+# --- after training ---
+
+SECTIONS = ("diffusion", "scoring")
+
+
+def test_only_some_sections_are_taken_from_a_preset(file):
+    trained = load_config("tiny", {"seed": 5, "scoring.edge_mm": 3, "diffusion.combs": 4})
+    other = file("seed: 9\nmethod: mmccd\ntraining:\n  steps: 1\nscoring:\n  smooth_mm: 2\n")
+    config = override_config(trained, ["fast", other], {"scoring.false_positive_rate": 0.1}, sections=SECTIONS)
+    assert (config.scoring.edge_mm, config.scoring.smooth_mm, config.scoring.false_positive_rate) == (3, 2, 0.1)
+    assert config.diffusion.combs == 2
+    assert config.model_copy(update={name: getattr(trained, name) for name in SECTIONS}) == trained
+    assert override_config(trained, [], {}, sections=SECTIONS) == trained
+
+
+@pytest.mark.parametrize("key", ["seed", "method", "training.steps", "network.patch_px", "sampling.combs"])
+def test_an_override_of_another_section_is_refused(key):
+    with pytest.raises(ConfigError, match=f"setting {key} cannot change after training, only .* diffusion and scoring"):
+        override_config(load_config("tiny"), [], {key: 1}, sections=SECTIONS)
+
+
+def test_overrides_of_the_right_section_are_checked():
+    for overrides, message in (
+        ({"scoring.smooth_mm": -1}, r"scoring\.smooth_mm"),
+        ({"scoring.smooth": 1}, r"scoring\.smooth: unknown setting"),
+        ({"scoring": 1}, "setting scoring"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            override_config(load_config("tiny"), [], overrides, sections=SECTIONS)
+    with pytest.raises(ConfigError, match="no preset or file named 'huge'"):
+        override_config(load_config("tiny"), ["huge"], {}, sections=SECTIONS)

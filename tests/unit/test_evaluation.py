@@ -7,9 +7,12 @@ import math
 import numpy as np
 import pytest
 
+from mmccd.cohort import read_cohort
 from mmccd.errors import DataError
 from mmccd.evaluation import _Pool, evaluate
 from mmccd.intensity import normalise
+from mmccd.scored_case import load_scored_case
+from mmccd.scoring import smoothed
 from mmccd.volumes import new_volume, write_volume
 
 SHAPE = (24, 24, 4)
@@ -41,6 +44,10 @@ def add_subject(root, name, *, affine=AFFINE, lesion=None, with_mask=True):
         write_volume(root / name / f"{name}_seg.nii.gz", lesion.astype(np.uint8), volume)
 
 
+def intensity_of(**changed):
+    return {"polarity": "bright", "threshold": 4.0, "smooth_mm": 0.0, "smoothed_threshold": 4.0} | changed
+
+
 def add_prediction(root, name, score, *, threshold=0.5, affine=AFFINE, **record):
     volume = new_volume(np.ones(score.shape, np.float32), affine)
     write_volume(root / f"{name}_anomaly.nii.gz", score.astype(np.float32), volume)
@@ -49,7 +56,7 @@ def add_prediction(root, name, score, *, threshold=0.5, affine=AFFINE, **record)
         "case": name,
         "source": "flair",
         "threshold": threshold,
-        "intensity": {"polarity": "bright", "threshold": 4.0},
+        "intensity": intensity_of(),
         "model": {"method": "cyclic_unet"},
     } | record
     (root / f"{name}.json").write_text(json.dumps(values))
@@ -81,7 +88,8 @@ def test_perfect_prediction_and_baseline(folders):
             assert row[name] == 1.0, name
         assert row["assd_mm"] == row["hd95_mm"] == 0.0
         assert row["lesion_ml"] == row["predicted_ml"] == pytest.approx(45 * 6 / 1000)
-    assert evaluation.differences["dice"].mean == 0.0
+    assert list(evaluation.differences) == ["intensity threshold"]
+    assert evaluation.differences["intensity threshold"]["dice"].mean == 0.0
     assert evaluation.failures == {}
 
 
@@ -99,7 +107,7 @@ def test_known_numbers_of_an_imperfect_prediction(folders):
     assert row["threshold"] == 0.1
     assert 0 < row["assd_mm"] < 2
     assert row["hd95_mm"] == 2.0
-    assert evaluation.differences["dice"].mean == pytest.approx(70 / 90 - 1)
+    assert evaluation.differences["intensity threshold"]["dice"].mean == pytest.approx(70 / 90 - 1)
 
 
 def test_orientation_of_the_files_changes_nothing(folders):
@@ -118,8 +126,7 @@ def test_orientation_of_the_files_changes_nothing(folders):
 def test_dark_polarity_and_threshold_of_the_baseline(folders):
     data, predictions, output = folders
     add_subject(data, "a")
-    intensity = {"polarity": "dark", "threshold": 50.0}
-    add_prediction(predictions, "a", lesion_of() * 1.0, intensity=intensity)
+    add_prediction(predictions, "a", lesion_of() * 1.0, intensity=intensity_of(polarity="dark", threshold=50.0))
 
     row = row_of(evaluate(predictions, data, output), "a", "intensity threshold")
 
@@ -139,6 +146,62 @@ def test_baseline_as_the_model_is_listed_once(folders):
     assert [row["method"] for row in evaluation.rows] == ["intensity threshold"]
     assert evaluation.differences == {}
     assert [line[0] for line in evaluation.table()] == ["method", "intensity threshold"]
+
+
+# --- beside a smoothed map ---
+
+
+def test_intensity_smoothed_alike_stands_beside_a_smoothed_map(folders):
+    data, predictions, output = folders
+    add_subject(data, "a")
+    intensity = intensity_of(smooth_mm=2.0, smoothed_threshold=6.0)
+    add_prediction(predictions, "a", lesion_of() * 1.0, intensity=intensity)
+
+    evaluation = evaluate(predictions, data, output)
+
+    methods = ["cyclic_unet", "intensity threshold", "smoothed intensity"]
+    assert [row["method"] for row in evaluation.rows] == methods
+    assert [row["method"] for row in evaluation.published] == methods
+    case = load_scored_case(predictions, read_cohort(data).subject("a"))
+    normalised = normalise(case.scan.data, case.brain)
+    expected = smoothed(normalised, case.brain, smooth_mm=2.0, spacing_mm=(1.0, 2.0, 3.0))
+    np.testing.assert_array_equal(case.scored[2].score, expected)
+    np.testing.assert_array_equal(case.scored[2].predicted, case.brain & (expected > 6))
+    row = row_of(evaluation, "a", "smoothed intensity")
+    assert row["threshold"] == 6
+    assert 0.3 < row["dice"] < 1 == row_of(evaluation, "a", "intensity threshold")["dice"]  # blurred
+
+    assert [line[0] for line in evaluation.table()] == ["method", *methods, *(f"model - {m}" for m in methods[1:])]
+    assert evaluation.differences["smoothed intensity"]["dice"].mean == pytest.approx(1 - row["dice"])
+    assert set(evaluation.differences["smoothed intensity"]) == {"dice", "auprc"}
+    record = json.loads((output / "evaluation.json").read_text())
+    assert record["differences"]["smoothed intensity"]["dice"]["mean"] == pytest.approx(1 - row["dice"])
+    assert "| model - smoothed intensity |" in (output / "table.md").read_text()
+
+
+def test_dark_lesions_are_smoothed_after_they_are_turned(folders):
+    data, predictions, output = folders
+    add_subject(data, "a")
+    dark = intensity_of(polarity="dark", smooth_mm=2.0)
+    add_prediction(predictions, "a", lesion_of() * 1.0, intensity=dark)
+
+    assert row_of(evaluate(predictions, data, output), "a", "smoothed intensity")["auroc"] < 0.05
+
+
+def test_a_difference_is_over_the_cases_that_have_the_baseline(folders):
+    data, predictions, output = folders
+    for name, smooth_mm in (("a", 2.0), ("b", 0.0)):
+        add_subject(data, name)
+        add_prediction(predictions, name, lesion_of() * 1.0, intensity=intensity_of(smooth_mm=smooth_mm))
+
+    differences = evaluate(predictions, data, output).differences
+
+    assert {name: values["dice"].n for name, values in differences.items()} == {
+        "intensity threshold": 2, "smoothed intensity": 1
+    }  # fmt: skip
+
+
+# --- what is undefined or unusable ---
 
 
 def test_undefined_values_are_counted_and_never_zero(folders):
@@ -177,7 +240,7 @@ def test_lesion_outside_the_brain_counts_as_missed(folders):
 
 def test_unusable_cases_are_listed_and_the_others_go_on(folders):
     data, predictions, output = folders
-    for name in ("good", "other_grid", "no_record", "bad_record", "bad_polarity", "no_source", "corrupt"):
+    for name in ("good", "other_grid", "no_record", "bad_record", "old_record", "bad_polarity", "no_source", "corrupt"):
         add_subject(data, name)
         add_prediction(predictions, name, lesion_of() * 1.0)
     add_subject(data, "no_mask", with_mask=False)
@@ -185,8 +248,9 @@ def test_unusable_cases_are_listed_and_the_others_go_on(folders):
     add_prediction(predictions, "no_mask", lesion_of() * 1.0)
     add_prediction(predictions, "stranger", lesion_of() * 1.0)
     add_prediction(predictions, "other_grid", np.ones((5, 5, 5)))
-    add_prediction(predictions, "bad_polarity", lesion_of() * 1.0, intensity={"polarity": "grey", "threshold": 1})
+    add_prediction(predictions, "bad_polarity", lesion_of() * 1.0, intensity=intensity_of(polarity="grey"))
     add_prediction(predictions, "no_source", lesion_of() * 1.0, source="t9")
+    add_prediction(predictions, "old_record", lesion_of() * 1.0, intensity={"polarity": "bright", "threshold": 4.0})
     (predictions / "no_record.json").unlink()
     (predictions / "bad_record.json").write_text('{"source": "flair"}')
     (predictions / "corrupt_mask.nii.gz").write_bytes(b"no gzip")
@@ -200,6 +264,7 @@ def test_unusable_cases_are_listed_and_the_others_go_on(folders):
     assert "not co-registered" in reasons["other_grid"]
     assert "cannot read no_record.json" in reasons["no_record"]
     assert "no record of a prediction" in reasons["bad_record"]
+    assert "no record of a prediction: KeyError('smooth_mm')" in reasons["old_record"]
     assert "grey" in reasons["bad_polarity"]
     assert "t9" in reasons["no_source"]
     assert "corrupt_mask.nii.gz" in reasons["corrupt"]

@@ -3,8 +3,9 @@ from io import BytesIO
 import numpy as np
 import pytest
 from matplotlib import image as png
+from scipy import ndimage
 
-from mmccd.figures import LESION, Panel, grid_png
+from mmccd.figures import INK, LESION, MASK, Curve, Panel, curves_png, grid_png
 
 
 def draw(*panels, **labels):
@@ -12,6 +13,10 @@ def draw(*panels, **labels):
     content = grid_png([list(panels)], **given)
     assert content.startswith(b"\x89PNG")
     return png.imread(BytesIO(content))[:, :, :3]
+
+
+def coloured(page, colour):
+    return np.abs(page - [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]).max(axis=2) < 0.1
 
 
 def test_left_is_on_the_right_and_front_on_top():
@@ -32,9 +37,8 @@ def test_outlines_and_notes_are_drawn():
     mask[10:20, 10:20] = True
     plain = draw(Panel(slice_, 0, 1))
     outlined = draw(Panel(slice_, 0, 1, outlines=((LESION, mask), ("#ff0000", np.zeros_like(mask)))))
-    colour = np.array([int(LESION[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    assert (np.abs(outlined - colour).max(axis=2) < 0.1).sum() > 20
-    assert (np.abs(plain - colour).max(axis=2) < 0.1).sum() == 0
+    assert coloured(outlined, LESION).sum() > 20
+    assert coloured(plain, LESION).sum() == 0
     assert (draw(Panel(slice_, 0, 1, note="Dice 0.50")) != plain).any()
 
 
@@ -50,3 +54,33 @@ def test_pages_grow_with_their_rows(rows):
     page = png.imread(BytesIO(grid_png(panels, columns=["a", "b"], names=["n"] * rows, title="t", inches=1.0)))
     assert page.shape[0] == pytest.approx(110 * (rows + 1.15), abs=1)
     assert page.shape[1] == pytest.approx(110 * (2 + 1.35), abs=1)
+
+
+def plot(*values, panels=1):
+    """A page with one curve in each panel, over the steps 100, 200, ..., and where the curve is."""
+    curve = Curve("validation", MASK, 100 * np.arange(1, len(values) + 1), np.array(values))
+    page = png.imread(BytesIO(curves_png({f"p{i}": [curve] for i in range(panels)}, title="t", quantity="error")))
+    page = page[:, :, :3]
+    return page, np.argwhere(coloured(page, MASK))
+
+
+@pytest.mark.parametrize("values", [(0.5,), (0.5, 0.25), np.geomspace(1, 1e-3, 60)], ids=len)
+def test_curves_of_any_length_are_drawn_and_labelled(values):
+    page, drawn = plot(*values)
+    assert len(drawn) > 30
+    _, pieces = ndimage.label(coloured(page, MASK))
+    assert pieces > 1  # the curve, and its mark in the legend
+    assert coloured(page, INK).sum() > 60  # what stands at the axes
+
+
+def test_curves_lie_on_a_logarithmic_axis():
+    """Equal factors are equal ways down the page: the curve is straight, until the legend."""
+    page, drawn = plot(100.0, 10.0, 1.0, 0.1)
+    y, x = drawn[drawn[:, 1] < 0.6 * page.shape[1]].T
+    slope, start = np.polyfit(x, y, 1)
+    assert slope > 0.5
+    assert np.abs(start + slope * x - y).max() < 6
+
+
+def test_panels_stand_side_by_side():
+    assert plot(1.0, panels=3)[0].shape[1] == 3 * plot(1.0)[0].shape[1]

@@ -7,6 +7,8 @@ import pytest
 
 from mmccd.cohort import Image, modalities_of, read_cohort
 from mmccd.errors import DataError
+from mmccd.layouts import named_otherwise
+from mmccd.prediction import find_inputs
 
 
 def scan(path: Path, shape: tuple[int, ...] = (8, 8, 6)) -> Path:
@@ -284,3 +286,53 @@ def test_folders_two_files_for_one_modality_and_strays_are_problems(tmp_path):
     assert [subject.id for subject in cohort.subjects] == ["s2"]
     assert "FLAIR.nii.gz and t2f_b.nii.gz" in cohort.problems["s1"]
     assert cohort.problems["T1"] == "T1.nii.gz lies in no subject's folder"
+
+
+# --- names that say another modality ---
+
+
+@pytest.mark.parametrize(
+    ("name", "flair", "t2"),
+    [
+        ("x_T2_FLAIR", False, False),  # may be either
+        ("x_t2", True, False),
+        ("x-t2w", True, False),
+        ("x_FLAIR", False, True),
+        ("BraTS-GLI-00001-000-t2f", False, True),
+        ("sub-01_T1w", True, True),
+        ("T1_regtoFLAIR", True, True),  # no word of its own
+        ("t1_t2.flair", False, False),
+        ("head_brain", False, False),
+        ("t2_brain_mask", True, False),
+        ("lesion_seg", False, False),
+        ("patient7", False, False),
+        ("start2_flairy", False, False),
+    ],
+)
+def test_names_that_say_another_modality(name, flair, t2):
+    path = Path("anywhere_t1") / f"{name}.nii.gz"
+    assert (named_otherwise(path, "flair"), named_otherwise(path, "t2")) == (flair, t2)
+
+
+def test_a_modality_that_no_name_is_known_for_takes_every_name():
+    assert not named_otherwise(Path("x_flair.nii.gz"), "swi")
+
+
+@pytest.mark.parametrize("source", ["flair", "t2"])
+def test_a_loose_file_of_another_modality_is_a_problem_and_the_others_are_scored(tmp_path, source):
+    other = {"flair": "t2", "t2": "flair"}[source]
+    tree(tmp_path / "scans", f"a_{source}_n4.nii.gz", f"b_{other}_n4.nii.gz", "c_T2_FLAIR.nii.gz", "d.nii.gz")
+    files = [tmp_path / "scans" / name for name in (f"b_{other}_n4.nii.gz", "d.nii.gz")]
+
+    for inputs, cases in (([tmp_path / "scans"], [f"a_{source}_n4", "c_T2_FLAIR", "d"]), (files, ["d"])):
+        found, problems = find_inputs(inputs, source)
+        assert [item.case for item in found] == cases
+        assert list(problems) == [f"b_{other}_n4"]
+        assert f"another modality than {source}" in problems[f"b_{other}_n4"]
+        assert f"if it is {source}, rename it" in problems[f"b_{other}_n4"]
+
+
+def test_a_brain_mask_beside_a_file_of_another_modality_is_no_second_complaint(tmp_path):
+    tree(tmp_path, "a_t2.nii.gz", "mask.nii.gz")
+    found, problems = find_inputs([tmp_path / "a_t2.nii.gz"], "flair", brain=tmp_path / "mask.nii.gz")
+    assert (found, list(problems)) == ([], ["a_t2"])

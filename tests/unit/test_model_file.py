@@ -5,7 +5,10 @@ import shutil
 import pytest
 import torch
 
+from mmccd.config import load_config
+from mmccd.cycle import squared_error
 from mmccd.errors import ConfigError, ModelError
+from mmccd.evidence import TailEvidence, count_pairs
 from mmccd.files import sha256_of_file
 from mmccd.model_file import load_model, save_model
 
@@ -32,12 +35,64 @@ def test_a_model_is_two_files_and_nothing_else_is_needed(copy, model_folder):
 
 def test_there_and_back(copy, tmp_path):
     model = load_model(copy)
-    saved = save_model(tmp_path / "again", model.method, model.config, {**model.card, "note": float("nan")})
+    facts = {**model.card, "note": float("nan")}
+    saved = save_model(tmp_path / "again", model.method, model.error, model.config, facts)
     assert saved.digest == model.digest
     card = load_model(tmp_path / "again").card
     assert card["note"] is None
     assert card["parameters"] == sum(weight.numel() for weight in model.method.state_dict().values())
     assert "never use it for diagnosis" in card["intended_use"]
+
+
+@pytest.fixture
+def with_evidence(copy):
+    """The toy model, its card saying that it scores by evidence; a function that saves it with some error."""
+    model = load_model(copy)
+    scoring = {"evidence": "tail", "polarity": "typical", "unconditional": 0.25}
+    config = model.config.model_copy(update={"scoring": model.config.scoring.model_copy(update=scoring)})
+    own = ("format", "config", "weights_sha256", "parameters")
+    facts = {key: value for key, value in model.card.items() if key not in own}
+
+    def save(error):
+        save_model(copy, model.method, error, config, facts)
+        return copy
+
+    return save
+
+
+def test_the_counts_behind_evidence_are_part_of_the_model(with_evidence):
+    x, x_hat = torch.randn(2, 5000, generator=torch.Generator().manual_seed(0))
+    error = TailEvidence(count_pairs(x, x_hat), polarity="bright", unconditional=0.25)
+    loaded = load_model(with_evidence(error))
+    assert isinstance(loaded.error, TailEvidence)
+    assert torch.equal(loaded.error.counts, error.counts)
+    image, restored = torch.randn(2, 1, 9, 9), torch.randn(3, 2, 1, 9, 9)
+    assert torch.equal(loaded.error(image, restored), error(image, restored))  # polarity and weight as in the settings
+    networks = loaded.method.state_dict().values()
+    assert loaded.card["parameters"] == sum(weight.numel() for weight in networks)  # counts are no parameters
+
+
+def test_evidence_without_counts_and_counts_without_evidence_are_refused(with_evidence, tmp_path):
+    with pytest.raises(ModelError, match="do not fit its card") as caught:
+        load_model(with_evidence(squared_error))
+    assert "copy the model folder again" in caught.value.hint
+
+    folder = with_evidence(TailEvidence(count_pairs(torch.randn(9), torch.randn(9)), polarity="bright"))
+    change_card(folder, config=load_config("tiny").model_dump(mode="json") | {
+        "network": json.loads((folder / "card.json").read_text())["config"]["network"]
+    })  # fmt: skip
+    with pytest.raises(ModelError, match="do not fit its card"):
+        load_model(folder)
+
+
+def test_counts_of_another_grid_are_refused(with_evidence):
+    class Other(TailEvidence):
+        def __init__(self):
+            torch.nn.Module.__init__(self)
+            self.register_buffer("counts", torch.ones(7, 7, dtype=torch.float64))
+
+    with pytest.raises(ModelError, match="do not fit its card"):
+        load_model(with_evidence(Other()))
 
 
 def test_loading_leaves_the_random_state_of_the_caller_alone(copy):

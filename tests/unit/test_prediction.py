@@ -234,7 +234,7 @@ def other_model(model_folder, tmp_path):
     config = model.config.model_copy(update={"scoring": model.config.scoring.model_copy(update={"edge_mm": 0.0})})
     facts = {key: value for key, value in model.card.items() if key not in ("format", "config", "weights_sha256")}
     facts |= {"threshold": facts["threshold"] | {"value": 0.5 * facts["threshold"]["value"]}}
-    save_model(tmp_path / "other", model.method, config, facts)
+    save_model(tmp_path / "other", model.method, model.error, config, facts)
     return tmp_path / "other"
 
 
@@ -264,7 +264,7 @@ def test_a_killed_run_with_another_model_is_not_taken_for_the_first(
     for weight in model.method.parameters():
         weight.mul_(1.1)
     facts = {key: value for key, value in model.card.items() if key not in ("format", "config", "weights_sha256")}
-    save_model(tmp_path / "m", model.method, model.config, facts)
+    save_model(tmp_path / "m", model.method, model.error, model.config, facts)
 
     def killed(*_):
         raise KeyboardInterrupt

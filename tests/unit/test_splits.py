@@ -10,6 +10,7 @@ from mmccd.errors import ConfigError, DataError
 from mmccd.splits import (
     Split,
     digest,
+    find_split,
     patient_of,
     patients_in_two_parts,
     read_split_csv,
@@ -120,12 +121,20 @@ def test_lists_skip_comments_and_empty_lines(tmp_path):
     (tmp_path / "train.txt").write_text("# mine\nb\r\n\n a \n")
     assert read_split_lists(tmp_path / "train.txt") == Split(train=("a", "b"))
     with pytest.raises(ConfigError, match="no split list"):
-        read_split_lists(None)
+        read_split_lists()
     with pytest.raises(DataError, match="cannot be read"):
         read_split_lists(tmp_path / "gone.txt")
     (tmp_path / "empty.txt").write_text("\n")
     with pytest.raises(DataError, match="names no subject"):
-        read_split_lists(None, test=tmp_path / "empty.txt")
+        read_split_lists(test=tmp_path / "empty.txt")
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_list_of_one_part_is_enough(tmp_path, part):
+    """For `mmccd calibrate`, say, a site has validation subjects only."""
+    (tmp_path / "a.txt").write_text("a\nb\n")
+    cohort = Cohort(tmp_path, "csv", tuple(Subject(name, {}) for name in "abc"), {})
+    assert find_split(cohort, lists={part: tmp_path / "a.txt"}) == (Split(**{part: ("a", "b")}), "a.txt")
 
 
 def test_validation_is_taken_from_training_only():

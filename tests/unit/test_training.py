@@ -2,7 +2,9 @@
 
 import csv
 import json
+import math
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +18,7 @@ from mmccd.model_file import load_model
 from mmccd.store import Store, open_store
 from mmccd.task import TranslationTask
 from mmccd.training import Hardware, train
-from mmccd.training_pictures import logged_losses
+from mmccd.training_pictures import PictureCallback, logged_losses
 
 CPU = Hardware(device="cpu")
 
@@ -127,82 +129,94 @@ def test_what_is_saved_is_the_running_average(phantom_store, toy_config, tmp_pat
         assert max((saved[name] - raw[-1][name]).abs().max().item() for name in saved) > 1e-4
 
 
+def test_pictures_show_the_running_average(phantom_store, toy_config, tmp_path, monkeypatch):
+    seen = []
+
+    class Recorder(PictureCallback):
+        def on_validation_epoch_end(self, trainer, pl_module):
+            seen.append({name: weight.clone() for name, weight in pl_module.method.state_dict().items()})
+
+    monkeypatch.setattr("mmccd.training.PictureCallback", Recorder)
+    saved = train(phantom_store, tmp_path, change(toy_config, ema_decay=0.5), hardware=CPU).method.state_dict()
+
+    assert len(seen) == 2
+    assert all(torch.equal(weight, saved[name]) for name, weight in seen[-1].items())
+
+
 # --- stopped early ---
 
 
-@pytest.fixture
-def healthy_errors(monkeypatch):
-    """The healthy cycle error after each step: it falls at 4, and neither a higher nor the same one is lower."""
-    errors = {2: 3.0, 4: 1.0, 6: 2.0, 8: 1.0, 10: 0.5, 12: 0.1}
+@contextmanager
+def scripted_errors(later=1.0):
+    """The healthy cycle error after 2, 4, ... steps: lowest at 4, where 6 is higher and 8 is the same."""
+    errors = {2: 3.0, 4: 1.0, 6: 2.0, 8: later, 10: 0.5, 12: 0.1}
 
     def validation_step(self, batch, batch_idx):
         self.log("validation/cycle", torch.tensor(errors.get(self.global_step, 9.0)), batch_size=len(batch["source"]))
 
-    monkeypatch.setattr(TranslationTask, "validation_step", validation_step)
-    return errors
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TranslationTask, "validation_step", validation_step)
+        yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def patient(toy_config):
     return change(toy_config, steps=12, patience=2)
 
 
-@pytest.mark.parametrize(("patience", "steps"), [(0, 12), (1, 6), (2, 8), (3, 12)])
-def test_training_stops_when_the_healthy_error_no_longer_falls(
-    phantom_store, toy_config, tmp_path, healthy_errors, patience, steps
-):
+@pytest.fixture(scope="module")
+def stopped(phantom_store, patient, tmp_path_factory):
+    """A model whose training stopped early, and what was told meanwhile."""
+    output, told = tmp_path_factory.mktemp("stopped") / "model", []
+    with scripted_errors():
+        return train(phantom_store, output, patient, hardware=CPU, progress=lambda *step: told.append(step)), told
+
+
+def test_training_stops_when_the_healthy_error_no_longer_falls(stopped):
+    model, told = stopped
+    assert model.card["training"] == {"steps": 8, "validation/cycle": 1.0}
+    assert [step[1:] for step in told] == [*((done, 12) for done in range(1, 9)), (8, 8)]
+    assert told[-1][0].startswith("stopped early at step 8")
+
+
+@pytest.mark.parametrize(("patience", "later", "steps"), [(1, 1.0, 6), (2, math.nan, 8), (3, 1.0, 12)])
+def test_a_new_lowest_error_renews_the_patience(phantom_store, patient, tmp_path, patience, later, steps):
     told = []
-    config = change(toy_config, steps=12, patience=patience)
-
-    model = train(phantom_store, tmp_path, config, hardware=CPU, progress=lambda *step: told.append(step))
-
+    with scripted_errors(later):
+        model = train(
+            phantom_store, tmp_path, change(patient, patience=patience), hardware=CPU,
+            progress=lambda *step: told.append(step[0]),
+        )  # fmt: skip
     assert model.card["training"]["steps"] == steps
-    assert model.card["training"]["validation/cycle"] == pytest.approx(healthy_errors[steps])
-    assert sorted((tmp_path / "training" / "pictures").iterdir())[-1].name == f"step_{steps:06d}.png"
-    assert [done for _, done, total in told if total == 12] == list(range(1, steps + 1))
-    stopped = [step for step in told if "stopped early" in step[0]]
-    assert [step[1:] for step in stopped] == ([(steps, steps)] if steps < 12 else [])
-    assert all(f"at step {steps}" in step[0] for step in stopped)
+    assert ("stopped early" in told[-1]) == (steps < 12)
 
 
-def test_an_error_that_is_not_a_number_has_not_fallen(phantom_store, patient, tmp_path, healthy_errors):
-    healthy_errors.update({6: float("nan"), 8: float("nan")})
-    assert train(phantom_store, tmp_path, patient, hardware=CPU).card["training"]["steps"] == 8
+def test_an_interrupted_run_stops_where_it_would_have(phantom_store, patient, stopped, tmp_path):
+    """The last checkpoint is that of step 6, whose error had not fallen."""
+    with scripted_errors():
+        with pytest.raises(KilledError):
+            train(phantom_store, tmp_path, patient, hardware=CPU, progress=kill_at(7))
+        resumed = train(phantom_store, tmp_path, patient, resume=True, hardware=CPU)
+    assert resumed.card["training"] == stopped[0].card["training"]
+    assert resumed.digest == stopped[0].digest
 
 
-@pytest.mark.parametrize("step", [5, 7, 8])
-def test_an_interrupted_run_stops_where_it_would_have(phantom_store, patient, tmp_path, healthy_errors, step):
-    """Checkpoints follow the validations of steps 4 and 6, of which the second one has not fallen."""
-    whole = train(phantom_store, tmp_path / "whole", patient, hardware=CPU)
-    with pytest.raises(KilledError):
-        train(phantom_store, tmp_path / "model", patient, hardware=CPU, progress=kill_at(step))
-
-    resumed = train(phantom_store, tmp_path / "model", patient, resume=True, hardware=CPU)
-
-    assert resumed.card["training"] == whole.card["training"]
-    assert resumed.card["training"]["steps"] == 8
-    assert resumed.digest == whole.digest
-
-
-def test_a_run_killed_after_it_stopped_is_finished_by_resume(
-    phantom_store, patient, tmp_path, healthy_errors, monkeypatch
-):
-    whole = train(phantom_store, tmp_path / "whole", patient, hardware=CPU)
-
+def test_a_run_killed_after_it_stopped_is_finished_by_resume(phantom_store, patient, stopped, tmp_path, monkeypatch):
     def killed(*_, **__):
         raise KilledError
 
-    with monkeypatch.context() as patch:
-        patch.setattr("mmccd.training.calibrate", killed)
-        with pytest.raises(KilledError):
-            train(phantom_store, tmp_path / "model", patient, hardware=CPU)
     seen = []
-    resumed = train(
-        phantom_store, tmp_path / "model", patient, resume=True, hardware=CPU, progress=lambda *told: seen.append(told)
-    )
+    with scripted_errors():
+        with monkeypatch.context() as patch:
+            patch.setattr("mmccd.training.calibrate", killed)
+            with pytest.raises(KilledError):
+                train(phantom_store, tmp_path, patient, hardware=CPU)
+        resumed = train(
+            phantom_store, tmp_path, patient, resume=True, hardware=CPU, progress=lambda *told: seen.append(told)
+        )
     assert seen == []
     assert resumed.card["training"]["steps"] == 8
-    assert resumed.digest == whole.digest
+    assert resumed.digest == stopped[0].digest
 
 
 # --- refused ---

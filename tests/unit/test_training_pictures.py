@@ -4,7 +4,7 @@ import pytest
 from mmccd import training_pictures
 from mmccd.store import Store
 from mmccd.task import TranslationTask
-from mmccd.training_pictures import PictureCallback
+from mmccd.training_pictures import CurveCallback, PictureCallback, logged_losses
 
 
 class Trainer:
@@ -42,7 +42,7 @@ def test_picture_shows_x_y_and_the_cycle(phantom_store, toy_config, tmp_path, mo
 
     monkeypatch.setattr(training_pictures, "grid_png", grid_png)
     callback = PictureCallback(store, tmp_path)
-    callback.on_validation_end(Trainer, TranslationTask(toy_config).eval())
+    callback.on_validation_epoch_end(Trainer, TranslationTask(toy_config).eval())
 
     assert (tmp_path / "pictures" / "step_000125.png").read_bytes() == b"png"
     assert "125" in seen["title"]
@@ -57,11 +57,50 @@ def test_picture_shows_x_y_and_the_cycle(phantom_store, toy_config, tmp_path, mo
 
 @pytest.mark.parametrize(("zero", "module"), [(False, "task"), (True, "other")])
 def test_only_the_first_process_draws(phantom_store, toy_config, tmp_path, zero, module):
-    callback = PictureCallback(phantom_store, tmp_path)
-
     class Other(Trainer):
         is_global_zero = zero
         global_step = 1
 
-    callback.on_validation_end(Other, TranslationTask(toy_config) if module == "task" else None)
-    assert not (tmp_path / "pictures").exists()
+    task = TranslationTask(toy_config) if module == "task" else None
+    PictureCallback(phantom_store, tmp_path).on_validation_epoch_end(Other, task)
+    CurveCallback(tmp_path).on_validation_end(Other, task)
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_log(logs, first_step, *rows):
+    """What Lightning writes: steps counted from 0, a row for training and one for validation."""
+    folder = logs / f"log_from_step_{first_step:06d}"
+    folder.mkdir()
+    header = "epoch,step,train/forward,validation/cycle,validation/forward"
+    (folder / "metrics.csv").write_text("\n".join([header, *rows]) + "\n")
+
+
+def test_losses_of_a_resumed_training_are_one_table(tmp_path):
+    write_log(tmp_path, 0, "0,24,0.5,,", "0,49,0.4,,", "0,49,,3,0.6", "0,74,0.3,,")
+    write_log(tmp_path, 50, "0,74,0.25,,", "0,99,0.2,,", "0,99,,2,0.5")
+    losses = logged_losses(tmp_path)
+    assert list(losses.index) == [25, 50, 75, 100]
+    assert list(losses["train/forward"]) == [0.5, 0.4, 0.25, 0.2]
+    assert losses["validation/cycle"].dropna().to_dict() == {50: 3.0, 100: 2.0}
+
+
+def test_curves_are_those_of_the_logs(toy_config, tmp_path, monkeypatch):
+    seen = {}
+
+    def curves_png(panels, **labels):
+        seen.update(panels=list(panels.items()), **labels)
+        return b"png"
+
+    monkeypatch.setattr(training_pictures, "curves_png", curves_png)
+    write_log(tmp_path, 0, "0,24,0.5,,", "0,49,0.4,,", "0,49,,3,0.6")
+    CurveCallback(tmp_path).on_validation_end(Trainer, TranslationTask(toy_config))
+
+    assert (tmp_path / "curves.png").read_bytes() == b"png"
+    assert "125" in seen["title"]
+    forward, backward, cycle = (
+        (title, {curve.name: (list(curve.steps), list(curve.values)) for curve in curves})
+        for title, curves in seen["panels"]
+    )
+    assert forward == ("Forward network, flair → t2", {"training": ([25, 50], [0.5, 0.4]), "validation": ([50], [0.6])})
+    assert backward == ("Backward network, t2 → flair", {})
+    assert cycle == ("Cycle, healthy validation slices", {"validation": ([50], [3.0])})
