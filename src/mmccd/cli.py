@@ -252,6 +252,9 @@ def train(
     threshold = trained.card["threshold"]
     out.print(f"model      {model}", highlight=False, markup=False)
     out.print(f"threshold  {threshold['value']:.4f}: {threshold['criterion']}", highlight=False, markup=False)
+    if (steps := trained.card["training"]["steps"]) < chosen.training.steps:
+        out.print(f"stopped    early, at step {steps:,} of {chosen.training.steps:,}", highlight=False, markup=False)
+    out.print(f"curves     {model / 'training' / 'curves.png'}", highlight=False, markup=False)
     out.print(f"pictures   {model / 'training' / 'pictures'}", highlight=False, markup=False)
 
 
@@ -291,6 +294,7 @@ def predict(
     batch_size: Annotated[int, typer.Option(min=1, help="Slices at a time.")] = 16,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Score again what is already there.")] = False,
     device: Device = "auto",
+    runtime: Annotated[str, typer.Option(help="torch, or openvino (an extra, somewhat faster on CPUs).")] = "torch",
     quiet: Quiet = False,
 ) -> None:
     """Score scans: anomaly map, mask, picture and JSON per case, on the scan's own grid, and summary.csv."""
@@ -299,7 +303,7 @@ def predict(
     from mmccd.prediction import predict as predict_scans
     from mmccd.splits import read_split_csv
 
-    detector = Detector.load(model, device=device, batch_size=batch_size)
+    detector = Detector.load(model, device=device, batch_size=batch_size, runtime=runtime)
     subjects = read_split_csv(split).test if split else None
     with reported_progress(f"predict on {detector.device}", quiet=quiet) as progress:
         outcomes = predict_scans(

@@ -56,7 +56,7 @@ class DiffusionConfig(_Settings):
     mask_width_mm: Annotated[float, Field(gt=0, lt=240)] = 30.0
     """Width of a stripe, or of a comb's teeth; rounded to whole pixels, 16 at the published size."""
     stripe_stride_mm: Annotated[float, Field(gt=0, lt=240)] = 3.75
-    """Distance between the starts of neighbouring stripes; 2 pixels at the published size."""
+    """Distance between the starts of neighbouring stripes, at least a pixel; 2 pixels at the published size."""
     stripes_wrap: bool = False
     """Whether a stripe goes on at the other border, so that each pixel is hidden equally often."""
     combs: Annotated[int, Field(ge=2)] = 3
@@ -69,6 +69,8 @@ class DiffusionConfig(_Settings):
     """`leading` visits 0, s, 2s, ... as published; `trailing` begins where the input is pure noise."""
     sampler: Literal["ddim", "ddpm"] = "ddim"
     """Deterministic, or ancestral."""
+    train_masks: Literal["stripes", "combs"] = "stripes"
+    """Masks that training hides, one per slice. Stripes leave more to learn from, and serve every sampler."""
     train_on: Literal["all-steps", "sampling-steps"] = "all-steps"
     """Steps that training draws from: all T, or only those that the sampler visits."""
     masks_at_once: Annotated[int, Field(ge=1)] = 1

@@ -8,12 +8,17 @@ import torch
 from numpy.typing import NDArray
 
 from mmccd.devices import choose_device, uses_bf16
+from mmccd.errors import ConfigError
 from mmccd.grid import slice_grid
 from mmccd.inference import anomaly_volume
 from mmccd.intensity import BACKGROUND, normalise
+from mmccd.methods import Method
 from mmccd.model_file import Model, load_model
+from mmccd.openvino_runtime import accelerate
 from mmccd.scoring import scan_score, scored_region
 from mmccd.volumes import Volume, brain_mask, read_volume
+
+RUNTIMES = ("torch", "openvino")
 
 
 @dataclass(frozen=True)
@@ -48,20 +53,36 @@ class Detection:
 class Detector:
     """Finds anomalies in scans of one modality.
 
+    Args:
+        model: Networks and card.
+        device: Where to compute; see `mmccd.devices`.
+        batch_size: Slices at a time.
+        runtime: What runs the networks: ``torch``, or ``openvino`` (an extra, for CPUs).
+
+    Raises:
+        ConfigError: device or runtime are unknown, do not fit each other, or are not there.
+
     Example:
         ``Detector.load("model").detect("scan_flair.nii.gz").lesion_volume_ml``
     """
 
-    def __init__(self, model: Model, *, device: str = "auto", batch_size: int = 16) -> None:
+    def __init__(self, model: Model, *, device: str = "auto", batch_size: int = 16, runtime: str = "torch") -> None:
         self.model = model
         self.device = choose_device(device)
         self.batch_size = batch_size
-        self._method = model.method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.runtime = runtime
+        _check_runtime(runtime, self.device)
+        self._method: Method = model.method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._bf16 = uses_bf16(model.config.training.precision, self.device)
+        if runtime == "openvino":
+            self._method = accelerate(self._method, bf16=self._bf16)
 
     @classmethod
-    def load(cls, folder: Path | str, *, device: str = "auto", batch_size: int = 16) -> "Detector":
+    def load(
+        cls, folder: Path | str, *, device: str = "auto", batch_size: int = 16, runtime: str = "torch"
+    ) -> "Detector":
         """Read a model folder written by `mmccd train`."""
-        return cls(load_model(Path(folder)), device=device, batch_size=batch_size)
+        return cls(load_model(Path(folder)), device=device, batch_size=batch_size, runtime=runtime)
 
     def detect(self, scan: Path | str | Volume, *, brain: Path | str | Volume | None = None) -> Detection:
         """Score one scan.
@@ -91,7 +112,7 @@ class Detector:
             slice_mm=volume.spacing_mm[2],
             device=self.device,
             batch_size=self.batch_size,
-            bf16=uses_bf16(self.model.config.training.precision, self.device),
+            bf16=self._bf16,
         )
         anomaly = np.where(inside, grid.expand(errors), 0).astype(np.float32)
         threshold = float(self.model.card["threshold"]["value"])
@@ -107,6 +128,15 @@ class Detector:
             brain_volume_ml=float(inside.sum()) * volume.voxel_ml,
             volume=volume,
             warnings=_warnings(volume, inside, scored_region(brain_slices, edge_mm=scoring.edge_mm, pixel_mm=pixel_mm)),
+        )
+
+
+def _check_runtime(runtime: str, device: torch.device) -> None:
+    if runtime not in RUNTIMES:
+        raise ConfigError(f"runtime is {runtime!r}, expected one of {', '.join(RUNTIMES)}", "torch is a safe choice")
+    if runtime == "openvino" and device.type != "cpu":
+        raise ConfigError(
+            f"the runtime openvino computes on the CPU, not on {device}", "use --device cpu, or leave --runtime out"
         )
 
 

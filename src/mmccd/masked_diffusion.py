@@ -22,6 +22,7 @@ class MaskedDiffusionCycle(nn.Module):
         to_target: Forward network f of [y_t, condition] and step; predicts the clean target.
         to_source: Backward network g: y to x.
         masks_for: Side of the slices in pixels to the masks, (masks, size, size) bool, True = hidden.
+        training_masks_for: The same for training, which hides one of them per slice.
         schedule: Noise schedule.
         steps: Steps that the sampler visits, from high to low.
         training_steps: Steps that training draws from: all of the schedule, or those that the sampler visits.
@@ -38,6 +39,7 @@ class MaskedDiffusionCycle(nn.Module):
         to_source: nn.Module,
         *,
         masks_for: Callable[[int], Tensor],
+        training_masks_for: Callable[[int], Tensor],
         schedule: NoiseSchedule,
         steps: Sequence[int],
         training_steps: Sequence[int],
@@ -49,6 +51,7 @@ class MaskedDiffusionCycle(nn.Module):
         self.to_target = to_target
         self.to_source = to_source
         self.masks_for = masks_for
+        self.training_masks_for = training_masks_for
         self.schedule = schedule
         self.steps = tuple(steps)
         self.targets = targets
@@ -58,7 +61,7 @@ class MaskedDiffusionCycle(nn.Module):
 
     def losses(self, source: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Inpainting loss of f with one random mask and step per sample, and regression loss of g."""
-        masks = self.masks_for(source.shape[-1]).to(source.device)
+        masks = self.training_masks_for(source.shape[-1]).to(source.device)
         hidden = masks[torch.randint(len(masks), (len(source),), device=source.device)][:, None]
         drawn = torch.randint(len(self.training_steps), (len(source),), device=source.device)
         t = self.training_steps[drawn]

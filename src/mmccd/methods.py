@@ -38,6 +38,7 @@ def build_method(config: Config) -> Method:
         to_target=unet(targets + 1, targets),
         to_source=unet(targets, 1),
         masks_for=partial(masks_of, diffusion),
+        training_masks_for=partial(masks_of, diffusion.model_copy(update={"masks": diffusion.train_masks})),
         schedule=linear_schedule(diffusion.schedule_steps),
         steps=steps,
         training_steps=steps if diffusion.train_on == "sampling-steps" else range(diffusion.schedule_steps),
@@ -65,6 +66,7 @@ def masks_of(diffusion: DiffusionConfig, size_px: int) -> Tensor:
     width_px, stride_px = (
         round(mm * size_px / FIELD_OF_VIEW_MM) for mm in (diffusion.mask_width_mm, diffusion.stripe_stride_mm)
     )
+    stride_px = max(1, stride_px)  # small slices have coarse pixels
     if diffusion.masks == "combs":
         return comb_masks(size_px, width_px=width_px, combs=diffusion.combs)
     return stripe_masks(size_px, width_px=width_px, stride_px=stride_px, wrap=diffusion.stripes_wrap)

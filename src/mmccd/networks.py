@@ -37,6 +37,7 @@ class UNet(nn.Module):
         patch_px: int,
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.divisor_px = patch_px * 2 ** (len(channels) - 1)
         self.fold = nn.PixelUnshuffle(patch_px)
         self.unet = DiffusionModelUNet(

@@ -181,8 +181,12 @@ def _predict_one(detector: Detector, item: Input, output: Path, overwrite: bool)
 
 
 def _origin(detector: Detector, item: Input) -> dict[str, str]:
-    """Digests of all that decides a result: what is kept must have been made from the same."""
-    origin = {"version": mmccd.__version__, "model": sha256_of_json(detector.model.card)}
+    """All that decides a result, files by their digests: what is kept must have been made from the same."""
+    origin = {
+        "version": mmccd.__version__,
+        "model": sha256_of_json(detector.model.card),
+        "runtime": detector.runtime,
+    }
     for name, image in (("scan", item.image), ("brain", item.brain)):
         if image is not None:
             if not image.path.is_file():

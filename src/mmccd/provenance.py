@@ -7,7 +7,7 @@ from typing import Any
 
 import mmccd
 
-LIBRARIES = ("torch", "lightning", "monai", "nibabel", "numpy", "scipy", "scikit-learn")
+LIBRARIES = ("torch", "lightning", "monai", "nibabel", "numpy", "scipy", "scikit-learn", "openvino")
 
 
 def versions() -> dict[str, str]:

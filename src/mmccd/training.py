@@ -144,7 +144,8 @@ def _check(store: Store, output: Path, config: Config, healthy: dict[str, NDArra
             f"prepare the store with a --size that is a multiple of {divisor}, or use fewer levels",
         )
     if config.method == "mmccd":
-        masks_of(config.diffusion, store.size_px)
+        for kind in (config.diffusion.masks, config.diffusion.train_masks):
+            masks_of(config.diffusion.model_copy(update={"masks": kind}), store.size_px)
     for part, rows in healthy.items():
         if rows.size == 0:
             raise DataError(

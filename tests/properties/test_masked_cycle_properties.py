@@ -191,6 +191,7 @@ def _method(masks_at_once: int = 1, order: slice = slice(None)) -> MaskedDiffusi
         Toy(2),
         Toy(1),
         masks_for=lambda size: stripe_masks(size, width_px=4, stride_px=2)[order],
+        training_masks_for=lambda size: stripe_masks(size, width_px=4, stride_px=2),
         schedule=SCHEDULE,
         steps=kept_steps(1000, 4, spacing="trailing"),
         training_steps=range(1000),

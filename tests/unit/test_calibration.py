@@ -146,8 +146,11 @@ def test_every_healthy_pixel_is_counted_as_often_as_it_was_restored(with_patient
     histogram, _ = np.histogram(x[x > -3].clip(-4, 8), bins=np.arange(-4.1, 8.2, 0.2))
     assert np.abs(once[20].numpy() - histogram).sum() < 0.01 * once.sum()  # but for ties between two bins
 
+    def sixes(size):
+        return comb_masks(size, width_px=6, combs=2)
+
     combs = MaskedDiffusionCycle(
-        Zero(), Zero(), masks_for=lambda size: comb_masks(size, width_px=6, combs=2), schedule=linear_schedule(),
+        Zero(), Zero(), masks_for=sixes, training_masks_for=sixes, schedule=linear_schedule(),
         steps=(999,), training_steps=(999,), masks_at_once=3,
     )  # fmt: skip
     assert torch.equal(count_healthy(combs, with_patient, load_config("tiny"), CPU), 2 * once)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import warnings
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -14,6 +15,7 @@ from mmccd import cli
 from mmccd.cli import main
 from mmccd.config import load_config
 from mmccd.errors import MmccdWarning
+from mmccd.model_file import load_model
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ def asked(monkeypatch):
     seen = []
 
     class Trained:
-        card = {"threshold": {"value": 1.0, "criterion": "none"}}  # noqa: RUF012
+        card = {"threshold": {"value": 1.0, "criterion": "none"}, "training": {"steps": 100_000}}  # noqa: RUF012
 
     def train(store, model, config, **_):
         seen.append(config)
@@ -278,6 +280,7 @@ def test_wrong_settings_have_exit_code_2(run, phantom_store, tmp_path, model_fol
         (["train", store, model_folder, "--config", config_file], "already holds a trained model"),
         (["train", store, tmp_path / "m", "--config", config_file, "--device", "tpu"], "expected one of auto"),
         (["predict", tmp_path, tmp_path, "-o", tmp_path / "o"], "is not a model"),
+        (["predict", model_folder, tmp_path, "-o", tmp_path / "o", "--runtime", "onnx"], "one of torch, openvino"),
         (["phantom", tmp_path / "p", "--spacing", "9"], "spacing_mm is 9"),
     ):
         code, _, error = run(*arguments)
@@ -297,6 +300,18 @@ def test_wrong_data_has_exit_code_4(run, tmp_path, model_folder, config_file):
         code, _, error = run(*arguments)
         assert code == 4, arguments
         assert text in check_error(error)
+
+
+def test_train_says_that_it_stopped_early(run, phantom_store, model_folder, tmp_path, config_file, monkeypatch):
+    model = load_model(model_folder)
+    training = model.card["training"] | {"steps": 2}
+    early = replace(model, card=model.card | {"training": training})
+    monkeypatch.setattr("mmccd.training.train", lambda *_, **__: early)
+    code, out, _ = run("train", phantom_store.path, tmp_path / "m", "--config", config_file, "-q")
+    assert code == 0
+    assert "stopped    early, at step 2 of 4" in out
+    monkeypatch.setattr("mmccd.training.train", lambda *_, **__: model)
+    assert "stopped" not in run("train", phantom_store.path, tmp_path / "m", "--config", config_file, "-q")[1]
 
 
 # --- some fail ---

@@ -5,11 +5,12 @@ import itertools
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from nibabel.orientations import apply_orientation
 
 import mmccd
 from mmccd.detector import Detector
-from mmccd.errors import DataError, GridError
+from mmccd.errors import ConfigError, DataError, GridError
 from mmccd.scoring import scan_score
 from mmccd.volumes import new_volume, read_volume, write_volume
 
@@ -104,6 +105,22 @@ def test_batch_size_does_not_matter(model_folder, healthy_scan):
         Detector.load(model_folder, device="cpu", batch_size=size).detect(healthy_scan).anomaly for size in (1, 16)
     )
     np.testing.assert_allclose(one, sixteen, rtol=1e-4, atol=1e-5)
+
+
+def test_openvino_finds_the_same(model_folder, healthy_scan, detector):
+    other = Detector.load(model_folder, device="cpu", runtime="openvino")
+    assert [type(network).__name__ for network in other._method.children()] == ["CompiledUNet", "CompiledUNet"]
+    found, expected = (one.detect(healthy_scan).anomaly for one in (other, detector))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_runtimes_that_cannot_work(detector, monkeypatch):
+    with pytest.raises(ConfigError, match="runtime is 'onnx', expected one of torch, openvino"):
+        Detector(detector.model, device="cpu", runtime="onnx")
+    monkeypatch.setattr("mmccd.detector.choose_device", lambda name: torch.device("cuda"))
+    with pytest.raises(ConfigError, match="on the CPU, not on cuda") as caught:
+        Detector(detector.model, runtime="openvino")
+    assert "--device cpu" in caught.value.hint
 
 
 def test_the_package_offers_the_detector(model_folder, healthy_scan, detector):

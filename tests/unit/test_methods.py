@@ -120,7 +120,6 @@ def test_masks_have_their_width_in_millimetres(size_px, width_px, stride_px):
 @pytest.mark.parametrize(
     ("settings", "size_px"),
     [
-        ({}, 16),  # a stride of a quarter of a pixel
         ({"mask_width_mm": 1.0}, 64),  # a width of a quarter of a pixel
         ({"stripe_stride_mm": 60.0}, 128),  # some pixel would never be hidden
         ({"mask_width_mm": 239.5}, 128),  # everything would be

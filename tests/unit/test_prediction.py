@@ -244,6 +244,16 @@ def test_another_threshold_is_another_model(detector, scans, output, no_pictures
     assert outcome.status == "done"
 
 
+def test_another_runtime_is_another_result(detector, scans, output, no_pictures, model_folder):
+    predict(detector, [scans / "b.nii.gz"], output)
+    for status in ("done", "kept"):
+        (outcome,) = predict(
+            Detector.load(model_folder, device="cpu", runtime="openvino"), [scans / "b.nii.gz"], output
+        )
+        assert outcome.status == status
+    assert json.loads((output / "b.json").read_text())["origin"]["runtime"] == "openvino"
+
+
 def test_another_brain_mask_is_another_case(detector, scans, output, no_pictures, tmp_path):
     scan = read_volume(scans / "a.nii.gz")
     predict(detector, [scans / "a.nii.gz"], output)
