@@ -10,10 +10,12 @@ demo: $(STAMP)
 	$(BIN)/mmccd demo --output demo
 
 test: $(STAMP)
-	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 -m "not slow"
+	$(BIN)/pytest -m openvino
+	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 -m "not slow and not openvino"
 
 test-long: $(STAMP)
-	$(BIN)/pytest
+	$(BIN)/pytest -m openvino
+	$(BIN)/pytest -m "not openvino"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

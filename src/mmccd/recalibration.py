@@ -14,6 +14,8 @@ from mmccd.provenance import provenance
 from mmccd.store import Store
 
 SECTIONS = ("diffusion", "scoring")
+TRAINED = ("train_masks", "train_on", "schedule_steps")
+"""Settings of the section ``diffusion`` that the weights have in them."""
 
 
 def recalibrate(
@@ -36,7 +38,8 @@ def recalibrate(
         device: Where to compute.
 
     Raises:
-        ConfigError: another setting was given, the store does not fit the model, or the output holds a model.
+        ConfigError: a setting was given that training has decided, the store does not fit the model, or the output
+            holds a model.
         DataError: the store has no healthy validation slice.
     """
     old = load_model(model)
@@ -65,6 +68,13 @@ def _check(old: Model, config: Config, store: Store, output: Path) -> None:
             f"the store has slices of {grid}, the model was trained on {old.card['grid']}",
             "prepare a store with the --size and --protocol of the model",
         )
+    for name in TRAINED:
+        trained = getattr(old.config.diffusion, name)
+        if getattr(config.diffusion, name) != trained:
+            raise ConfigError(
+                f"diffusion.{name} was {trained} in training and cannot change",
+                "train a model with it",
+            )
     if config.source not in store.modalities:
         raise ConfigError(
             f"the model scores {config.source}, the store has {', '.join(store.modalities)}",

@@ -107,6 +107,7 @@ def test_batch_size_does_not_matter(model_folder, healthy_scan):
     np.testing.assert_allclose(one, sixteen, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.openvino
 def test_openvino_finds_the_same(model_folder, healthy_scan, detector):
     other = Detector.load(model_folder, device="cpu", runtime="openvino")
     assert [type(network).__name__ for network in other._method.children()] == ["CompiledUNet", "CompiledUNet"]

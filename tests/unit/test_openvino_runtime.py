@@ -12,6 +12,8 @@ from mmccd.methods import build_method
 from mmccd.networks import UNet
 from mmccd.openvino_runtime import CompiledUNet, accelerate
 
+pytestmark = pytest.mark.openvino
+
 
 def shaken(config, **changed):
     """An untrained method with random weights: a fresh network's last layer is zero, and so is whatever it makes."""

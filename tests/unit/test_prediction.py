@@ -244,6 +244,7 @@ def test_another_threshold_is_another_model(detector, scans, output, no_pictures
     assert outcome.status == "done"
 
 
+@pytest.mark.openvino
 def test_another_runtime_is_another_result(detector, scans, output, no_pictures, model_folder):
     predict(detector, [scans / "b.nii.gz"], output)
     for status in ("done", "kept"):

@@ -209,3 +209,17 @@ def test_masks_that_cannot_work_are_refused_before_anything_is_computed(masked_f
 def test_the_model_must_be_one(phantom_store, tmp_path):
     with pytest.raises(ModelError, match="is not a model"):
         again(phantom_store.path, phantom_store, tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("diffusion.train_masks", "combs"),
+        ("diffusion.train_on", "sampling-steps"),
+        ("diffusion.schedule_steps", 500),
+    ],
+)
+def test_what_the_weights_were_trained_with_cannot_change(masked_folder, phantom_store, tmp_path, key, value):
+    with pytest.raises(ConfigError, match=f"{key} was .* in training and cannot change"):
+        again(masked_folder, phantom_store, tmp_path / "m", overrides={key: value})
+    assert not (tmp_path / "m").exists()
