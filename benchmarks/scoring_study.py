@@ -2,7 +2,7 @@
 
     python benchmarks/scoring_study.py STORE MODEL [MODEL ...]
 
-One MMCCD model per source modality (a Cyclic U-Net may stand beside it). Whole volumes of every other subject of the
+One MMCCD model per source modality (a Cyclic U-Net may stand beside it). Whole volumes of every third subject of the
 training and validation parts, whose healthy slices were trained on and whose lesions nobody has used; test subjects
 stay unseen. Ordinary errors come from the healthy validation slices. Writes scoring_study.json and .md here, and
 docs/images/scoring_study.png.
@@ -135,7 +135,7 @@ def main() -> None:
     store, models = open_store(Path(sys.argv[1])), [load_model(Path(path)) for path in sys.argv[2:]]
     table = store.index[store.index["split"].isin(("train", "validation"))]
     lesioned = table.groupby("subject")["lesion_px"].sum()
-    volumes = Volumes(store, sorted(lesioned[lesioned > 0].index)[::2])
+    volumes = Volumes(store, sorted(lesioned[lesioned > 0].index)[::3])
     points: list[Point] = []
     fused: dict[str, np.ndarray] = {}
     for model in models:
