@@ -65,9 +65,9 @@ def smoothed(
     sigma = [smooth_mm / mm for mm in spacing_mm]
     # Beyond the volume there is nothing, so that empty slices at its ends change nothing.
     weight = gaussian_filter(region.astype(np.float32), sigma, mode="constant")
-    return np.divide(
-        gaussian_filter(inside, sigma, mode="constant"), weight, out=np.zeros_like(inside), where=region
-    )  # fmt: skip
+    mean: NDArray[np.float32] = gaussian_filter(inside, sigma, mode="constant")
+    np.divide(mean, weight, out=mean, where=region)
+    return np.where(region, mean, np.float32(0))
 
 
 def typical_polarity(modality: str) -> Literal["bright", "dark"]:
