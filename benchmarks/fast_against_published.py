@@ -30,7 +30,8 @@ def main() -> None:
     for preset, batch, at_once in (("fast", 16, 4), ("published", 16, 16)):
         settings = load_config(preset).diffusion.model_dump() | {"masks_at_once": at_once}
         method = sampled(model, **settings)
-        map_of(method, slices.source[:1, None]) if preset == "fast" else None  # warms up the libraries
+        if preset == "fast":
+            map_of(method, slices.source[:1, None])  # warms up the libraries
         points.append(measure("sampler", preset, method, partial(map_of, method), slices, batch))
     fast, published = points
     change = difference(fast, published)

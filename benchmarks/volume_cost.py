@@ -47,12 +47,13 @@ def main() -> None:
     evaluations = passed[0] or 2 * masks * int((volume.data > 0).any(axis=(0, 1)).sum())
     rate = evaluations * GFLOP_PER_EVALUATION / seconds
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"{machine()}; matrix product in bf16: {ceiling():.0f} GFLOP/s\n")
+    limit = ceiling()
+    print(f"{machine()}; matrix product in bf16: {limit:.0f} GFLOP/s\n")
     print("| runtime | voxels | masks | evaluations | wall time | peak memory | GFLOP/s | share of matrix product |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     print(
         f"| {runtime} | {' x '.join(map(str, volume.data.shape))} | {masks} | {evaluations:,} | {seconds:.0f} s "
-        f"| {peak_gb:.2f} GB | {rate:.0f} | {rate / ceiling():.0%} |"
+        f"| {peak_gb:.2f} GB | {rate:.0f} | {rate / limit:.0%} |"
     )
 
 

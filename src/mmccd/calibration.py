@@ -14,7 +14,7 @@ from mmccd.devices import uses_bf16
 from mmccd.evidence import count_pairs, no_pairs
 from mmccd.inference import anomaly_volume, in_batches
 from mmccd.intensity import BACKGROUND
-from mmccd.methods import Method
+from mmccd.methods import Method, build_error
 from mmccd.scoring import (
     SCORE_DEFINITION,
     intensity_score,
@@ -43,6 +43,12 @@ def count_healthy(method: Method, store: Store, config: Config, device: torch.de
     source = store.array(config.source)[rows]
     bf16 = uses_bf16(config.training.precision, device)
     return sum((found for _, found in in_batches(pairs, source, device, batch_size=BATCH, bf16=bf16)), no_pairs())
+
+
+def fit_error(method: Method, store: Store, config: Config, device: torch.device) -> Error:
+    """The error that a config asks for, its evidence counted on the healthy validation slices of the store."""
+    tail = config.scoring.evidence == "tail"
+    return build_error(config, count_healthy(method, store, config, device) if tail else None)
 
 
 def calibrate(method: Method, error: Error, store: Store, config: Config, device: torch.device) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class DiffusionConfig(_Settings):
     sampler: Literal["ddim", "ddpm"] = "ddim"
     """Deterministic, or ancestral."""
     train_masks: Literal["stripes", "combs"] = "stripes"
-    """Masks that training hides, one per slice. Stripes leave more to learn from, and serve every sampler."""
+    """Masks that training hides, one per slice; the sampler may hide others."""
     train_on: Literal["all-steps", "sampling-steps"] = "all-steps"
     """Steps that training draws from: all T, or only those that the sampler visits."""
     masks_at_once: Annotated[int, Field(ge=1)] = 1

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmccd.calibration import calibrate, count_healthy
+from mmccd.calibration import calibrate, fit_error
 from mmccd.config import Config, override_config
 from mmccd.devices import choose_device
 from mmccd.errors import ConfigError, DataError
-from mmccd.methods import build_error, build_method, masks_of
+from mmccd.methods import build_method, masks_of
 from mmccd.model_file import CARD, Model, load_model, save_model
 from mmccd.provenance import provenance
 from mmccd.store import Store
@@ -48,8 +48,7 @@ def recalibrate(
     method = build_method(config)
     method.load_state_dict(old.method.state_dict())
     chosen = choose_device(device)
-    tail = config.scoring.evidence == "tail"
-    error = build_error(config, count_healthy(method, store, config, chosen) if tail else None)
+    error = fit_error(method, store, config, chosen)
     kept = {key: value for key, value in old.card.items() if key not in ("format", "config", "weights_sha256")}
     calibrated = {
         "store_digest": store.digest,

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from mmccd.batches import SlicePairs, StepSampler, batch_loader
-from mmccd.calibration import calibrate, count_healthy
+from mmccd.calibration import calibrate, fit_error
 from mmccd.config import Config
 from mmccd.cycle import Error
 from mmccd.devices import choose_device, uses_bf16
 from mmccd.errors import ConfigError, DataError, ModelError
-from mmccd.methods import build_error, masks_of
+from mmccd.methods import masks_of
 from mmccd.model_file import CARD, Model, load_model, save_model
 from mmccd.networks import UNet
 from mmccd.progress import ProgressCallback, no_progress
@@ -113,8 +113,7 @@ def train(
             _fit(trainer, task, training, validation, checkpoint)
     steps = first_step if finished else trainer.global_step
     if trainer.is_global_zero:
-        tail = config.scoring.evidence == "tail"
-        error = build_error(config, count_healthy(task.method, store, config, device) if tail else None)
+        error = fit_error(task.method, store, config, device)
         save_model(output, task.method, error, config, _facts(store, config, task, error, trainer, device, steps))
     trainer.strategy.barrier()
     return load_model(output)
