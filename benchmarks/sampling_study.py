@@ -124,7 +124,7 @@ def study(model: Model, slices, trained_for: Model | None, store: Store) -> list
 
 
 def figure(points: list[Point], title: str) -> Figure:
-    drawing = Figure((9, 5.2), dpi=120)
+    drawing = Figure((9, 6), dpi=120)
     FigureCanvasAgg(drawing)
     axis = drawing.subplots()
     markers = "osD^v<>Ph*Xpd8"
@@ -143,7 +143,7 @@ def figure(points: list[Point], title: str) -> Figure:
     axis.set_ylabel("AUPRC, mean over slices, 95 % interval")
     axis.set_title(title, fontsize=10)
     axis.grid(alpha=0.25)
-    axis.legend(fontsize=7, ncols=2, loc="best")
+    axis.legend(fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.11), frameon=False)  # hides no point
     drawing.tight_layout()
     return drawing
 

@@ -59,21 +59,30 @@ def lesioned_scan(phantom_folder):
     return phantom_folder / "Phantom_0007" / "Phantom_0007_flair.nii.gz"
 
 
-@pytest.fixture(scope="session")
-def phantom_store(phantom_folder, tmp_path_factory):
-    """The cohort as slices of 48 x 48 pixels of 5 mm."""
+def prepared(folder, output, size_px, modalities):
     from mmccd.cohort import read_cohort
     from mmccd.preparation import StoreSettings, prepare
     from mmccd.splits import find_split
 
-    cohort = read_cohort(phantom_folder)
-    settings = StoreSettings("volume", 48, ("flair", "t2"))
+    cohort = read_cohort(folder)
+    settings = StoreSettings("volume", size_px, modalities)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mmccd.preparation.ProcessPoolExecutor", InlineExecutor)
-        output = tmp_path_factory.mktemp("shared") / "store"
         store, failures = prepare(cohort, find_split(cohort)[0], output, settings)
     assert failures == {}
     return store
+
+
+@pytest.fixture(scope="session")
+def phantom_store(phantom_folder, tmp_path_factory):
+    """The cohort as slices of 48 x 48 pixels of 5 mm."""
+    return prepared(phantom_folder, tmp_path_factory.mktemp("shared") / "store", 48, ("flair", "t2"))
+
+
+@pytest.fixture(scope="session")
+def store_of_three(phantom_folder, tmp_path_factory):
+    """All three modalities as slices of 64 x 64 pixels, the side of small benchmarks."""
+    return prepared(phantom_folder, tmp_path_factory.mktemp("shared") / "three", 64, ("flair", "t1", "t2"))
 
 
 @pytest.fixture(scope="session")

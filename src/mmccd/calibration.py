@@ -9,19 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmccd.config import Config
+from mmccd.conformal import scan_threshold, voxel_threshold
 from mmccd.cycle import Error
 from mmccd.devices import uses_bf16
 from mmccd.evidence import count_pairs, no_pairs
 from mmccd.inference import anomaly_volume, in_batches
 from mmccd.intensity import BACKGROUND
 from mmccd.methods import Method, build_error
-from mmccd.scoring import (
-    SCORE_DEFINITION,
-    intensity_score,
-    smoothed,
-    threshold_at_rate,
-    typical_polarity,
-)
+from mmccd.scoring import SCORE_DEFINITION, SCORE_QUANTILE, intensity_score, smoothed, typical_polarity
 from mmccd.store import Store
 
 BATCH = 32
@@ -75,20 +70,17 @@ def calibrate(method: Method, error: Error, store: Store, config: Config, device
         plain.append(intensity[healthy])
         spacing_mm = (slice_mm, pixel_mm, pixel_mm)
         alike.append(smoothed(intensity, brain, smooth_mm=scoring.smooth_mm, spacing_mm=spacing_mm)[healthy])
-    choose = partial(
-        threshold_at_rate,
-        false_positive_rate=scoring.false_positive_rate,
-        chosen_on="healthy validation slices",
-        subjects=int(table.loc[table["healthy"], "subject"].nunique()),
-        slices=int(table["healthy"].sum()),
-    )
+    of = {"chosen_on": "healthy validation slices", "slices": int(table["healthy"].sum())}
+    choose = partial(voxel_threshold, rate=scoring.false_positive_rate)
     return {
-        "threshold": choose(np.concatenate(ours)).as_dict(),
+        "threshold": choose(ours).as_dict() | of,
+        "scan_threshold": scan_threshold(ours, rate=scoring.false_alarm_rate).as_dict() | of,
+        "healthy_scores": sorted(float(np.quantile(one, SCORE_QUANTILE)) for one in ours if one.size),
         "intensity_baseline": {
             "polarity": polarity,
-            "threshold": choose(np.concatenate(plain)).value,
+            "threshold": choose(plain).value,
             "smooth_mm": scoring.smooth_mm,
-            "smoothed_threshold": choose(np.concatenate(alike)).value,
+            "smoothed_threshold": choose(alike).value,
         },
         "score_definition": SCORE_DEFINITION,
     }

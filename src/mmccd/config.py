@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from mmccd.errors import ConfigError
 
-MethodName = Literal["cyclic-unet", "mmccd"]
+MethodName = Literal["cyclic-unet", "mmccd", "ae", "vae", "dae", "ddpm", "anoddpm", "pddpm"]
 METHODS: tuple[str, ...] = get_args(MethodName)
+RECONSTRUCTIONS = ("ae", "vae", "dae", "ddpm", "anoddpm", "pddpm")
+"""Methods that restore the source from itself and have no target."""
 
 
 class _Settings(BaseModel):
@@ -49,7 +51,7 @@ class NetworkConfig(_Settings):
 
 
 class DiffusionConfig(_Settings):
-    """What `mmccd` hides, and how it samples; the defaults are published."""
+    """What `mmccd` hides, and how it and the diffusion baselines sample; the defaults are published."""
 
     masks: Literal["stripes", "combs"] = "stripes"
     """`stripes` slide over the slice one at a time; `combs` hide several at once, so that few masks cover it."""
@@ -65,6 +67,8 @@ class DiffusionConfig(_Settings):
     """Steps T of the noise schedule."""
     sampling_steps: Annotated[int, Field(ge=1)] = 100
     """Steps that the sampler visits."""
+    start_step: Annotated[int, Field(ge=1)] = 250
+    """For `ddpm`, `anoddpm`, `pddpm`: noise goes up to this step (with `trailing`; `leading` stays below) and back."""
     spacing: Literal["leading", "trailing"] = "leading"
     """`leading` visits 0, s, 2s, ... as published; `trailing` begins where the input is pure noise."""
     sampler: Literal["ddim", "ddpm"] = "ddim"
@@ -120,24 +124,41 @@ class ScoringConfig(_Settings):
     edge_mm: Annotated[float, Field(ge=0, le=20)] = 7.5
     """Rim of the brain that is not scored, where translation is worst; 7.5 is the published 4 pixels."""
     false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Share of the brain pixels of healthy validation slices that the threshold lets through."""
+    """Share of a healthy brain that the threshold marks, on average over healthy subjects."""
+    false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of healthy scans in which the stricter threshold of `--threshold scan` marks anything at all."""
 
 
 class Config(_Settings):
     """Everything that decides a model, besides the data."""
 
     method: MethodName = "cyclic-unet"
-    """How the source modality is translated and scored."""
+    """`mmccd`, `cyclic-unet`, or a baseline that reconstructs: `ae`, `vae`, `dae`, `ddpm`, `anoddpm`, `pddpm`."""
     source: str = "flair"
     """Modality that is scored: the only one needed at test time."""
-    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("t2",)
-    """Modalities that it is translated to, at once, and back from."""
+    targets: tuple[str, ...] = ("t2",)
+    """Modalities that it is translated to, at once, and back from; none for the methods that reconstruct."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Decides initial weights, order, augmentation: the same seed gives the same weights."""
     network: NetworkConfig = NetworkConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
     training: TrainingConfig = TrainingConfig()
     scoring: ScoringConfig = ScoringConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reconstructions_have_no_target(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("method") in RECONSTRUCTIONS:
+            return {"targets": (), **values}
+        return values
+
+    @model_validator(mode="after")
+    def _targets_fit_the_method(self) -> "Config":
+        if self.method in RECONSTRUCTIONS and self.targets:
+            raise ValueError(f"method {self.method} reconstructs the source and has no target: leave it out")
+        if self.method not in RECONSTRUCTIONS and not self.targets:
+            raise ValueError(f"method {self.method} needs a modality to translate to")
+        return self
 
     @model_validator(mode="after")
     def _modalities_differ(self) -> "Config":

@@ -1,6 +1,6 @@
-"""`mmccd demo`: the whole path on a synthetic cohort, for two methods, from no data to a table and a picture."""
+"""`mmccd demo`: the whole path on a synthetic cohort, for two methods and the model that ships with the package."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 from mmccd.cohort import read_cohort
 from mmccd.config import load_config
 from mmccd.detector import Detector
+from mmccd.errors import DataError
 from mmccd.evaluation import Evaluation, evaluate
 from mmccd.model_file import CARD
 from mmccd.phantom import make_phantom
@@ -23,6 +24,7 @@ SIZE_PX = 64
 STEPS = 300
 PRESETS = {"mmccd": ("tiny", "best"), "cyclic-unet": ("tiny",)}
 """The method of this project, and the one that it builds on, as published."""
+SHIPPED = "builtin:flair"
 
 
 @dataclass(frozen=True)
@@ -30,17 +32,21 @@ class DemoResult:
     """Where the demo left its results.
 
     Attributes:
-        evaluations: By method.
+        evaluations: By method, and of the model that ships with the package, by folder.
         montage: Picture of what MMCCD found.
+        preview: Picture of what the shipped model found in the user's own scan; None without one.
     """
 
     evaluations: dict[str, Evaluation]
     montage: Path
+    preview: Path | None = None
 
     def table(self) -> list[list[str]]:
         """Header, one line per method, and the intensity baselines: mean [low, high]."""
-        ours, *others = (evaluation.table() for evaluation in self.evaluations.values())
-        return [*ours[:2], *(lines[1] for lines in others), *(line for line in ours[2:] if line[0] in BASELINES)]
+        tables = {name: evaluation.table() for name, evaluation in self.evaluations.items()}
+        header, *ours = tables["mmccd"]
+        rows = [[name, *lines[1][1:]] for name, lines in tables.items()]
+        return [header, *rows, *(line for line in ours if line[0] in BASELINES)]
 
 
 def run_demo(
@@ -48,6 +54,7 @@ def run_demo(
     *,
     seed: int = 0,
     workers: int = 2,
+    scan: Path | None = None,
     progress_of: Callable[[str], AbstractContextManager[ProgressCallback]],
 ) -> DemoResult:
     """Phantom cohort, prepare, train, predict unseen lesioned scans, evaluate, draw; finished steps are kept.
@@ -56,6 +63,7 @@ def run_demo(
         output: Folder for everything that is made.
         seed: Of the phantom and of the training.
         workers: Processes for the phantom and the preparation.
+        scan: A skull-stripped FLAIR scan of the user's own, for the model that ships with the package.
         progress_of: Makes a progress callback for a step of this name.
     """
     data = output / "phantom"
@@ -73,11 +81,29 @@ def run_demo(
         if not (folder / "model" / CARD).exists():
             with progress_of(f"train {method}") as progress:
                 train(store, folder / "model", load_config(presets, overrides), resume=True, progress=progress)
-        with progress_of(f"predict {method}") as progress:
-            detector = Detector.load(folder / "model", batch_size=64)
-            predict(detector, [data], folder / "predictions", subjects=split.test, progress=progress)
-        with progress_of(f"evaluate {method}") as progress:
-            evaluations[method] = evaluate(
-                folder / "predictions", data, folder / "evaluation", progress=progress
-            )  # fmt: skip
-    return DemoResult(evaluations, output / "mmccd" / "evaluation" / "montage.png")
+        evaluations[method] = _score(folder / "model", data, split.test, folder, progress_of, method)
+    shipped = output / "shipped"
+    evaluations[SHIPPED] = _score(SHIPPED, data, split.test, shipped, progress_of, SHIPPED)
+    preview = None
+    if scan is not None:
+        with progress_of(f"predict {scan.name}") as progress:
+            (outcome,) = predict(Detector.load(SHIPPED, batch_size=64), [scan], shipped / "scan", progress=progress)
+        if outcome.status == "failed":
+            raise DataError(f"{scan.name}: {outcome.error}", outcome.hint)
+        preview = shipped / "scan" / f"{outcome.case}.png"
+    return DemoResult(evaluations, output / "mmccd" / "evaluation" / "montage.png", preview)
+
+
+def _score(
+    model: Path | str,
+    data: Path,
+    subjects: Sequence[str],
+    folder: Path,
+    progress_of: Callable[[str], AbstractContextManager[ProgressCallback]],
+    name: str,
+) -> Evaluation:
+    with progress_of(f"predict {name}") as progress:
+        detector = Detector.load(model, batch_size=64)
+        predict(detector, [data], folder / "predictions", subjects=subjects, progress=progress)
+    with progress_of(f"evaluate {name}") as progress:
+        return evaluate(folder / "predictions", data, folder / "evaluation", progress=progress)

@@ -9,7 +9,7 @@ from mmccd.store import MANIFEST, open_store
 
 
 def describe(path: Path | None) -> dict[str, Any]:
-    """Facts about this installation, or about the model or store in ``path``.
+    """Facts about this installation, or about the model or store in ``path``; ``builtin:flair`` is a model, too.
 
     Raises:
         DataError: ``path`` is neither.
@@ -29,9 +29,9 @@ def describe(path: Path | None) -> dict[str, Any]:
             "failures": store.manifest["failures"],
             "digest": f"{store.digest} (verified)",
         }
-    from mmccd.model_file import CARD, load_model
+    from mmccd.model_file import CARD, load_model, model_folder
 
-    if (path / CARD).is_file():
+    if (model_folder(path) / CARD).is_file():
         return load_model(path).card
     raise DataError(f"{path} is neither a model nor a store", "give a folder that `mmccd train` or `prepare` wrote")
 
@@ -41,6 +41,7 @@ def _installation() -> dict[str, Any]:
 
     from mmccd.config import METHODS, presets
     from mmccd.devices import choose_device, has_bf16
+    from mmccd.model_file import builtin_models
 
     device = choose_device("auto")
     return {
@@ -50,4 +51,5 @@ def _installation() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "presets": list(presets()),
         "methods": list(METHODS),
+        "models": list(builtin_models()),
     }

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mmccd.conformal import p_value
 from mmccd.devices import choose_device, uses_bf16
 from mmccd.errors import ConfigError
 from mmccd.grid import slice_grid
@@ -19,6 +21,8 @@ from mmccd.scoring import scan_score, scored_region
 from mmccd.volumes import Volume, brain_mask, read_volume
 
 RUNTIMES = ("torch", "openvino")
+THRESHOLDS = {"voxel": "threshold", "scan": "scan_threshold"}
+"""What a false-alarm rate is held for, and the name of that threshold on a model's card."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Detection:
         mask: True where the anomaly exceeds the threshold.
         brain: True inside the brain.
         affine: (4, 4), voxel to millimetre of these arrays.
-        score: One number for the scan: the 99th percentile of the anomaly over the brain.
+        score: One number for the scan: the 99th percentile of the anomaly over the brain, on the model's grid.
+        p_value: How unusual the score is among healthy scans, in (0, 1]: see `mmccd.conformal.p_value`.
         threshold: Chosen on healthy validation slices, without labels.
         lesion_volume_ml: Volume of the mask.
         brain_volume_ml: Volume of the brain.
@@ -43,6 +48,7 @@ class Detection:
     brain: NDArray[np.bool_]
     affine: NDArray[np.float64]
     score: float
+    p_value: float
     threshold: float
     lesion_volume_ml: float
     brain_volume_ml: float
@@ -58,31 +64,41 @@ class Detector:
         device: Where to compute; see `mmccd.devices`.
         batch_size: Slices at a time.
         runtime: What runs the networks: ``torch``, or ``openvino`` (an extra, for CPUs).
+        threshold: ``voxel`` marks a known share of a healthy brain, ``scan`` nothing at all in most healthy scans.
 
     Raises:
-        ConfigError: device or runtime are unknown, do not fit each other, or are not there.
+        ConfigError: device, runtime or threshold are unknown, do not fit each other, or are not there.
 
     Example:
         ``Detector.load("model").detect("scan_flair.nii.gz").lesion_volume_ml``
     """
 
-    def __init__(self, model: Model, *, device: str = "auto", batch_size: int = 16, runtime: str = "torch") -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        device: str = "auto",
+        batch_size: int = 16,
+        runtime: str = "torch",
+        threshold: str = "voxel",
+    ) -> None:
         self.model = model
         self.device = choose_device(device)
         self.batch_size = batch_size
         self.runtime = runtime
         _check_runtime(runtime, self.device)
+        if threshold not in THRESHOLDS:
+            raise ConfigError(f"threshold is {threshold!r}, expected one of {', '.join(THRESHOLDS)}", "voxel is usual")
+        self.threshold: dict[str, Any] = model.card[THRESHOLDS[threshold]]
         self._method: Method = model.method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._bf16 = uses_bf16(model.config.training.precision, self.device)
         if runtime == "openvino":
             self._method = accelerate(self._method, bf16=self._bf16)
 
     @classmethod
-    def load(
-        cls, folder: Path | str, *, device: str = "auto", batch_size: int = 16, runtime: str = "torch"
-    ) -> "Detector":
-        """Read a model folder written by `mmccd train`."""
-        return cls(load_model(Path(folder)), device=device, batch_size=batch_size, runtime=runtime)
+    def load(cls, folder: Path | str, **settings: Any) -> "Detector":
+        """Read a model folder written by `mmccd train`, or for example ``builtin:flair``; ``settings`` as above."""
+        return cls(load_model(folder), **settings)
 
     def detect(self, scan: Path | str | Volume, *, brain: Path | str | Volume | None = None) -> Detection:
         """Score one scan.
@@ -101,33 +117,52 @@ class Detector:
         protocol, size_px, pixel_mm = (self.model.card["grid"][key] for key in ("protocol", "size_px", "pixel_mm"))
         grid = slice_grid(protocol, inside, volume.spacing_mm, size_px, pixel_mm)
         brain_slices = grid.shrink_mask(inside)
-        scoring = self.model.config.scoring
-        errors = anomaly_volume(
-            self._method,
-            self.model.error,
-            grid.shrink(normalise(volume.data, inside), BACKGROUND),
-            brain_slices,
-            scoring,
-            pixel_mm=pixel_mm,
-            slice_mm=volume.spacing_mm[2],
-            device=self.device,
-            batch_size=self.batch_size,
-            bf16=self._bf16,
-        )
+        slices = grid.shrink(normalise(volume.data, inside), BACKGROUND)
+        errors = self.score_slices(slices, brain_slices, volume.spacing_mm[2])
         anomaly = np.where(inside, grid.expand(errors), 0).astype(np.float32)
-        threshold = float(self.model.card["threshold"]["value"])
+        threshold = float(self.threshold["value"])
         mask = anomaly > threshold
+        # On the model's own grid, where the healthy scans were scored that it is compared with.
+        score = scan_score(errors, brain_slices)
         return Detection(
             anomaly=anomaly,
             mask=mask,
             brain=inside,
             affine=volume.affine,
-            score=scan_score(anomaly, inside),
+            score=score,
+            p_value=p_value(score, self.model.card["healthy_scores"]),
             threshold=threshold,
             lesion_volume_ml=float(mask.sum()) * volume.voxel_ml,
             brain_volume_ml=float(inside.sum()) * volume.voxel_ml,
             volume=volume,
-            warnings=_warnings(volume, inside, scored_region(brain_slices, edge_mm=scoring.edge_mm, pixel_mm=pixel_mm)),
+            warnings=_warnings(
+                volume,
+                inside,
+                scored_region(brain_slices, edge_mm=self.model.config.scoring.edge_mm, pixel_mm=pixel_mm),
+            ),
+        )
+
+    def score_slices(
+        self, slices: NDArray[np.float32], brain: NDArray[np.bool_], slice_mm: float
+    ) -> NDArray[np.float32]:
+        """The anomaly map of normalised slices of one scan on the model's own grid, as a store holds them.
+
+        Args:
+            slices: (n, size_px, size_px), neighbours next to each other.
+            brain: Of the same shape.
+            slice_mm: Distance between slices.
+        """
+        return anomaly_volume(
+            self._method,
+            self.model.error,
+            slices,
+            brain,
+            self.model.config.scoring,
+            pixel_mm=self.model.card["grid"]["pixel_mm"],
+            slice_mm=slice_mm,
+            device=self.device,
+            batch_size=self.batch_size,
+            bf16=self._bf16,
         )
 
 

@@ -82,22 +82,22 @@ class Evaluation:
         parts = [
             "# Evaluation",
             _EXPLANATION.strip(),
-            _markdown_table(self.table()),
+            markdown_table(self.table()),
             "## Cases",
-            _markdown_table(per_case),
+            markdown_table(per_case),
         ]
         if self.published:
             parts += [
                 f"## {published.NAME[0].upper()}{published.NAME[1:]}",
                 published.STATEMENT,
-                _markdown_table(_aggregate_table(self.published_aggregates, PUBLISHED_METRICS)),
-                _markdown_table(
+                markdown_table(_aggregate_table(self.published_aggregates, PUBLISHED_METRICS)),
+                markdown_table(
                     [["case", "method", *PUBLISHED_METRICS]] + [_line(row, PUBLISHED_METRICS) for row in self.published]
                 ),
             ]
         if self.failures:
             listed = [["case", "reason"], *([case, reason] for case, reason in self.failures.items())]
-            parts += ["## Left out", _markdown_table(listed)]
+            parts += ["## Left out", markdown_table(listed)]
         if self.not_predicted:
             parts += [f"{self.not_predicted} subjects of the cohort were not predicted."]
         return "\n\n".join(parts) + "\n"
@@ -117,7 +117,8 @@ def _line(row: Row, metrics: Sequence[str]) -> list[str]:
     return [str(row["case"]), str(row["method"]), *(f"{row[name]:.3f}" for name in metrics)]
 
 
-def _markdown_table(lines: Sequence[Sequence[str]]) -> str:
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """Header and lines as Markdown; bars and line breaks in cells are made harmless."""
     rows = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
     rule = ["---"] * len(rows[0])
     return "\n".join("| " + " | ".join(line) + " |" for line in [rows[0], rule, *rows[1:]])

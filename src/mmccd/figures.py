@@ -84,7 +84,7 @@ def grid_png(
         axes[i, 0].set_ylabel(names[i], color=INK, fontsize=8, rotation=0, ha="right", va="center", labelpad=6)
     figure.text(0.012, 1 - 0.32 / figure.get_figheight(), title, color=INK, fontsize=11, weight="bold", va="center")
     figure.text(0.012, 0.16 / figure.get_figheight(), caption, color=MUTED, fontsize=7.5, va="center")
-    return _png(figure)
+    return png_of(figure)
 
 
 def curves_png(panels: Mapping[str, Sequence[Curve]], *, title: str, quantity: str) -> bytes:
@@ -108,10 +108,11 @@ def curves_png(panels: Mapping[str, Sequence[Curve]], *, title: str, quantity: s
         axis.grid(color=MUTED, alpha=0.2)
         axis.spines[:].set_color(MUTED)
         axis.legend(facecolor=BACKGROUND, edgecolor=MUTED, labelcolor=INK, fontsize=8)
-    return _png(figure)
+    return png_of(figure)
 
 
-def _png(figure: Figure) -> bytes:
+def png_of(figure: Figure) -> bytes:
+    """A figure as PNG, the same bytes for the same figure."""
     stream = BytesIO()
     figure.savefig(stream, format="png", facecolor=BACKGROUND, metadata={"Software": None})
     return stream.getvalue()

@@ -1,7 +1,6 @@
 """MMCCD: the modality cycle with a masked conditional diffusion model as its forward half."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, cycle
 
 import torch
 import torch.nn.functional as F
@@ -11,8 +10,7 @@ from mmccd.cycle import Restoration, masked_restorations
 from mmccd.diffusion import NoiseSchedule
 from mmccd.inpainting import Noise, inpainting_loss, sample_target
 from mmccd.intensity import BACKGROUND
-
-NOISE_SEED = 0
+from mmccd.noise import shared_noise
 
 
 class MaskedDiffusionCycle(nn.Module):
@@ -97,16 +95,3 @@ class MaskedDiffusionCycle(nn.Module):
 
     def _noise(self, source: Tensor) -> Noise:
         return shared_noise(source, self.targets, len(self.steps) * (2 if self.ancestral else 1))
-
-
-def shared_noise(source: Tensor, targets: int, draws_per_mask: int) -> Noise:
-    """Noise that every slice and mask of a batch shares, from a fixed seed; fresh at every step.
-
-    So the brain of a slice has the same map alone and in any batch, in any order of the masks, in every run. The first
-    call gives the start y_T; those that follow repeat after ``draws_per_mask``, that is with each batch of masks.
-    """
-    generator = torch.Generator(source.device).manual_seed(NOISE_SEED)
-    size = source.shape[-2:]
-    fields = torch.randn(1 + draws_per_mask, 1, targets, *size, generator=generator, device=source.device)
-    order = chain(fields[:1], cycle(fields[1:]))
-    return lambda image: next(order)[:, : image.shape[1]].to(image.dtype).expand_as(image)

@@ -59,6 +59,18 @@ def comb_masks(size_px: int, *, width_px: int = 16, combs: int = 3) -> Tensor:
     return _both_directions(tooth[None, :] % combs == torch.arange(combs)[:, None])
 
 
+def patch_masks(size_px: int) -> Tensor:
+    """Four overlapping squares, one in each corner, with sides of 5/8 of the slice as pDDPM's 60 of 96 pixels.
+
+    Returns:
+        (4, size, size) bool, True = hidden.
+    """
+    side = round(5 / 8 * size_px)
+    near = torch.arange(size_px) < side
+    lines = torch.stack([near, near.flip(0)])
+    return (lines[:, None, :, None] & lines[None, :, None, :]).flatten(0, 1)
+
+
 def coverage(masks: Tensor) -> Tensor:
     """How many masks hide each pixel; (height, width)."""
     return masks.sum(dim=0)

@@ -4,18 +4,25 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from mmccd.config import Config, DiffusionConfig
+from mmccd.autoencoder import Autoencoder
+from mmccd.config import RECONSTRUCTIONS, Config, DiffusionConfig
 from mmccd.cycle import Error, squared_error
 from mmccd.cyclic_unet import CyclicUNet
+from mmccd.denoising_autoencoder import DenoisingAutoencoder
 from mmccd.diffusion import kept_steps, linear_schedule
+from mmccd.diffusion_reconstruction import DiffusionReconstruction
 from mmccd.evidence import Polarity, TailEvidence
 from mmccd.grid import FIELD_OF_VIEW_MM
 from mmccd.masked_diffusion import MaskedDiffusionCycle
-from mmccd.masks import comb_masks, stripe_masks
-from mmccd.networks import UNet
+from mmccd.masks import comb_masks, patch_masks, stripe_masks
+from mmccd.networks import CodeNetwork, UNet
+from mmccd.noise import gaussian, simplex
+from mmccd.patched_diffusion import PatchedDiffusion
+from mmccd.reconstruction import Reconstruction
 from mmccd.scoring import typical_polarity
+from mmccd.variational_autoencoder import VariationalAutoencoder
 
-Method = CyclicUNet | MaskedDiffusionCycle
+Method = CyclicUNet | MaskedDiffusionCycle | Reconstruction
 """What every method offers: ``losses(source, target)``, ``cycle(source)`` and ``restorations(source)``."""
 
 
@@ -29,6 +36,8 @@ def build_method(config: Config) -> Method:
     def unet(in_channels: int, out_channels: int) -> nn.Module:
         return UNet(in_channels, out_channels, **config.network.model_dump())
 
+    if config.method in RECONSTRUCTIONS:
+        return _build_reconstruction(config)
     targets = len(config.targets)
     if config.method == "cyclic-unet":
         return CyclicUNet(to_target=unet(1, targets), to_source=unet(targets, 1))
@@ -46,6 +55,26 @@ def build_method(config: Config) -> Method:
         ancestral=diffusion.sampler == "ddpm",
         masks_at_once=diffusion.masks_at_once,
     )
+
+
+def _build_reconstruction(config: Config) -> Reconstruction:
+    """The baselines of one modality."""
+    size = config.network
+    if config.method in ("ae", "vae"):
+        network = CodeNetwork(**size.model_dump(exclude={"attention", "head_channels"}))
+        return Autoencoder(network) if config.method == "ae" else VariationalAutoencoder(network)
+    unet = UNet(1, **size.model_dump())
+    if config.method == "dae":
+        return DenoisingAutoencoder(unet)
+    diffusion = config.diffusion
+    schedule = linear_schedule(diffusion.schedule_steps)
+    steps = kept_steps(
+        diffusion.schedule_steps, diffusion.sampling_steps, spacing=diffusion.spacing, highest=diffusion.start_step
+    )
+    if config.method == "pddpm":
+        return PatchedDiffusion(unet, masks_for=patch_masks, schedule=schedule, steps=steps)
+    draw = simplex if config.method == "anoddpm" else gaussian
+    return DiffusionReconstruction(unet, schedule=schedule, steps=steps, draw=draw)
 
 
 def build_error(config: Config, counts: Tensor | None) -> Error:

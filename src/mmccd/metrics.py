@@ -85,6 +85,22 @@ def auprc(score: NDArray[np.floating], lesion: NDArray[np.bool_]) -> float:
     return float(average_precision_score(lesion, score)) if 0 < lesion.sum() < lesion.size else float("nan")
 
 
+def lesion_f1(predicted: NDArray[np.bool_], lesion: NDArray[np.bool_]) -> float:
+    """F1 of whole lesions: touching one finds it, each predicted piece that touches none is a false positive.
+
+    Lesions and pieces are connected components; voxels connect over faces, edges and corners. NaN if there are none.
+
+    Raises:
+        GridError: the masks differ in shape.
+    """
+    _check_shapes(predicted, lesion)
+    corners = np.ones((3,) * lesion.ndim, dtype=bool)
+    (lesions, count), (pieces, piece_count) = (ndimage.label(mask, corners) for mask in (lesion, predicted))
+    found = np.unique(lesions[lesion & predicted]).size
+    false = piece_count - np.unique(pieces[lesion & predicted]).size
+    return _ratio(2 * found, 2 * found + false + count - found)
+
+
 @dataclass(frozen=True)
 class SurfaceDistances:
     """From each surface voxel of one mask to the nearest surface voxel of the other, in millimetres.
@@ -223,13 +239,13 @@ def dice_at_thresholds(
     return np.asarray(2.0 * found / (passing + np.count_nonzero(lesion)))
 
 
-def published_erosion(brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Erode a 2D brain mask by a disk of 4 pixels, as the published post-processing does.
+def published_erosion(brain: NDArray[np.bool_], *, radius_px: int = PUBLISHED_EROSION_PX) -> NDArray[np.bool_]:
+    """Erode a 2D brain mask by a disk of 4 pixels of 1.875 mm, as the published post-processing does.
 
     Outside the image counts as brain, so a mask that touches the border is not eroded from there.
     """
-    offsets_px = np.arange(-PUBLISHED_EROSION_PX, PUBLISHED_EROSION_PX + 1)
-    disk = np.add.outer(offsets_px**2, offsets_px**2) <= PUBLISHED_EROSION_PX**2
+    offsets_px = np.arange(-radius_px, radius_px + 1)
+    disk = np.add.outer(offsets_px**2, offsets_px**2) <= radius_px**2
     return np.asarray(ndimage.binary_erosion(brain, disk, border_value=1), dtype=np.bool_)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ FORMAT = 1
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
 COUNTS = "evidence.counts"
-REQUIRED = {"config", "weights_sha256", "grid", "threshold", "intensity_baseline", "score_definition"}
+BUILTIN = "builtin:"
+"""Before the name of a model that ships with the package, in place of a folder: ``builtin:flair``."""
+REQUIRED = {"config", "weights_sha256", "grid", "threshold", "scan_threshold", "healthy_scores", "intensity_baseline",
+            "score_definition"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,15 @@ class Model:
         return str(self.card["weights_sha256"])
 
 
-def save_model(folder: Path, method: Method, error: Error, config: Config, facts: dict[str, Any]) -> Model:
+def save_model(
+    folder: Path,
+    method: Method,
+    error: Error,
+    config: Config,
+    facts: dict[str, Any],
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> Model:
     """Write weights, then the card: a folder with a card is complete.
 
     Args:
@@ -48,8 +60,9 @@ def save_model(folder: Path, method: Method, error: Error, config: Config, facts
         error: Between a slice and what they restore.
         config: Their settings.
         facts: Grid, thresholds, training data and provenance for the card.
+        dtype: Of the weights in the file; bfloat16 halves it.
     """
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
+    weights = {name: tensor.detach().cpu().contiguous().to(dtype) for name, tensor in method.state_dict().items()}
     parameters = sum(tensor.numel() for tensor in weights.values())
     if isinstance(error, TailEvidence):
         weights[COUNTS] = error.counts.cpu()
@@ -66,12 +79,33 @@ def save_model(folder: Path, method: Method, error: Error, config: Config, facts
     return Model(method, error, config, card)
 
 
-def load_model(folder: Path) -> Model:
-    """Read a model folder; the training data need not be there.
+def builtin_models() -> tuple[str, ...]:
+    """Names of the models that ship with the package, as ``builtin:NAME``."""
+    folder = Path(str(resources.files("mmccd") / "weights"))
+    return tuple(sorted(BUILTIN + card.parent.name for card in folder.glob(f"*/{CARD}")))
+
+
+def model_folder(name: Path | str) -> Path:
+    """The folder of a model: itself, or where a model that ships with the package lies.
+
+    Raises:
+        ModelError: no such model ships with it.
+    """
+    text = str(name)
+    if not text.startswith(BUILTIN):
+        return Path(name)
+    if text not in builtin_models():
+        raise ModelError(f"no model named {text}", f"there are {', '.join(builtin_models())}")
+    return Path(str(resources.files("mmccd") / "weights")) / text.removeprefix(BUILTIN)
+
+
+def load_model(folder: Path | str) -> Model:
+    """Read a model folder, or a model that ships with the package; the training data need not be there.
 
     Raises:
         ModelError: the folder is no model, is damaged, or was written by a later version.
     """
+    folder = model_folder(folder)
     if not (folder / CARD).is_file():
         raise ModelError(f"{folder} is not a model: it has no {CARD}", "give the folder that `mmccd train` wrote")
     try:

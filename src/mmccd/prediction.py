@@ -40,6 +40,7 @@ class Outcome:
     case: str
     status: str
     score: float | None = None
+    p_value: float | None = None
     threshold: float | None = None
     lesion_volume_ml: float | None = None
     brain_volume_ml: float | None = None
@@ -186,6 +187,7 @@ def _origin(detector: Detector, item: Input) -> dict[str, str]:
         "version": mmccd.__version__,
         "model": sha256_of_json(detector.model.card),
         "runtime": detector.runtime,
+        "threshold": detector.threshold["criterion"],
     }
     for name, image in (("scan", item.image), ("brain", item.brain)):
         if image is not None:
@@ -216,8 +218,10 @@ def _record(
         "source": detector.model.config.source,
         "score": detection.score,
         "score_definition": card["score_definition"],
+        "p_value": detection.p_value,
+        "p_value_of": {"healthy_subjects": len(card["healthy_scores"]), "from": card["threshold"]["chosen_on"]},
         "threshold": detection.threshold,
-        "threshold_origin": card["threshold"],
+        "threshold_origin": detector.threshold,
         "lesion_volume_ml": detection.lesion_volume_ml,
         "brain_volume_ml": detection.brain_volume_ml,
         "warnings": list(detection.warnings),
@@ -230,5 +234,5 @@ def _record(
 
 
 def _summary(values: dict[str, Any]) -> dict[str, Any]:
-    keys = ("case", "score", "threshold", "lesion_volume_ml", "brain_volume_ml", "seconds")
+    keys = ("case", "score", "p_value", "threshold", "lesion_volume_ml", "brain_volume_ml", "seconds")
     return {**{key: values[key] for key in keys}, "warnings": "; ".join(values["warnings"])}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmccd.metrics import dice_at_thresholds, published_erosion, published_metrics
+from mmccd.metrics import PUBLISHED_EROSION_PX, dice_at_thresholds, published_erosion, published_metrics
 
 NAME = "published protocol (oracle)"
 STATEMENT = (
@@ -52,11 +52,17 @@ def largest_lesion_slice(
     return LesionSlice(case, z, score[:, :, z].copy(), brain[:, :, z].copy(), lesion[:, :, z].copy())
 
 
-def published_rows(slices: Sequence[LesionSlice]) -> tuple[list[dict[str, float | str | int]], float]:
+def published_rows(
+    slices: Sequence[LesionSlice], *, erosion_px: int = PUBLISHED_EROSION_PX
+) -> tuple[list[dict[str, float | str | int]], float]:
     """Metrics of each slice as the paper's code has them, and the oracle threshold on the scaled scores.
 
     Scores are scaled to [0, 1] over the brain pixels of all slices, so each depends on the other subjects; pixels
     outside the brain get 0. The threshold is the one of 0, 0.001, .. 0.099 with the best mean Dice.
+
+    Args:
+        slices: One per subject.
+        erosion_px: Radius of the rim that is cut off; 4 is published, for pixels of 1.875 mm.
 
     Returns:
         One row per slice with ``case``, ``z`` and ``mmccd.metrics.published_metrics``; NaN threshold if no slice.
@@ -64,7 +70,7 @@ def published_rows(slices: Sequence[LesionSlice]) -> tuple[list[dict[str, float 
     if not slices:
         return [], float("nan")
     scaled = _scale_over_all(slices)
-    eroded = [published_erosion(piece.brain) for piece in slices]
+    eroded = [published_erosion(piece.brain, radius_px=erosion_px) for piece in slices]
     dice = [
         dice_at_thresholds(THRESHOLDS, (score * inside).ravel(), piece.lesion.ravel())
         for score, inside, piece in zip(scaled, eroded, slices, strict=True)

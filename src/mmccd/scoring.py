@@ -1,43 +1,17 @@
-"""From the cycle error of slices to what is scored, and the threshold that no lesion label has seen."""
+"""From the errors of slices to what is scored: region, smoothing, polarity, and one number per scan."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, gaussian_filter
 from skimage.morphology import disk
 
-from mmccd.errors import DataError
-
 TYPICAL_POLARITY: dict[str, Literal["bright", "dark"]] = {"flair": "bright", "t2": "bright", "t1": "dark"}
 
 SCORE_QUANTILE = 0.99
 SCORE_DEFINITION = "99th percentile of the anomaly map over the brain voxels of the scan"
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """A decision value and where it comes from.
-
-    Attributes:
-        value: Anomalies above it are marked.
-        criterion: How it was chosen, in words.
-        chosen_on: The data that it was chosen on.
-        subjects: Number of subjects among them.
-        slices: Number of slices among them.
-    """
-
-    value: float
-    criterion: str
-    chosen_on: str
-    subjects: int
-    slices: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 def scored_region(brain: NDArray[np.bool_], *, edge_mm: float, pixel_mm: float) -> NDArray[np.bool_]:
@@ -83,33 +57,3 @@ def intensity_score(normalised: NDArray[np.float32], polarity: str) -> NDArray[n
 def scan_score(anomaly: NDArray[np.float32], brain: NDArray[np.bool_]) -> float:
     """One number for a scan: `SCORE_DEFINITION`."""
     return float(np.quantile(anomaly[brain], SCORE_QUANTILE))
-
-
-def threshold_at_rate(
-    scores: NDArray[np.floating[Any]],
-    *,
-    false_positive_rate: float,
-    chosen_on: str,
-    subjects: int,
-    slices: int,
-) -> Threshold:
-    """The smallest threshold that at most this share of healthy brain pixels exceeds.
-
-    Args:
-        scores: Scores of the brain pixels of healthy validation slices, any shape.
-        false_positive_rate: Between 0 and 1.
-        chosen_on: Description of the data for the record.
-        subjects: Number of subjects in the data.
-        slices: Number of slices in the data.
-
-    Raises:
-        DataError: there is no score to choose from.
-    """
-    if scores.size == 0:
-        raise DataError(
-            "no brain pixel of a healthy validation slice is there to choose the threshold on",
-            "prepare the store with validation subjects that have slices free of lesions",
-        )
-    value = float(np.quantile(scores, 1 - false_positive_rate, method="higher"))
-    criterion = f"{false_positive_rate:.3g} of the brain pixels of healthy slices lie above"
-    return Threshold(value, criterion, chosen_on, subjects, slices)

@@ -1,6 +1,8 @@
 """`mmccd train`: all networks of a model in one resumable run, then the label-free threshold, then the model file."""
 
+import gc
 import logging
+import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,7 @@ from mmccd.calibration import calibrate, fit_error
 from mmccd.config import Config
 from mmccd.cycle import Error
 from mmccd.devices import choose_device, uses_bf16
-from mmccd.errors import ConfigError, DataError, ModelError
+from mmccd.errors import ConfigError, DataError, MmccdWarning, ModelError
 from mmccd.methods import masks_of
 from mmccd.model_file import CARD, Model, load_model, save_model
 from mmccd.networks import UNet
@@ -66,6 +68,8 @@ def train(
     """Train on the healthy slices of the training subjects and write the model to ``output``.
 
     Logs, checkpoints and pictures go to ``output/training``. The model is the running average of the weights.
+    Where the device runs out of memory before the first checkpoint, training begins again with half the batch, with a
+    warning; the model's card holds the batch that was used.
 
     Args:
         store: Prepared slices.
@@ -76,7 +80,8 @@ def train(
         progress: Called with the losses, the step, and the number of steps.
 
     Raises:
-        ConfigError: the modalities, the slice size or the output folder do not fit.
+        ConfigError: the modalities, the slice size or the output folder do not fit, or the device runs out of memory
+            where half the batch is no way out: later, on several devices, or with one slice.
         DataError: the store has no healthy training or validation slice.
     """
     healthy = {part: store.rows(part, healthy=True) for part in ("train", "validation")}
@@ -90,7 +95,7 @@ def train(
     task = TranslationTask(config).to(memory_format=torch.channels_last)
     callbacks = [_Report(progress), _Fingerprint(config, store), PictureCallback(store, logs), CurveCallback(logs)]
     trainer = _trainer(logs, config, hardware, device, first_step, callbacks)
-    pairs = SlicePairs(store, config.source, config.targets)
+    pairs = SlicePairs(store, config.source, config.targets or (config.source,))
     sampler = StepSampler(
         healthy["train"],
         batch_size=config.training.batch_size,
@@ -100,9 +105,11 @@ def train(
         rank=trainer.global_rank,
         world_size=trainer.world_size,
     )
-    order = np.array_split(healthy["validation"], -(-len(healthy["validation"]) // VALIDATION_BATCH))
+    validation_batch = min(VALIDATION_BATCH, config.training.batch_size)
+    order = np.array_split(healthy["validation"], -(-len(healthy["validation"]) // validation_batch))
     workers, pinned = config.training.loader_workers, device.type == "cuda"
     validation = batch_loader(pairs, order, 0, pin_memory=pinned)
+    fitted = True
     with warnings.catch_warnings():
         _silence_lightning()
         if checkpoint and finished:  # killed between the last step and the model file
@@ -110,7 +117,11 @@ def train(
             trainer.validate(task, validation, verbose=False)
         else:
             training = batch_loader(pairs, sampler, workers, pin_memory=pinned)
-            _fit(trainer, task, training, validation, checkpoint)
+            fitted = _fit(trainer, task, training, validation, checkpoint, logs)
+    if not fitted:
+        del trainer, task, callbacks  # each of them leads to what is on the device
+        halved = _with_half_the_batch(config, device)
+        return train(store, output, halved, resume=resume, hardware=hardware, progress=progress)
     steps = first_step if finished else trainer.global_step
     if trainer.is_global_zero:
         error = fit_error(task.method, store, config, device)
@@ -120,12 +131,34 @@ def train(
 
 
 def _fit(
-    trainer: pl.Trainer, task: TranslationTask, training: Batches, validation: Batches, start: Path | None
-) -> None:
+    trainer: pl.Trainer, task: TranslationTask, training: Batches, validation: Batches, start: Path | None, logs: Path
+) -> bool:
+    """False where memory ran out and nothing is lost by training again: the logs of this attempt are then removed."""
     try:
         trainer.fit(task, training, validation, ckpt_path=start, weights_only=True)
     except SystemExit as leaving:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from leaving
+    except torch.OutOfMemoryError as error:
+        batch = task.config.training.batch_size
+        if batch == 1 or trainer.world_size > 1 or (logs / CHECKPOINT).exists():
+            smaller = f"train into another folder with --set training.batch_size={batch // 2}"
+            raise ConfigError(
+                f"{trainer.strategy.root_device} is out of memory at step {trainer.global_step}, in batches of {batch}",
+                smaller if batch > 1 else "choose a smaller network, for example --config tiny",
+            ) from error
+        for logger in trainer.loggers:  # pictures are overwritten
+            shutil.rmtree(str(logger.log_dir), ignore_errors=True)
+        return False
+    return True
+
+
+def _with_half_the_batch(config: Config, device: torch.device) -> Config:
+    half = config.training.batch_size // 2
+    message = f"{device} is out of memory: training again with training.batch_size={half}, as --resume would have to"
+    warnings.warn(message, MmccdWarning, stacklevel=3)
+    gc.collect()  # Lightning's objects refer to each other
+    torch.cuda.empty_cache()  # does nothing without CUDA
+    return config.model_copy(update={"training": config.training.model_copy(update={"batch_size": half})})
 
 
 def _check(store: Store, output: Path, config: Config, healthy: dict[str, NDArray[np.int64]], resume: bool) -> None:

@@ -51,7 +51,7 @@ class PictureCallback(Callback):
                 f"{config.source} x",
                 *(f"{name} y" for name in config.targets),
                 *(f"{name} ŷ = f(x)" for name in config.targets),
-                "x̂ = g(ŷ)",
+                "x̂ = g(ŷ)" if config.targets else "x̂",
                 "(x − x̂)²",
             ],
             names=names,
@@ -75,9 +75,12 @@ class CurveCallback(Callback):
         titles = {
             "forward": f"Forward network, {source} → {targets}",
             "backward": f"Backward network, {targets} → {source}",
-            "cycle": "Cycle, healthy validation slices",
+            "reconstruction": f"Reconstruction of {source}",
+            "divergence": "Divergence of the code",
+            "cycle": "Restored whole, healthy validation slices",
         }
         losses = logged_losses(self.logs)
+        titles = {name: title for name, title in titles.items() if f"validation/{name}" in losses}
         panels = {
             title: [
                 Curve(label, colour, column.index.to_numpy(), column.to_numpy())

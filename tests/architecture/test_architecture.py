@@ -13,14 +13,27 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 TESTS = ROOT / "tests"
 # Modules whose tests go through the module that uses them.
 TESTED_BY = {
+    "autoencoder": "reconstruction",
+    "benchmark_pictures": "benchmark",
+    "benchmark_result": "benchmark",
+    "benchmark_scores": "benchmark",
     "cases": "validation",
+    "cli_data": "cli",
+    "cli_models": "cli",
+    "cli_results": "cli",
+    "cli_shared": "cli",
+    "contenders": "benchmark",
+    "denoising_autoencoder": "reconstruction",
+    "diffusion_reconstruction": "reconstruction",
     "errors": "preparation",
     "evaluation_result": "evaluation",
+    "patched_diffusion": "reconstruction",
     "phantom_anatomy": "phantom",
     "phantom_lesions": "phantom",
     "phantom_signal": "phantom",
     "scored_case": "evaluation",
     "tables": "layouts",
+    "variational_autoencoder": "reconstruction",
 }
 # Tested against published numbers or by properties.
 TESTED_ELSEWHERE = {"cycle", "diffusion", "inpainting", "masked_diffusion", "masks"}

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from mmccd.config import (
     METHODS,
+    RECONSTRUCTIONS,
     Config,
     DiffusionConfig,
     NetworkConfig,
@@ -53,8 +54,10 @@ def configs(draw):
         false_positive_rate=draw(st.floats(1e-6, 0.999)),
     )
     source, *targets = draw(st.lists(NAMES, min_size=2, max_size=4, unique=True))
+    method = draw(st.sampled_from(METHODS))
+    targets = () if method in RECONSTRUCTIONS else tuple(targets)
     return Config(
-        method=draw(st.sampled_from(METHODS)), source=source, targets=tuple(targets), seed=draw(st.integers(0, 2**31)),
+        method=method, source=source, targets=targets, seed=draw(st.integers(0, 2**31)),
         network=network, diffusion=diffusion, training=training, scoring=scoring,
     )  # fmt: skip
 

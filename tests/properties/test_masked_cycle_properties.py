@@ -9,8 +9,9 @@ from monai.networks.schedulers import DDIMScheduler, DDPMScheduler
 from mmccd.cycle import cycle_map, masked_restorations
 from mmccd.diffusion import kept_steps, linear_schedule
 from mmccd.errors import ConfigError
-from mmccd.masked_diffusion import MaskedDiffusionCycle, shared_noise
-from mmccd.masks import comb_masks, coverage, stripe_masks
+from mmccd.masked_diffusion import MaskedDiffusionCycle
+from mmccd.masks import comb_masks, coverage, patch_masks, stripe_masks
+from mmccd.noise import shared_noise
 
 SCHEDULE = linear_schedule()
 
@@ -42,6 +43,22 @@ def test_combs_hide_every_pixel_twice(size: int, width: int, combs: int) -> None
     assert len(masks) == 2 * combs
     assert (coverage(masks) == 2).all()
     assert not masks.all(dim=(1, 2)).any()
+
+
+@given(size=st.integers(3, 130))
+def test_four_square_patches_in_the_corners_cover_the_slice(size: int) -> None:
+    masks = patch_masks(size)
+    assert masks.shape == (4, size, size)
+    assert coverage(masks).min() >= 1
+    side = int(masks[0, 0].sum())
+    assert abs(side - 5 / 8 * size) <= 0.5
+    near, far = slice(side), slice(size - side, size)
+    corners = [(near, near), (near, far), (far, near), (far, far)]
+    assert all(mask.sum() == side**2 and mask[corner].all() for mask, corner in zip(masks, corners, strict=True))
+
+
+def test_patches_are_as_large_as_published() -> None:
+    assert int(patch_masks(96)[0, 0].sum()) == 60
 
 
 @given(count=st.integers(2, 1000), spacing=st.sampled_from(["leading", "trailing"]))

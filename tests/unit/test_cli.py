@@ -4,6 +4,7 @@ import json
 import shutil
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -84,7 +85,7 @@ def test_the_whole_path(run, inline, tmp_path, config_file):
         "-q",
     )
     assert (code, error) == (0, "")
-    assert "0.05 of the brain pixels of healthy slices lie above" in " ".join(out.split())
+    assert "0.05 of the brain of healthy slices lies above" in " ".join(out.split())
     card = json.loads((trained / "card.json").read_text())
     assert (card["config"]["seed"], card["config"]["training"]["steps"]) == (5, 1)
     assert (card["config"]["method"], card["config"]["targets"]) == ("mmccd", ["t1", "t2"])
@@ -92,7 +93,7 @@ def test_the_whole_path(run, inline, tmp_path, config_file):
     code, out, error = run("calibrate", trained, store, model, "--config", "best", "--device", "cpu")
     assert (code, error) == (0, "")
     assert f"model      {model}" in out.replace("\n", "")
-    assert "0.05 of the brain pixels of healthy slices lie above" in " ".join(out.split())
+    assert "0.05 of the brain of healthy slices lies above" in " ".join(out.split())
     card = json.loads((model / "card.json").read_text())
     assert (card["config"]["scoring"]["evidence"], card["config"]["targets"]) == ("tail", ["t1", "t2"])
 
@@ -143,18 +144,49 @@ def test_demo_prints_the_table_and_where_things_are(run, monkeypatch, tmp_path):
 
     asked = {}
 
-    def run_demo(output, *, seed, workers, progress_of):
-        asked.update(output=output, seed=seed, workers=workers)
+    def run_demo(output, *, seed, workers, scan, progress_of):
+        asked.update(output=output, seed=seed, workers=workers, scan=scan)
         with progress_of("train") as report:
             report("x", 1, 1)
-        return DemoResult({"mmccd": Fake()}, output / "montage.png")
+        return DemoResult({"mmccd": Fake()}, output / "montage.png", output / "scan.png")
 
     monkeypatch.setattr("mmccd.demo.run_demo", run_demo)
-    code, out, error = run("demo", "-o", tmp_path / "d", "--seed", 4, "--workers", 3)
+    code, out, error = run("demo", "-o", tmp_path / "d", "--seed", 4, "--workers", 3, "--scan", "my.nii.gz")
     assert code == 0
-    assert asked == {"output": tmp_path / "d", "seed": 4, "workers": 3}
+    assert asked == {"output": tmp_path / "d", "seed": 4, "workers": 3, "scan": Path("my.nii.gz")}
     assert error.startswith("train: 1/1 x")
-    assert all(text in out for text in ("Dice", "0.5", "intensity threshold", "simulated", "montage.png"))
+    assert all(text in out for text in ("Dice", "0.5", "intensity threshold", "simulated", "montage.png", "scan.png"))
+
+
+def test_benchmark_hands_on_what_is_asked_and_prints_a_table_per_source(run, store_of_three, tmp_path, monkeypatch):
+    asked = {}
+
+    class Result:
+        page = tmp_path / "RESULTS.md"
+
+        @staticmethod
+        def table(source):
+            return [["method", "auprc"], ["MMCCD best", f"0.7 on {source}"]]
+
+    def benchmark(store, output, plan, *, others, progress):
+        asked.update(digest=store.digest, output=output, plan=plan, others=list(others))
+        progress("flair: AE", 0, 1)
+        return Result()
+
+    monkeypatch.setattr("mmccd.benchmark.benchmark", benchmark)
+    code, out, error = run(
+        "benchmark", store_of_three.path, tmp_path / "out", "--methods", "mmccd, ae", "--sources", "flair,t2",
+        "--also", f"ms={store_of_three.path}", "--set", "training.steps=7", "--no-published", "--seed", 3,
+    )  # fmt: skip
+    assert code == 0, error
+    plan = asked.pop("plan")
+    assert asked == {"digest": store_of_three.digest, "output": tmp_path / "out", "others": ["ms"]}
+    assert (plan.methods, plan.sources, plan.overrides) == (("mmccd", "ae"), ("flair", "t2"), {"training.steps": 7})
+    assert (plan.seed, plan.published_sampler, plan.size) == (3, False, "small")
+    assert all(text in out for text in ("0.7 on flair", "0.7 on t2", "RESULTS.md", "flair as input"))
+    code, _, error = run("benchmark", store_of_three.path, tmp_path / "out", "--also", "ms")
+    assert code == 2
+    assert "--also 'ms' is not of the form NAME=STORE" in check_error(error)
 
 
 @pytest.fixture

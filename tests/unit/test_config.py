@@ -2,7 +2,16 @@ import pytest
 import torch
 import yaml
 
-from mmccd.config import Config, load_config, override_config, parse_config, parse_override, presets
+from mmccd.config import (
+    METHODS,
+    RECONSTRUCTIONS,
+    Config,
+    load_config,
+    override_config,
+    parse_config,
+    parse_override,
+    presets,
+)
 from mmccd.errors import ConfigError
 from mmccd.methods import build_method
 
@@ -60,7 +69,11 @@ def test_overrides_reach_any_depth_and_are_typed():
         ({"scoring.false_positive_rate": 0}, r"scoring\.false_positive_rate: .*greater than 0"),
         ({"target": "t1"}, "setting target: unknown setting"),
         ({"targets": ["t1", "t2", "t1"]}, "targets t1, t2, t1 name a modality twice"),
-        ({"targets": []}, "setting targets: .*at least 1 item"),
+        ({"targets": []}, "setting of the model: .*method cyclic-unet needs a modality to translate to"),
+        ({"method": "mmccd", "targets": []}, "method mmccd needs a modality to translate to"),
+        ({"method": "ae", "targets": ["t1"]}, "method ae reconstructs the source and has no target: leave it out"),
+        ({"method": "ae", "source": "t2", "targets": ["t2"]}, "method ae reconstructs the source and has no target"),
+        ({"method": "ddpm", "diffusion.start_step": 0}, r"diffusion\.start_step: .*greater than or equal to 1"),
         ({"targets": "t1"}, "setting targets: .*got 't1'"),
         ({"diffusion.mask_width_px": 16}, r"setting diffusion\.mask_width_px: unknown setting"),
         ({"diffusion.mask_width_mm": 0}, r"setting diffusion\.mask_width_mm: .*greater than 0"),
@@ -82,6 +95,24 @@ def test_wrong_settings_are_named(overrides, message):
     with pytest.raises(ConfigError, match=message) as caught:
         load_config("tiny", overrides)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", RECONSTRUCTIONS)
+def test_a_method_that_reconstructs_has_no_target_unless_one_is_named(name, tmp_path):
+    config = load_config("tiny", {"method": name, "source": "t2"})
+    assert (config.source, config.targets) == ("t2", ())
+    assert config == load_config("tiny", {"method": name, "source": "t2", "targets": []})
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    assert load_config(tmp_path / "c.yaml") == config
+    assert override_config(config, ["fast"], {}, sections=("scoring",)) == config
+    with pytest.raises(ConfigError, match=f"method {name} reconstructs"):
+        load_config("tiny", {"method": name, "targets": ["t1"]})
+
+
+def test_methods_that_translate_keep_their_default_target():
+    others = [name for name in METHODS if name not in RECONSTRUCTIONS]
+    assert others == ["cyclic-unet", "mmccd"]
+    assert [load_config("tiny", {"method": name}).targets for name in others] == [("t2",), ("t2",)]
 
 
 @pytest.mark.parametrize(

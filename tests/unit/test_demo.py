@@ -41,11 +41,16 @@ def test_from_nothing_to_a_table_and_a_picture_and_finished_steps_are_kept(small
         "phantom",
         "prepare",
         *(f"{verb} {m}" for m in methods for verb in ("train", "predict", "evaluate")),
+        "predict builtin:flair",
+        "evaluate builtin:flair",
     ]
-    for method, evaluation in result.evaluations.items():
+    assert list(result.evaluations) == [*methods, "builtin:flair"]
+    for name, evaluation in result.evaluations.items():
         assert {row["case"] for row in evaluation.rows} == {"Phantom_0003"}  # only the unseen one
-        assert {row["method"] for row in evaluation.rows} == {method, "intensity threshold"}
-    assert [line[0] for line in result.table()] == ["method", *methods, "intensity threshold"]
+        named = {"mmccd", "smoothed intensity"} if name == "builtin:flair" else {name}
+        assert {row["method"] for row in evaluation.rows} == named | {"intensity threshold"}
+    assert [line[0] for line in result.table()] == ["method", *methods, "builtin:flair", "intensity threshold"]
+    assert result.preview is None
     assert result.montage.read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "mmccd" / "evaluation" / "table.md").is_file()
     assert '"seed": 3' in (tmp_path / "mmccd" / "model" / "card.json").read_text()
@@ -56,6 +61,14 @@ def test_from_nothing_to_a_table_and_a_picture_and_finished_steps_are_kept(small
                 if p.is_file() and p.suffix not in (".csv", ".txt")}  # fmt: skip
 
     before = times()
-    run_demo(tmp_path, seed=3, workers=1, progress_of=progress_of)
-    assert steps[8:] == ["phantom", "prepare", *(f"{verb} {m}" for m in methods for verb in ("predict", "evaluate"))]
+    scan = tmp_path / "phantom" / "Phantom_0001" / "Phantom_0001_flair.nii.gz"
+    again = run_demo(tmp_path, seed=3, workers=1, scan=scan, progress_of=progress_of)
+    assert steps[10:] == [
+        "phantom",
+        "prepare",
+        *(f"{verb} {m}" for m in (*methods, "builtin:flair") for verb in ("predict", "evaluate")),
+        "predict Phantom_0001_flair.nii.gz",
+    ]
+    assert again.preview is not None
+    assert again.preview.read_bytes().startswith(b"\x89PNG")
     assert times() == before

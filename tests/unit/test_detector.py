@@ -84,11 +84,37 @@ def test_detection_keeps_its_promises(detector, lesioned_scan):
     np.testing.assert_array_equal(found.mask, found.anomaly > found.threshold)
     assert found.mask.any()
     assert found.threshold == detector.model.card["threshold"]["value"]
-    assert found.score == scan_score(found.anomaly, found.brain)
+    assert 0 < found.p_value <= 1
     assert found.lesion_volume_ml == pytest.approx(found.mask.sum() * 0.064)
     assert found.brain_volume_ml == pytest.approx(found.brain.sum() * 0.064)
     np.testing.assert_array_equal(found.affine, volume.affine)
     assert found.warnings == ("axial pixels of 4.0 mm are coarse: small lesions are lost",)
+
+
+def test_score_and_p_value_are_those_of_the_store_that_the_healthy_scores_come_from(
+    detector, lesioned_scan, phantom_store
+):
+    rows = np.flatnonzero(phantom_store.index["subject"] == "Phantom_0007")
+    slices, brain = (np.asarray(phantom_store.array(name)[rows]) for name in ("flair", "brain"))
+    errors = detector.score_slices(slices.astype(np.float32), brain, 4.0)
+    found = detector.detect(lesioned_scan)
+    assert found.score == pytest.approx(scan_score(errors, brain), rel=0.02)  # the store keeps float16
+    healthy = detector.model.card["healthy_scores"]
+    assert len(healthy) == 1
+    assert found.p_value == (0.5 if found.score > healthy[0] else 1)
+
+
+def test_the_threshold_for_scans_marks_less(detector, lesioned_scan, model_folder):
+    strict = Detector.load(model_folder, threshold="scan").detect(lesioned_scan)
+    usual = detector.detect(lesioned_scan)
+    assert strict.threshold == detector.model.card["scan_threshold"]["value"] > usual.threshold
+    np.testing.assert_array_equal(strict.anomaly, usual.anomaly)
+    assert strict.mask.sum() < usual.mask.sum()
+
+
+def test_an_unknown_threshold_is_refused(model_folder):
+    with pytest.raises(ConfigError, match="threshold is 'guess', expected one of voxel, scan"):
+        Detector.load(model_folder, threshold="guess")
 
 
 def test_the_rim_is_not_scored(detector, healthy_scan):

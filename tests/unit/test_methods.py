@@ -1,12 +1,19 @@
 import pytest
 import torch
 
-from mmccd.config import METHODS, DiffusionConfig, load_config
+from mmccd.autoencoder import Autoencoder
+from mmccd.config import METHODS, RECONSTRUCTIONS, DiffusionConfig, load_config
 from mmccd.cycle import cycle_map, squared_error
+from mmccd.denoising_autoencoder import DenoisingAutoencoder
+from mmccd.diffusion_reconstruction import DiffusionReconstruction
 from mmccd.errors import ConfigError
 from mmccd.evidence import TailEvidence, count_pairs
-from mmccd.masks import coverage
+from mmccd.masks import coverage, patch_masks
 from mmccd.methods import build_error, build_method, masks_of
+from mmccd.networks import CodeNetwork, UNet
+from mmccd.noise import gaussian, simplex
+from mmccd.patched_diffusion import PatchedDiffusion
+from mmccd.variational_autoencoder import VariationalAutoencoder
 
 
 def test_the_seed_decides_the_weights_and_the_networks_differ(toy_config):
@@ -77,7 +84,7 @@ def test_two_targets_are_made_and_translated_back_together(both_targets, name, d
     assert (found > 0).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in RECONSTRUCTIONS])
 def test_both_targets_count_in_the_loss_and_in_the_restored_slice(both_targets, name):
     method = both_targets(name)
     source, target = torch.randn(2, 1, 48, 48), torch.randn(2, 2, 48, 48)
@@ -102,6 +109,50 @@ def test_channels_of_the_networks_follow_the_targets(both_targets, name, given):
     method = both_targets(name)
     assert channels(method.to_target) == (given, 2)
     assert channels(method.to_source) == (2, 1)
+
+
+# --- methods without a target ---
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "network"),
+    [
+        ("ae", Autoencoder, CodeNetwork),
+        ("vae", VariationalAutoencoder, CodeNetwork),
+        ("dae", DenoisingAutoencoder, UNet),
+        ("ddpm", DiffusionReconstruction, UNet),
+        ("anoddpm", DiffusionReconstruction, UNet),
+        ("pddpm", PatchedDiffusion, UNet),
+    ],
+)
+def test_a_method_is_what_its_name_says(toy_settings, name, kind, network):
+    method = build_method(load_config("tiny", toy_settings | {"method": name}))
+    assert type(method) is kind
+    assert [type(child) for child in method.children()] == [network]
+    assert method.network.divisor_px == 4  # blocks of 2 x 2, and two levels
+
+
+def test_ddpm_and_anoddpm_differ_in_their_noise(toy_settings):
+    draws = [build_method(load_config("tiny", toy_settings | {"method": name})).draw for name in ("ddpm", "anoddpm")]
+    assert draws == [gaussian, simplex]
+    torch.testing.assert_close(
+        build_method(load_config("tiny", toy_settings | {"method": "pddpm"})).masks_for(48), patch_masks(48)
+    )
+
+
+@pytest.mark.parametrize("name", ["ddpm", "anoddpm", "pddpm"])
+def test_diffusion_starts_where_the_config_says(toy_settings, name):
+    def steps(**diffusion):
+        changed = {f"diffusion.{key}": value for key, value in diffusion.items()}
+        return build_method(load_config("tiny", toy_settings | {"method": name} | changed)).steps
+
+    assert steps() == (250,)
+    assert steps(start_step=500) == (500,)
+    assert steps(start_step=99, sampling_steps=4) == (99, 74, 49, 24)
+    assert steps(start_step=99, sampling_steps=4, spacing="leading") == (75, 50, 25, 0)
+    for wrong in ({"start_step": 1000}, {"schedule_steps": 100}, {"start_step": 2, "sampling_steps": 4}):
+        with pytest.raises(ConfigError, match="sampling steps up to step"):
+            steps(**wrong)
 
 
 # --- masks and error of a config ---

@@ -5,12 +5,13 @@ import shutil
 import pytest
 import torch
 
+from mmccd import model_file
 from mmccd.config import load_config
 from mmccd.cycle import squared_error
 from mmccd.errors import ConfigError, ModelError
 from mmccd.evidence import TailEvidence, count_pairs
 from mmccd.files import sha256_of_file
-from mmccd.model_file import load_model, save_model
+from mmccd.model_file import builtin_models, load_model, save_model
 
 
 @pytest.fixture
@@ -178,3 +179,49 @@ def test_cards_that_lack_what_prediction_needs(copy, key, healthy_scan):
     (copy / "card.json").write_text(json.dumps(card))
     with pytest.raises(ModelError):
         Detector.load(copy, device="cpu").detect(healthy_scan)
+
+
+# --- models that ship with the package ---
+
+
+@pytest.mark.parametrize("modality", ["flair", "t1", "t2"])
+def test_a_model_ships_for_each_modality_and_is_small(modality):
+    model = load_model(f"builtin:{modality}")
+    assert f"builtin:{modality}" in builtin_models()
+    assert model.config.source == modality
+    assert model.config.method == "mmccd"
+    assert isinstance(model.error, TailEvidence)
+    assert model.card["intended_use"].startswith("Research")
+    files = list(model_file.model_folder(f"builtin:{modality}").iterdir())
+    assert sorted(file.name for file in files) == ["card.json", "model.safetensors"]
+    assert sum(file.stat().st_size for file in files) < 10e6
+
+
+def test_the_model_card_says_what_a_user_must_know():
+    page = (model_file.model_folder("builtin:flair").parent / "MODEL_CARD.md").read_text()
+    for text in (
+        "CC BY 4.0",
+        "arXiv 2107.02314",
+        "arXiv 2305.19369",
+        "Not a medical device",
+        "held-out",
+        "| intensity |",
+    ):
+        assert text in page
+
+
+def test_an_unknown_model_of_the_package_is_refused_by_name():
+    with pytest.raises(ModelError, match="no model named builtin:pd") as caught:
+        load_model("builtin:pd")
+    assert "builtin:flair" in caught.value.hint
+
+
+def test_halved_weights_are_read_as_rounded_ones(copy, tmp_path):
+    model = load_model(copy)
+    facts = {key: value for key, value in model.card.items() if key not in ("config", "format")}
+    save_model(tmp_path / "half", model.method, model.error, model.config, facts, dtype=torch.bfloat16)
+    half, full = ((folder / "model.safetensors").stat().st_size for folder in (tmp_path / "half", copy))
+    assert half < 0.6 * full
+    weights = load_model(tmp_path / "half").method.state_dict()
+    for name, tensor in model.method.state_dict().items():
+        assert torch.equal(weights[name], tensor.to(torch.bfloat16).float())

@@ -78,13 +78,15 @@ def test_record_and_summary_of_a_case(detector, scans, output, no_pictures):
     record = json.loads((output / "b.json").read_text())
     assert set(record) == {
         "case", "source", "score", "score_definition", "threshold", "threshold_origin", "lesion_volume_ml",
-        "brain_volume_ml", "warnings", "seconds", "intensity", "model", "origin", "provenance",
+        "brain_volume_ml", "warnings", "seconds", "intensity", "model", "origin", "provenance", "p_value", "p_value_of",
     }  # fmt: skip
     assert record["threshold_origin"]["chosen_on"] == "healthy validation slices"
     assert record["model"] == {"method": "cyclic-unet", "targets": ["t2"]}
     assert {"model", "scan"} <= set(record["origin"])
+    assert record["p_value_of"] == {"healthy_subjects": 1, "from": "healthy validation slices"}
     (row,) = table(output)
     assert row["case"] == "b"
+    assert float(row["p_value"]) == record["p_value"]
     assert float(row["lesion_volume_ml"]) == record["lesion_volume_ml"] > 0
     assert "coarse" in row["warnings"]
     assert (row["error"], row["hint"]) == ("", "")

@@ -3,7 +3,9 @@
 import csv
 import json
 import math
+import re
 import shutil
+import weakref
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from mmccd.config import load_config
-from mmccd.errors import ConfigError, DataError, ModelError
+from mmccd.errors import ConfigError, DataError, MmccdWarning, ModelError
 from mmccd.model_file import load_model
 from mmccd.store import Store, open_store
 from mmccd.task import TranslationTask
@@ -217,6 +219,60 @@ def test_a_run_killed_after_it_stopped_is_finished_by_resume(phantom_store, pati
     assert seen == []
     assert resumed.card["training"]["steps"] == 8
     assert resumed.digest == stopped[0].digest
+
+
+# --- out of memory ---
+
+
+@contextmanager
+def memory_for(batch_size, *, steps=0):
+    """A device on which larger batches run out of memory, after so many steps."""
+    training_step, alive = TranslationTask.training_step, weakref.WeakSet()
+
+    def limited(self, batch, batch_idx):
+        alive.add(self)
+        assert len(alive) == 1  # else the attempt before still holds its memory
+        if len(batch["source"]) > batch_size and self.global_step >= steps:
+            raise torch.OutOfMemoryError
+        return training_step(self, batch, batch_idx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TranslationTask, "training_step", limited)
+        yield
+
+
+@pytest.mark.parametrize(("fits", "steps", "tried"), [(1, 0, [2, 1]), (2, 1, [2])])
+def test_a_batch_beyond_memory_is_halved(phantom_store, toy_config, tmp_path, fits, steps, tried):
+    with memory_for(fits, steps=steps), pytest.warns(MmccdWarning, match="out of memory") as warned:
+        model = train(phantom_store, tmp_path / "model", toy_config, hardware=CPU)
+
+    said = " ".join(str(each.message) for each in warned)
+    assert re.findall(r"training\.batch_size=(\d+)", said) == [str(size) for size in tried]
+    direct = train(phantom_store, tmp_path / "direct", change(toy_config, batch_size=fits), hardware=CPU)
+    assert model.card["config"] == direct.card["config"]
+    assert model.digest == direct.digest
+    left, expected = (sorted(path.parent.relative_to(tmp_path / name) for path in (tmp_path / name).rglob("*.*"))
+                      for name in ("model", "direct"))  # fmt: skip
+    assert left == expected
+
+
+def test_memory_that_runs_out_after_a_checkpoint_loses_nothing(phantom_store, six_steps, uninterrupted, tmp_path):
+    with memory_for(1, steps=3), pytest.raises(ConfigError, match="out of memory at step 3, in batches of 4") as caught:
+        train(phantom_store, tmp_path, six_steps, hardware=CPU)
+    assert "training.batch_size=2" in caught.value.hint
+    assert train(phantom_store, tmp_path, six_steps, resume=True, hardware=CPU).digest == uninterrupted[1].digest
+
+
+def test_one_slice_that_is_beyond_memory_is_refused(phantom_store, toy_config, tmp_path):
+    with memory_for(0), pytest.raises(ConfigError, match="in batches of 1") as caught:
+        train(phantom_store, tmp_path, change(toy_config, batch_size=1), hardware=CPU)
+    assert "smaller network" in caught.value.hint
+
+
+def test_the_batch_is_not_halved_on_several_devices(phantom_store, toy_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("lightning.pytorch.Trainer.world_size", 2)
+    with memory_for(0), pytest.raises(ConfigError, match="out of memory"):
+        train(phantom_store, tmp_path, toy_config, hardware=CPU)
 
 
 # --- refused ---

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from mmccd import training_pictures
+from mmccd.config import load_config
 from mmccd.store import Store
 from mmccd.task import TranslationTask
 from mmccd.training_pictures import CurveCallback, PictureCallback, logged_losses
@@ -53,6 +54,24 @@ def test_picture_shows_x_y_and_the_cycle(phantom_store, toy_config, tmp_path, mo
         np.testing.assert_array_equal(y, store.array("t2")[row])
         np.testing.assert_allclose(error, (x - x_hat) ** 2)
     assert seen["panels"][-1][4].outlines[0][1].any()
+    assert seen["columns"] == ["flair x", "t2 y", "t2 ŷ = f(x)", "x̂ = g(ŷ)", "(x − x̂)²"]
+
+
+def test_picture_of_a_method_without_target_shows_x_and_what_it_restores(
+    phantom_store, toy_settings, tmp_path, monkeypatch
+):
+    seen = {}
+    monkeypatch.setattr(
+        training_pictures, "grid_png", lambda panels, **labels: seen.update(panels=panels, **labels) or b""
+    )
+    callback = PictureCallback(phantom_store, tmp_path)
+    task = TranslationTask(load_config("tiny", toy_settings | {"method": "dae"})).eval()
+    callback.on_validation_epoch_end(Trainer, task)
+    assert seen["columns"] == ["flair x", "x̂", "(x − x̂)²"]
+    for row, panels in zip(callback.rows, seen["panels"], strict=True):
+        x, x_hat, error = (panel.image for panel in panels)
+        np.testing.assert_array_equal(x, phantom_store.array("flair")[row])
+        np.testing.assert_allclose(error, (x - x_hat) ** 2)
 
 
 @pytest.mark.parametrize(("zero", "module"), [(False, "task"), (True, "other")])
@@ -67,12 +86,11 @@ def test_only_the_first_process_draws(phantom_store, toy_config, tmp_path, zero,
     assert list(tmp_path.iterdir()) == []
 
 
-def write_log(logs, first_step, *rows):
+def write_log(logs, first_step, *rows, columns="train/forward,validation/cycle,validation/forward"):
     """What Lightning writes: steps counted from 0, a row for training and one for validation."""
     folder = logs / f"log_from_step_{first_step:06d}"
     folder.mkdir()
-    header = "epoch,step,train/forward,validation/cycle,validation/forward"
-    (folder / "metrics.csv").write_text("\n".join([header, *rows]) + "\n")
+    (folder / "metrics.csv").write_text("\n".join([f"epoch,step,{columns}", *rows]) + "\n")
 
 
 def test_losses_of_a_resumed_training_are_one_table(tmp_path):
@@ -84,23 +102,48 @@ def test_losses_of_a_resumed_training_are_one_table(tmp_path):
     assert losses["validation/cycle"].dropna().to_dict() == {50: 3.0, 100: 2.0}
 
 
-def test_curves_are_those_of_the_logs(toy_config, tmp_path, monkeypatch):
+@pytest.fixture
+def drawn(monkeypatch):
+    """What `curves_png` was asked to draw: the values of each curve by panel, and the labels."""
     seen = {}
 
     def curves_png(panels, **labels):
-        seen.update(panels=list(panels.items()), **labels)
+        curves = {
+            title: {curve.name: (list(curve.steps), list(curve.values)) for curve in curves}
+            for title, curves in panels.items()
+        }
+        seen.update(panels=list(curves.items()), **labels)
         return b"png"
 
     monkeypatch.setattr(training_pictures, "curves_png", curves_png)
-    write_log(tmp_path, 0, "0,24,0.5,,", "0,49,0.4,,", "0,49,,3,0.6")
+    return seen
+
+
+def test_curves_are_those_of_the_logs(toy_config, tmp_path, drawn):
+    write_log(
+        tmp_path, 0, "0,24,0.5,,,", "0,49,0.4,,,", "0,49,,3,0.6,0.7",
+        columns="train/forward,validation/cycle,validation/forward,validation/backward",
+    )  # fmt: skip
     CurveCallback(tmp_path).on_validation_end(Trainer, TranslationTask(toy_config))
 
     assert (tmp_path / "curves.png").read_bytes() == b"png"
-    assert "125" in seen["title"]
-    forward, backward, cycle = (
-        (title, {curve.name: (list(curve.steps), list(curve.values)) for curve in curves})
-        for title, curves in seen["panels"]
-    )
-    assert forward == ("Forward network, flair → t2", {"training": ([25, 50], [0.5, 0.4]), "validation": ([50], [0.6])})
-    assert backward == ("Backward network, t2 → flair", {})
-    assert cycle == ("Cycle, healthy validation slices", {"validation": ([50], [3.0])})
+    assert "125" in drawn["title"]
+    assert drawn["panels"] == [
+        ("Forward network, flair → t2", {"training": ([25, 50], [0.5, 0.4]), "validation": ([50], [0.6])}),
+        ("Backward network, t2 → flair", {"validation": ([50], [0.7])}),
+        ("Restored whole, healthy validation slices", {"validation": ([50], [3.0])}),
+    ]
+
+
+def test_curves_of_a_method_without_target(toy_settings, tmp_path, drawn):
+    write_log(
+        tmp_path, 0, "0,24,0.5,0.1,,,", "0,24,,,3,0.2,0.6",
+        columns="train/reconstruction,train/divergence,validation/cycle,validation/divergence,validation/reconstruction",
+    )  # fmt: skip
+    task = TranslationTask(load_config("tiny", toy_settings | {"method": "vae"}))
+    CurveCallback(tmp_path).on_validation_end(Trainer, task)
+    assert drawn["panels"] == [
+        ("Reconstruction of flair", {"training": ([25], [0.5]), "validation": ([25], [0.6])}),
+        ("Divergence of the code", {"training": ([25], [0.1]), "validation": ([25], [0.2])}),
+        ("Restored whole, healthy validation slices", {"validation": ([25], [3.0])}),
+    ]

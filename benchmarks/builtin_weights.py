@@ -1,0 +1,108 @@
+"""The models that ship with the package: trained, calibrated, measured on held-out patients, and described.
+
+    MMCCD_DATA=/path/to/scans python benchmarks/builtin_weights.py WORK
+
+Needs `brats128` in $MMCCD_DATA. Trains on those of its patients whose scans come from BraTS 2021 and BraTS-Africa
+(CC BY 4.0) and that are not in its test part. Writes src/mmccd/weights; a model that WORK holds is not trained again.
+"""
+
+import csv
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+from measure import commands_table, machine, run
+
+import mmccd
+from mmccd.benchmark import judge_intensity
+from mmccd.benchmark_scores import Judge, score_volumes
+from mmccd.bootstrap import bootstrap_mean
+from mmccd.contenders import INTENSITIES, Contender
+from mmccd.detector import Detector
+from mmccd.files import write_atomically
+from mmccd.model_file import load_model, save_model
+from mmccd.recalibration import recalibrate
+from mmccd.store import open_store
+
+HERE = Path(__file__).parent
+WEIGHTS = Path(mmccd.__file__).parent / "weights"
+TARGETS = {"flair": "t2", "t1": "t2", "t2": "flair"}
+LICENSED = ("brats_2021", "brats_africa_2023")
+SHOWN = ("auprc", "dice", "oracle_dice", "lesion_f1", "healthy_marked")
+NOT_KEPT = ("format", "config", "weights_sha256", "parameters")
+
+CARD = (HERE / "builtin_card.md").read_text()
+
+
+def split_of(data: Path, path: Path) -> None:
+    """All test patients stay; of the licensed others every third one calibrates."""
+    with (data / "brats128" / "split.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    pool = sorted(row["subject"] for row in rows if row["split"] != "test" and row["source"] in LICENSED)
+    parts = {subject: "train" for subject in pool} | {subject: "validation" for subject in pool[::3]}
+    parts |= {row["subject"]: "test" for row in rows if row["split"] == "test"}
+    path.write_text("subject,split\n" + "".join(f"{subject},{part}\n" for subject, part in parts.items()))
+
+
+def main() -> None:
+    work, data = Path(sys.argv[1]), Path(os.environ["MMCCD_DATA"])
+    work.mkdir(parents=True, exist_ok=True)
+    os.environ["WORK"] = str(work)
+    split_of(data, work / "split.csv")
+    prepare = (
+        "mmccd prepare $MMCCD_DATA/brats128 $WORK/store --size 64 --modalities flair,t1,t2 --split $WORK/split.csv"
+    )
+    rows = [run(f"{prepare} --quiet", log=work / "prepare.log")]
+    tables = []
+    for source, target in TARGETS.items():
+        train = (
+            f"mmccd train $WORK/store $WORK/{source} --config tiny --config best --source {source} --target {target}"
+        )
+        rows.append(run(f"{train} --set training.steps=600 --set training.validate_every=300 --quiet",
+                        log=work / f"{source}.log"))  # fmt: skip
+        ship(work, source)
+        tables += [f"### {source.upper()}", quality(work, source)]
+    store = open_store(work / "store")
+    card = load_model(f"builtin:{source}").card
+    text = CARD.format(
+        **{part: len(names) for part, names in store.manifest["subjects"].items()},
+        steps=card["training"]["steps"], version=mmccd.__version__, machine=machine(), tables="\n\n".join(tables),
+        guarantee=card["threshold"]["guarantee"].removeprefix("none: "),
+    )  # fmt: skip
+    write_atomically(WEIGHTS / "MODEL_CARD.md", (text + "\n## Cost\n\n" + commands_table(rows) + "\n").encode())
+
+
+def ship(work: Path, source: str) -> None:
+    """Round the weights to bf16 first, so that thresholds and evidence belong to what is shipped."""
+    model = load_model(work / source)
+    model.method.load_state_dict({k: v.to(torch.bfloat16).float() for k, v in model.method.state_dict().items()})
+    facts = {key: value for key, value in model.card.items() if key not in NOT_KEPT}
+    rounded, calibrated = work / f"{source}_rounded", work / f"{source}_calibrated"
+    if not (calibrated / "card.json").exists():
+        save_model(rounded, model.method, model.error, model.config, facts)
+        recalibrate(rounded, open_store(work / "store"), calibrated)
+    final = load_model(calibrated)
+    facts = {key: value for key, value in final.card.items() if key not in NOT_KEPT}
+    save_model(WEIGHTS / source, final.method, final.error, final.config, facts, dtype=torch.bfloat16)
+
+
+def quality(work: Path, source: str) -> str:
+    store = open_store(work / "store")
+    detector = Detector.load(f"builtin:{source}", batch_size=64)
+    card = detector.model.card
+    judges = {f"builtin:{source}": Judge(detector.score_slices, card["threshold"]["value"],
+                                         card["scan_threshold"]["value"], tuple(card["healthy_scores"]))}  # fmt: skip
+    judges |= {name: judge_intensity(Contender(name), store, source) for name in INTENSITIES[:2]}
+    lines = [f"| | {' | '.join(SHOWN)} |", "| --- |" + " --- |" * len(SHOWN)]
+    for name, judge in judges.items():
+        found = score_volumes(judge, store, source, TARGETS[source])["rows"]
+        (work / f"{source}_{name.replace(':', '_')}.json").write_text(json.dumps(found, default=float))
+        values = [str(bootstrap_mean([float(row[metric]) for row in found])) for metric in SHOWN]
+        lines.append(f"| {name} | {' | '.join(values)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

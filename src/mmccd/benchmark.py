@@ -1,0 +1,327 @@
+"""`mmccd benchmark`: every method on every source modality of a store, under one protocol; a killed run goes on."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from skimage.exposure import equalize_hist
+
+from mmccd.benchmark_result import BenchmarkResult, write_results
+from mmccd.benchmark_scores import (
+    Counter,
+    Floats,
+    Judge,
+    Mask,
+    peak_memory_gb,
+    reset_peak_memory,
+    scans,
+    score_artefacts,
+    score_lesion_slices,
+    score_published,
+    score_volumes,
+)
+from mmccd.config import METHODS, RECONSTRUCTIONS, Config, load_config
+from mmccd.conformal import scan_threshold, voxel_threshold
+from mmccd.contenders import SQUARE, Contender, contenders
+from mmccd.cycle import squared_error
+from mmccd.detector import Detector
+from mmccd.devices import choose_device
+from mmccd.errors import ConfigError, DataError
+from mmccd.files import sha256_of_json, write_atomically, write_json
+from mmccd.methods import build_method
+from mmccd.model_file import CARD, Model, load_model
+from mmccd.progress import ProgressCallback, no_progress
+from mmccd.provenance import provenance
+from mmccd.published import LesionSlice
+from mmccd.recalibration import recalibrate
+from mmccd.scoring import SCORE_QUANTILE, intensity_score, smoothed, typical_polarity
+from mmccd.store import Store
+from mmccd.training import Hardware, train
+
+SIZES = {"small": ("tiny", 64), "full": ("published", 128)}
+"""Preset and side of the slices in pixels."""
+TARGETS = {"flair": "t2", "t1": "t2", "t2": "flair"}
+BATCH = 64
+SETTINGS = "settings.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a benchmark runs, all of which goes into the record of every row.
+
+    Attributes:
+        size: One of ``SIZES``.
+        methods: As in a config.
+        sources: Modalities that are scored.
+        overrides: Settings of every training, for example ``{"training.steps": 600}``.
+        published_sampler: Whether MMCCD is also sampled as published, which takes most of the time.
+        artefacts: Whether artefacts are planted.
+        seed: Of the trainings and of the artefacts.
+        device: Where to compute.
+    """
+
+    size: str = "small"
+    methods: tuple[str, ...] = METHODS
+    sources: tuple[str, ...] = ("flair", "t1", "t2")
+    overrides: Mapping[str, Any] | None = None
+    published_sampler: bool = True
+    artefacts: bool = True
+    seed: int = 0
+    device: str = "auto"
+
+
+def benchmark(
+    store: Store,
+    output: Path,
+    plan: Plan = Plan(),
+    *,
+    others: Mapping[str, Store] | None = None,
+    progress: ProgressCallback = no_progress,
+) -> BenchmarkResult:
+    """Train what is missing, score all contenders on the test subjects, write tables and pictures.
+
+    Writes to ``output``: ``models``, ``scores`` (a record per contender and source, which a later run keeps),
+    ``results.json``, ``results.csv``, ``RESULTS.md`` and pictures.
+
+    Args:
+        store: Trained, calibrated and tested on its three parts.
+        output: Folder; it holds results of one plan and one store.
+        plan: What to run.
+        others: Further stores by kind of disease; their test subjects are scored by the same models.
+        progress: Called with what was done, how many contenders are done, and how many there are.
+
+    Raises:
+        ConfigError: the plan cannot run on this store, or the folder holds results of another plan or store.
+        DataError: the store has no test subject with a lesion, or no healthy slice to train or calibrate on.
+    """
+    others = others or {}
+    _check(store, plan, others)
+    _claim(output, store, plan, others)
+    rows = contenders(plan.methods, published_sampler=plan.published_sampler)
+    jobs = [(source, contender) for source in plan.sources for contender in rows]
+    records = []
+    for done, (source, contender) in enumerate(jobs):
+        progress(f"{source}: {contender.name}", done, len(jobs))
+        kept = output / "scores" / source / contender.file_name
+        record = _kept(kept)
+        if record is None:
+            record = _run(store, output, plan, others, source, contender, _within(progress, done, len(jobs)))
+        records.append(record)
+    progress("write", len(jobs), len(jobs))
+    return write_results(output, records, store, plan.size, sorted(others))
+
+
+def training_config(plan: Plan, store: Store, source: str, method: str) -> Config:
+    """Settings of one training: all methods have the same steps, batches and optimiser."""
+    overrides: dict[str, Any] = {"method": method, "source": source, "seed": plan.seed}
+    if method not in RECONSTRUCTIONS:
+        overrides["targets"] = [_other(source, store)]
+    return load_config([SIZES[plan.size][0], "best"], {**(plan.overrides or {}), **overrides})
+
+
+def _run(
+    store: Store,
+    output: Path,
+    plan: Plan,
+    others: Mapping[str, Store],
+    source: str,
+    contender: Contender,
+    progress: ProgressCallback,
+) -> dict[str, Any]:
+    other, kept = _other(source, store), output / "scores" / source / contender.file_name
+    facts: dict[str, Any] = {"contender": contender.name, "method": contender.method, "scoring": contender.scoring,
+                             "source": source, "size": plan.size}  # fmt: skip
+    model = _model(store, output, plan, source, contender, progress) if contender.method else None
+    reset_peak_memory()
+    counter = Counter(model.method) if model else None
+    judge = _judge_model(model, plan) if model else judge_intensity(contender, store, source)
+    if contender.published_sampler:
+        record = score_lesion_slices(judge.score, store, source, other)
+        scored = len(record["slices"])
+    else:
+        record = score_volumes(judge, store, source, other)
+        scored = int((store.index["split"] == "test").sum())
+        facts["thresholds"] = {"voxel": judge.threshold, "scan": judge.scan_threshold}
+        facts["kinds"] = {}
+        for name, further in others.items():
+            if source in further.modalities:
+                facts["kinds"][name] = score_volumes(judge, further, source, _other(source, further))["rows"]
+    if counter:
+        facts["evaluations_per_slice"] = counter.passed / max(1, scored + sum(
+            int((others[name].index["split"] == "test").sum()) for name in facts.get("kinds", {})
+        ))  # fmt: skip
+        counter.close()
+    facts["peak_memory_gb"] = peak_memory_gb()
+    if plan.artefacts and not contender.published_sampler:
+        facts["artefacts"] = score_artefacts(judge.score, store, source, other, plan.seed)
+    pieces: list[LesionSlice] = record.pop("slices")
+    facts["published"] = score_published(pieces, store.manifest["pixel_mm"])
+    facts |= record | _origin(model, store, plan)
+    write_atomically(kept.with_suffix(".npy"), _pieces_as_bytes(pieces))
+    write_json(kept.with_suffix(".json"), facts)  # last: a contender with a record is complete
+    return _kept(kept) or facts
+
+
+def _model(
+    store: Store, output: Path, plan: Plan, source: str, contender: Contender, progress: ProgressCallback
+) -> Model:
+    """The trained networks of a contender, with its own scoring and thresholds."""
+    folder = output / "models" / source / contender.method
+    config = training_config(plan, store, source, contender.method)
+    if not (folder / CARD).is_file():
+        train(store, folder, config, resume=True, hardware=Hardware(plan.device), progress=progress)
+    trained = load_model(folder)
+    batch = {"batch_size": trained.config.training.batch_size}  # halved where memory was short
+    if trained.config != config.model_copy(update={"training": config.training.model_copy(update=batch)}):
+        raise ConfigError(f"{folder} was trained with other settings", "use another output folder, or delete this one")
+    if contender.published_sampler:
+        published = load_config("published", {"diffusion.masks_at_once": 16}).diffusion
+        method = build_method(config.model_copy(update={"diffusion": published}))
+        method.load_state_dict(trained.method.state_dict())
+        return Model(method.eval().requires_grad_(False), squared_error, _square(config), trained.card)
+    if contender.scoring == "evidence":
+        return trained
+    square = output / "models" / source / f"{contender.method}_square"
+    if not (square / CARD).is_file():
+        recalibrate(folder, store, square, overrides=SQUARE, device=plan.device)
+    return load_model(square)
+
+
+def _within(progress: ProgressCallback, done: int, total: int) -> ProgressCallback:
+    """Steps of a training as the text of one contender's progress."""
+    return lambda what, step, steps: progress(f"training step {step:,} of {steps:,} {what}", done, total)
+
+
+def _square(config: Config) -> Config:
+    return load_config([], {**config.model_dump(mode="json"), **SQUARE})
+
+
+def _judge_model(model: Model, plan: Plan) -> Judge:
+    card = model.card
+    return Judge(
+        Detector(model, device=plan.device, batch_size=BATCH).score_slices,
+        float(card["threshold"]["value"]),
+        float(card["scan_threshold"]["value"]),
+        tuple(card["healthy_scores"]),
+    )
+
+
+def judge_intensity(contender: Contender, store: Store, source: str) -> Judge:
+    """An intensity as a score, with thresholds chosen as those of the models are."""
+    pixel_mm, polarity = store.manifest["pixel_mm"], typical_polarity(source)
+    scoring = load_config("best").scoring
+
+    def score(slices: Floats, brain: Mask, slice_mm: float) -> Floats:
+        if contender.name.startswith("equalised"):
+            return intensity_score(equalize_hist(slices, mask=brain).astype(np.float32), polarity)
+        smooth_mm = scoring.smooth_mm if contender.name.startswith("smoothed") else 0.0
+        spacing_mm = (slice_mm, pixel_mm, pixel_mm)
+        return smoothed(intensity_score(slices, polarity), brain, smooth_mm=smooth_mm, spacing_mm=spacing_mm)
+
+    healthy = []
+    for scan in scans(store, "validation", source, source):
+        found = score(scan.source, scan.brain, scan.slice_mm)
+        healthy.append(found[scan.brain & scan.healthy[:, None, None]])
+    return Judge(
+        score,
+        voxel_threshold(healthy, rate=scoring.false_positive_rate).value,
+        scan_threshold(healthy, rate=scoring.false_alarm_rate).value,
+        tuple(float(np.quantile(one, SCORE_QUANTILE)) for one in healthy if one.size),
+    )
+
+
+def _origin(model: Model | None, store: Store, plan: Plan) -> dict[str, Any]:
+    facts = {
+        "seed": plan.seed,
+        "store_digest": store.digest,
+        "split_digest": store.manifest["split_digest"],
+        "provenance": provenance(device=str(choose_device(plan.device)), threads=torch.get_num_threads()),
+    }
+    if model:
+        facts |= {
+            "config_digest": sha256_of_json(model.config.model_dump(mode="json")),
+            "weights_sha256": model.card["weights_sha256"],
+            "parameters": model.card["parameters"],
+            "training_steps": model.card["training"]["steps"],
+            "guarantee": model.card["threshold"]["guarantee"],
+        }
+    return facts
+
+
+def _pieces_as_bytes(pieces: Sequence[LesionSlice]) -> bytes:
+    """Maps of the largest lesion slices, for the montage: float16 (subjects, height, width) as .npy."""
+    stream = BytesIO()
+    np.save(stream, np.array([piece.score for piece in pieces], dtype=np.float16))
+    return stream.getvalue()
+
+
+def _kept(path: Path) -> dict[str, Any] | None:
+    """The record of an earlier run; what cannot be read is done again."""
+    record = path.with_suffix(".json")
+    if not record.is_file() or not path.with_suffix(".npy").is_file():
+        return None
+    try:
+        values: dict[str, Any] = json.loads(record.read_text())
+    except ValueError:
+        return None
+    return values | {"maps": str(path.with_suffix(".npy"))}
+
+
+def _other(source: str, store: Store) -> str:
+    """The modality that a source is translated to."""
+    usual = TARGETS.get(source, "")
+    rest = [name for name in store.modalities if name != source]
+    return usual if usual in rest else rest[0]
+
+
+def _check(store: Store, plan: Plan, others: Mapping[str, Store]) -> None:
+    if plan.size not in SIZES:
+        raise ConfigError(f"size is {plan.size!r}, expected one of {', '.join(SIZES)}", "small is for two CPU cores")
+    _, side = SIZES[plan.size]
+    for name, one in {"the store": store, **others}.items():
+        if one.size_px != side:
+            raise ConfigError(
+                f"{name} has slices of {one.size_px} px, size {plan.size} compares at {side} px",
+                f"prepare it with --size {side}, or choose another --size",
+            )
+    if len(store.modalities) < 2:
+        raise ConfigError("the store has one modality, translation needs two", "prepare it with more --modalities")
+    for source in plan.sources:
+        if source not in store.modalities:
+            raise ConfigError(
+                f"the store has no modality {source!r}, it has {', '.join(store.modalities)}",
+                "choose among these with --sources",
+            )
+    unknown = [name for name in plan.methods if name not in METHODS]
+    if unknown or not plan.methods:
+        raise ConfigError(f"unknown methods {', '.join(unknown)}", f"choose among {', '.join(METHODS)}")
+    test = store.index[store.index["split"] == "test"]
+    if not (test["lesion_px"] > 0).any():
+        raise DataError("the store has no test slice with a lesion", "prepare test subjects with lesion masks")
+
+
+def _claim(output: Path, store: Store, plan: Plan, others: Mapping[str, Store]) -> None:
+    """A folder belongs to one store, size, seed and set of trainings: numbers of two are never mixed in one table."""
+    fixed = {
+        "size": plan.size,
+        "seed": plan.seed,
+        "overrides": dict(plan.overrides or {}),
+        "store": store.digest,
+        "others": {name: one.digest for name, one in others.items()},
+        "artefacts": plan.artefacts,
+    }
+    path = output / SETTINGS
+    if path.is_file():
+        before = json.loads(path.read_text())
+        changed = [key for key in fixed if before.get(key) != fixed[key]]
+        if changed:
+            raise ConfigError(
+                f"{output} holds a benchmark with another {', '.join(changed)}", "choose another output folder"
+            )
+    else:
+        write_json(path, fixed)

@@ -1,0 +1,244 @@
+"""The records of a benchmark as tables, one page and pictures; and what may be said about who is better."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+import mmccd
+from mmccd.artefacts import ARTEFACTS
+from mmccd.benchmark_pictures import write_curves, write_montage, write_sizes
+from mmccd.bootstrap import Interval, bootstrap_mean
+from mmccd.contenders import BEST, PUBLISHED
+from mmccd.evaluation_result import markdown_table
+from mmccd.files import write_atomically, write_csv, write_json
+from mmccd.store import Store
+
+HONEST = ("auprc", "dice", "oracle_dice", "lesion_f1", "healthy_marked")
+PUBLISHED_METRICS = ("dice", "auc", "jaccard", "assd", "sensitivity", "precision")
+Record = dict[str, Any]
+
+HOW_TO_READ = """\
+Each row scores the same test subjects with the same code; means over subjects with 95 % bootstrap intervals. AUPRC runs
+over the brain voxels of whole volumes on the grid of the store. **dice**, **lesion_f1** and **healthy_marked** (share
+of the brain in slices without lesion that is marked) belong to the threshold that was chosen on healthy validation
+slices WITHOUT labels; **oracle_dice** had its threshold chosen with the labels of these very subjects and is an upper
+bound. *fast* and rows without a suffix score by the squared error over the whole brain; *best* and *evidence* as the
+preset `best` does: healthy tail evidence, stated polarity, smoothing, the same for every method."""
+PUBLISHED_NOTE = """\
+The published protocol with its faults, for comparison with papers only: one slice per subject, scores scaled over all
+subjects, threshold chosen with the test labels, AUC over the whole slice with an easy background. On the grid of the
+store, so the paper's numbers are not comparable."""
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """All records, and where the page was written.
+
+    Attributes:
+        records: One per source modality and contender.
+        page: RESULTS.md.
+    """
+
+    records: tuple[Record, ...]
+    page: Path
+
+    def table(self, source: str) -> list[list[str]]:
+        """Header and one line per contender, the highest AUPRC first."""
+        return honest_table([record for record in self.records if record["source"] == source])
+
+
+def write_results(
+    output: Path, records: Sequence[Record], store: Store, size: str, kinds: Sequence[str]
+) -> BenchmarkResult:
+    """Write ``results.json``, ``results.csv``, ``RESULTS.md``, curves, Dice by lesion size and a montage per source."""
+    sources = list(dict.fromkeys(record["source"] for record in records))
+    write_json(output / "results.json", [{k: v for k, v in record.items() if k != "maps"} for record in records])
+    write_csv(output / "results.csv", _csv_rows(records))
+    parts = [f"# Benchmark, size {size}", _about(records, store, size), HOW_TO_READ]
+    for source in sources:
+        mine = [record for record in records if record["source"] == source]
+        parts += [
+            f"## {source.upper()} as input",
+            markdown_table(honest_table(mine)),
+            f"![Precision against recall](curves_{source}.png)",
+            *_against_best(mine),
+            f"![Dice by lesion size](sizes_{source}.png)",
+            f"![The same subjects, all methods](montage_{source}.png)",
+        ]
+        write_curves(output / f"curves_{source}.png", mine, source)
+        write_sizes(output / f"sizes_{source}.png", mine, source)
+        write_montage(output / f"montage_{source}.png", mine, store, source)
+    parts += _kinds(records, sources, kinds)
+    parts += ["## Published protocol (oracle)", PUBLISHED_NOTE]
+    for source in sources:
+        mine = [record for record in records if record["source"] == source]
+        parts += [f"### {source.upper()}", markdown_table(_published_table(mine))]
+    parts += ["## Cost", _cost_note(records), markdown_table(_cost_table(records))]
+    write_atomically(output / "RESULTS.md", ("\n\n".join(parts) + "\n").encode())
+    return BenchmarkResult(tuple(records), output / "RESULTS.md")
+
+
+def honest_table(records: Sequence[Record]) -> list[list[str]]:
+    """Header and one line per contender, the highest AUPRC first."""
+    rows = [(_mean(record, "auprc").mean, record) for record in records if "rows" in record]
+    rows.sort(key=lambda row: -row[0])
+    return [["method", *HONEST]] + [
+        [record["contender"], *(str(_mean(record, name)) for name in HONEST)] for _, record in rows
+    ]
+
+
+def paired(first: Record, second: Record, metric: str) -> tuple[Interval, float]:
+    """Mean difference over the subjects of both with its interval, and p of Wilcoxon's signed-rank test."""
+    theirs = {row["subject"]: _number(row[metric]) for row in second["rows"]}
+    differences = np.array([_number(row[metric]) - theirs[row["subject"]] for row in first["rows"]])
+    defined = differences[np.isfinite(differences)]
+    p = float(wilcoxon(defined).pvalue) if len(defined) > 1 and defined.any() else float("nan")
+    return bootstrap_mean([float(value) for value in differences]), p
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted for the number of comparisons (Holm, 1979); NaN stays and does not count."""
+    values = np.asarray(p_values, dtype=np.float64)
+    order = [i for i in np.argsort(values) if np.isfinite(values[i])]
+    adjusted, highest = values.copy(), 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * values[i]))
+        adjusted[i] = highest
+    return [float(value) for value in adjusted]
+
+
+def _against_best(records: Sequence[Record]) -> list[str]:
+    """MMCCD best less each other contender, paired over subjects."""
+    named = {record["contender"]: record for record in records if "rows" in record}
+    if BEST not in named:
+        return []
+    rivals = [name for name in named if name != BEST]
+    found = [paired(named[BEST], named[name], "auprc") for name in rivals]
+    dice = [paired(named[BEST], named[name], "dice")[0] for name in rivals]
+    adjusted = holm([p for _, p in found])
+    lines = [["MMCCD best less ...", "AUPRC", "p (Wilcoxon, Holm)", "dice"]]
+    lines += [
+        [name, str(interval), f"{p:.4f}", str(other)]
+        for name, (interval, _), p, other in zip(rivals, found, adjusted, dice, strict=True)
+    ]
+    return [verdict(named), markdown_table(lines)]
+
+
+def verdict(named: Mapping[str, Record]) -> str:
+    """One honest sentence about MMCCD best among the others, from the intervals of the paired differences."""
+    ahead, level, behind = [], [], 0
+    for name, record in named.items():
+        if name == BEST:
+            continue
+        interval, _ = paired(named[BEST], record, "auprc")
+        difference = f"{name} ({-interval.mean:+.3f})"
+        if interval.low > 0:
+            behind += 1
+        elif interval.high < 0:
+            ahead.append(difference)
+        else:
+            level.append(difference)
+    text = f"MMCCD best has AUPRC {_mean(named[BEST], 'auprc').mean:.3f}; {behind} of {len(named) - 1} are behind it"
+    text += f"; ahead of it: {', '.join(ahead)}" if ahead else "; none is ahead of it"
+    if level:
+        text += f"; the interval of the difference holds 0 for {', '.join(level)}"
+    return text + "."
+
+
+def _kinds(records: Sequence[Record], sources: Sequence[str], kinds: Sequence[str]) -> list[str]:
+    parts = [
+        "## Kinds of anomaly",
+        "AUPRC on the test subjects of further stores, by the same models; and AUROC of healthy-looking test slices "
+        "with a planted artefact against the same slices without it (0.5 is chance).",
+    ]
+    for source in sources:
+        mine = [record for record in records if record["source"] == source and "rows" in record]
+        planted = [kind for kind in ARTEFACTS if any(kind in record.get("artefacts", {}) for record in mine)]
+        lines = [["method", "this store", *kinds, *planted]]
+        for record in mine:
+            further = [_interval([row["auprc"] for row in record["kinds"].get(name, [])]) for name in kinds]
+            values = [_number(record.get("artefacts", {}).get(kind)) for kind in planted]
+            lines.append([record["contender"], f"{_mean(record, 'auprc').mean:.3f}", *further,
+                          *(f"{value:.3f}" for value in values)])  # fmt: skip
+        parts += [f"### {source.upper()}", markdown_table(lines)]
+    return parts
+
+
+def _published_table(records: Sequence[Record]) -> list[list[str]]:
+    lines = [["method", *PUBLISHED_METRICS]]
+    for record in sorted(records, key=lambda record: -_published(record, "dice").mean):
+        lines.append([record["contender"], *(str(_published(record, name)) for name in PUBLISHED_METRICS)])
+    return lines
+
+
+def _cost_table(records: Iterable[Record]) -> list[list[str]]:
+    lines = [["source", "method", "parameters", "evaluations per slice", "seconds per slice", "peak memory GB"]]
+    for record in records:
+        lines.append([
+            record["source"], record["contender"], f"{record.get('parameters', 0):,}",
+            f"{record.get('evaluations_per_slice', 0):,.0f}", f"{record['seconds_per_slice']:.4f}",
+            f"{_number(record['peak_memory_gb']):.2f}",
+        ])  # fmt: skip
+    return lines
+
+
+def _cost_note(records: Sequence[Record]) -> str:
+    devices = sorted({f"{r['provenance']['device']}, {r['provenance']['threads']} threads" for r in records})
+    return f"Device: {'; '.join(devices)}. Memory is the peak of the whole process, or of the GPU where there is one."
+
+
+def _about(records: Sequence[Record], store: Store, size: str) -> str:
+    subjects = {part: len(names) for part, names in store.manifest["subjects"].items()}
+    healthy = {part: len(store.rows(part, healthy=True)) for part in ("train", "validation")}
+    guarantees = sorted({record["guarantee"] for record in records if "guarantee" in record})
+    steps = sorted({str(record["training_steps"]) for record in records if "training_steps" in record})
+    return (
+        f"Written by `mmccd benchmark STORE OUT --size {size}` with mmccd {mmccd.__version__}, seed "
+        f"{records[0]['seed']}, split {store.manifest['split_digest'][:12]}, store {store.digest[:12]}: "
+        f"{subjects['train']} training, {subjects['validation']} validation and {subjects['test']} test subjects "
+        f"({healthy['train']} and {healthy['validation']} healthy slices), {store.size_px} x {store.size_px} pixels, "
+        f"{', '.join(steps)} training steps. Thresholds: {'; '.join(guarantees) or 'no model was scored'}."
+    )
+
+
+def _csv_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """One row per source, contender and test subject, with all that it came from."""
+    return [
+        {
+            "source": record["source"],
+            "contender": record["contender"],
+            **row,
+            "seed": record["seed"],
+            "config_digest": record.get("config_digest", ""),
+            "weights_sha256": record.get("weights_sha256", ""),
+            "split_digest": record["split_digest"],
+            "store_digest": record["store_digest"],
+            "device": record["provenance"]["device"],
+            "mmccd": record["provenance"]["versions"]["mmccd"],
+            "torch": record["provenance"]["versions"]["torch"],
+        }
+        for record in records
+        if record["contender"] != PUBLISHED
+        for row in record["rows"]
+    ]
+
+
+def _mean(record: Record, metric: str) -> Interval:
+    return bootstrap_mean([_number(row[metric]) for row in record["rows"]])
+
+
+def _published(record: Record, metric: str) -> Interval:
+    return bootstrap_mean([_number(row[metric]) for row in record["published"]])
+
+
+def _interval(values: Sequence[Any]) -> str:
+    return str(bootstrap_mean([_number(value) for value in values])) if values else ""
+
+
+def _number(value: Any) -> float:
+    """JSON has null for what is not defined."""
+    return float("nan") if value is None else float(value)

@@ -1,0 +1,234 @@
+"""What one contender makes of the test subjects of a store, and what it costs."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_curve
+
+from mmccd.artefacts import ARTEFACTS, plant
+from mmccd.conformal import p_value
+from mmccd.metrics import PUBLISHED_EROSION_PX, Confusion, auprc, auroc, dice_at_thresholds, lesion_f1, oracle_threshold
+from mmccd.networks import CodeNetwork
+from mmccd.published import LesionSlice, published_rows
+from mmccd.scoring import SCORE_QUANTILE
+from mmccd.store import Store
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Scorer = Callable[[Floats, Mask, float], Floats]
+"""(slices, height, width) of normalised intensities, their brain, and the distance of slices in mm, to a map alike."""
+
+ARTEFACT_SLICES = 8
+CURVE_RECALLS = np.linspace(0, 1, 101)
+PUBLISHED_PIXEL_MM = 1.875
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One subject of a store: slices of its source modality with their masks, all (n, height, width)."""
+
+    subject: str
+    source: Floats
+    other: Floats
+    brain: Mask
+    lesion: Mask
+    healthy: NDArray[np.bool_]
+    slice_mm: float
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How a contender scores, and where it cuts: thresholds and scores of healthy subjects, chosen without labels."""
+
+    score: Scorer
+    threshold: float
+    scan_threshold: float
+    healthy_scores: tuple[float, ...]
+
+
+def scans(store: Store, split: str, source: str, other: str) -> Iterator[Scan]:
+    """The subjects of one part of a store, in order of their names."""
+    table = store.index[store.index["split"] == split]
+    for subject, rows in table.groupby("subject"):
+        at = rows.index.to_numpy()
+        x, y = (store.array(name)[at].astype(np.float32) for name in (source, other))
+        brain, lesion = (np.asarray(store.array(name)[at]) for name in ("brain", "lesion"))
+        slice_mm = float(rows["spacing_z_mm"].iloc[0])
+        yield Scan(str(subject), x, y, brain, lesion, rows["healthy"].to_numpy(bool), slice_mm)
+
+
+def score_volumes(judge: Judge, store: Store, source: str, other: str) -> dict[str, Any]:
+    """The honest protocol on whole volumes: a row per subject, the mean curve, and the slices for a picture."""
+    rows, kept, cases = [], [], []
+    started, slices = time.perf_counter(), 0
+    for scan in scans(store, "test", source, other):
+        found = judge.score(scan.source, scan.brain, scan.slice_mm)
+        slices += len(found)
+        voxel_ml = store.manifest["pixel_mm"] ** 2 * scan.slice_mm / 1000
+        cases.append((found[scan.brain], scan.lesion[scan.brain]))
+        rows.append(_row(scan, found, judge, voxel_ml))
+        kept.append(_largest(scan, found))
+    seconds = time.perf_counter() - started
+    threshold, _ = oracle_threshold(*map(list, zip(*cases, strict=True)))
+    for row, (score, lesion) in zip(rows, cases, strict=True):
+        row["oracle_dice"] = _dice_at(threshold, score, lesion, row)
+    return {
+        "rows": rows,
+        "oracle_threshold": threshold,
+        "precision_at_recalls": _mean_curve(cases),
+        "seconds_per_slice": seconds / max(1, slices),
+        "slices": [piece for piece in kept if piece],
+    }
+
+
+def score_published(slices: list[LesionSlice], pixel_mm: float) -> list[dict[str, Any]]:
+    """The published protocol, faults included, on slices of the store's own grid."""
+    rows, _ = published_rows(slices, erosion_px=round(PUBLISHED_EROSION_PX * PUBLISHED_PIXEL_MM / pixel_mm))
+    return rows
+
+
+def score_lesion_slices(score: Scorer, store: Store, source: str, other: str) -> dict[str, Any]:
+    """Only the slice with most lesion of each test subject, for a sampler too slow for volumes."""
+    started, kept = time.perf_counter(), []
+    for scan in scans(store, "test", source, other):
+        z = int(scan.lesion.sum(axis=(1, 2)).argmax())
+        if scan.lesion[z].any():
+            found = score(scan.source[z : z + 1], scan.brain[z : z + 1], scan.slice_mm)
+            kept.append(LesionSlice(scan.subject, z, found[0], scan.brain[z], scan.lesion[z]))
+    return {"slices": kept, "seconds_per_slice": (time.perf_counter() - started) / max(1, len(kept))}
+
+
+def score_artefacts(score: Scorer, store: Store, source: str, other: str, seed: int) -> dict[str, float]:
+    """AUROC of spoiled against clean slices, by kind of artefact.
+
+    Of each test subject the healthy-looking slices with most brain, next to each other, are scored as they are and with
+    each artefact; a slice's score is the 99th percentile of its map over the brain.
+    """
+    clean: list[float] = []
+    spoiled: dict[str, list[float]] = {kind: [] for kind in ARTEFACTS}
+    for number, scan in enumerate(scans(store, "test", source, other)):
+        rows = _healthy_stack(scan)
+        if not len(rows):
+            continue
+        x, y, brain = scan.source[rows], scan.other[rows], scan.brain[rows]
+        clean += _slice_scores(score(x, brain, scan.slice_mm), brain)
+        for i, kind in enumerate(ARTEFACTS):
+            rng = np.random.default_rng([seed, number, i])
+            image, _ = plant(kind, x, brain, rng, pixel_mm=store.manifest["pixel_mm"], other=y)
+            spoiled[kind] += _slice_scores(score(image, brain, scan.slice_mm), brain)
+    return {
+        kind: auroc(np.array(clean + values), np.repeat([False, True], [len(clean), len(values)]))
+        for kind, values in spoiled.items()
+    }
+
+
+class Counter:
+    """Counts the slices that pass through the networks of a method."""
+
+    def __init__(self, method: torch.nn.Module) -> None:
+        self.passed = 0
+        self._hooks = [network.register_forward_hook(self._count) for network in _networks(method)]
+
+    def close(self) -> None:
+        """Stop counting."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def _count(self, _network: torch.nn.Module, inputs: tuple[Any, ...], _output: Any) -> None:
+        self.passed += len(inputs[0])
+
+
+def reset_peak_memory() -> None:
+    """Begin to measure the peak anew; does nothing where the system cannot."""
+    clear = Path("/proc/self/clear_refs")
+    if clear.exists():
+        clear.write_text("5")
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_memory_gb() -> float:
+    """Of the device if it is a GPU, else resident memory of this process; NaN where the system does not say."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e9
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    peak = [line.split()[1] for line in lines if line.startswith("VmHWM")]
+    return int(peak[0]) * 1024 / 1e9 if peak else float("nan")
+
+
+def _networks(method: torch.nn.Module) -> list[torch.nn.Module]:
+    """What an evaluation is one pass of: U-Nets, and of an autoencoder its decoder."""
+    return [child.autoencoder.decoder if isinstance(child, CodeNetwork) else child for child in method.children()]
+
+
+def _row(scan: Scan, found: Floats, judge: Judge, voxel_ml: float) -> dict[str, Any]:
+    marked = scan.brain & (found > judge.threshold)
+    healthy = scan.brain & scan.healthy[:, None, None]
+    score = float(np.quantile(found[scan.brain], SCORE_QUANTILE))
+    return {
+        "subject": scan.subject,
+        "lesion_ml": float(scan.lesion.sum() * voxel_ml),
+        "auprc": auprc(found[scan.brain], scan.lesion[scan.brain]),
+        "auroc": auroc(found[scan.brain], scan.lesion[scan.brain]),
+        "dice": Confusion.between(marked, scan.lesion).dice,
+        "lesion_f1": lesion_f1(marked, scan.lesion),
+        "scan_dice": Confusion.between(scan.brain & (found > judge.scan_threshold), scan.lesion).dice,
+        "healthy_marked": _share(marked, healthy),
+        "healthy_alarm": float((found[healthy] > judge.scan_threshold).any()) if healthy.any() else float("nan"),
+        "p_value": p_value(score, judge.healthy_scores),
+        "lesion_outside_brain": int((scan.lesion & ~scan.brain).sum()),
+    }
+
+
+def _share(marked: Mask, region: Mask) -> float:
+    return float((marked & region).sum() / region.sum()) if region.any() else float("nan")
+
+
+def _dice_at(threshold: float, score: Floats, lesion: Mask, row: Mapping[str, Any]) -> float:
+    missed = int(row["lesion_outside_brain"])
+    if missed == 0:
+        return float(dice_at_thresholds(np.array([threshold], score.dtype), score, lesion)[0])
+    found = int((lesion & (score > threshold)).sum())
+    return Confusion(found, int((score > threshold).sum()) - found, int(lesion.sum()) + missed - found).dice
+
+
+def _largest(scan: Scan, found: Floats) -> LesionSlice | None:
+    z = int(scan.lesion.sum(axis=(1, 2)).argmax())
+    if not scan.lesion[z].any():
+        return None
+    return LesionSlice(scan.subject, z, found[z].copy(), scan.brain[z].copy(), scan.lesion[z].copy())
+
+
+def _mean_curve(cases: list[tuple[Floats, Mask]]) -> list[float]:
+    """Precision at fixed recalls, mean over the subjects that have a lesion."""
+    curves = []
+    for score, lesion in cases:
+        if lesion.any():
+            precision, recall, _ = precision_recall_curve(lesion, score)
+            best = np.maximum.accumulate(precision)  # at this recall or a higher one; recall falls
+            last = np.append(np.diff(recall) != 0, True)
+            curves.append(np.interp(CURVE_RECALLS, recall[last][::-1], best[last][::-1]))
+    return [float(value) for value in np.mean(curves, axis=0)] if curves else []
+
+
+def _healthy_stack(scan: Scan) -> NDArray[np.int64]:
+    """Rows of the healthy slices around the one with most brain."""
+    area = np.where(scan.healthy, scan.brain.sum(axis=(1, 2)), 0)
+    rows = np.flatnonzero(area)
+    if not len(rows):
+        return rows
+    largest = int(np.searchsorted(rows, area.argmax()))
+    start = max(0, min(largest - ARTEFACT_SLICES // 2, len(rows) - ARTEFACT_SLICES))
+    return rows[start : start + ARTEFACT_SLICES]
+
+
+def _slice_scores(found: Floats, brain: Mask) -> list[float]:
+    return [float(np.quantile(one[inside], SCORE_QUANTILE)) for one, inside in zip(found, brain, strict=True)
+            if inside.any()]  # fmt: skip

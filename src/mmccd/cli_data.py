@@ -1,0 +1,114 @@
+"""Commands about scans: simulate, check and prepare a cohort. Each imports what it needs, so that `--help` is quick."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from mmccd.cli_shared import CORES, Data, Layout, Quiet, Seed, Workers, finish, out
+from mmccd.complaints import warn
+from mmccd.progress import reported_progress
+
+
+class ProtocolName(StrEnum):
+    """Which slices a store holds."""
+
+    volume = "volume"
+    published = "published"
+
+
+def phantom(
+    output: Annotated[Path, typer.Argument(help="Folder for the cohort, in the BraTS 2021 layout.")],
+    subjects: Annotated[int, typer.Option(help="Healthy subjects, for training and validation.")] = 20,
+    lesions: Annotated[int, typer.Option(help="Subjects with tumours, MS-like lesions or artefacts, for test.")] = 10,
+    seed: Seed = 0,
+    spacing: Annotated[float, typer.Option(help="Voxel size in mm.")] = 2.0,
+    workers: Workers = CORES,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate a cohort: MNI anatomy, deformed per subject, with FLAIR, T1 and T2 from relaxation times."""
+    from mmccd.phantom import make_phantom
+
+    with reported_progress("phantom", quiet=quiet) as progress:
+        make_phantom(
+            output, subjects=subjects, lesions=lesions, seed=seed, spacing_mm=spacing, workers=workers,
+            progress=progress,
+        )  # fmt: skip
+    out.print(f"{subjects + lesions} subjects in {output}", highlight=False, markup=False)
+
+
+def validate(data: Data, layout: Layout = "auto", quiet: Quiet = False) -> None:
+    """Read every file of a cohort to the end, and say what would go wrong later."""
+    from mmccd.cohort import read_cohort
+    from mmccd.validation import validate_cohort
+
+    cohort = read_cohort(data, layout)
+    total = len(cohort.subjects) + len(cohort.problems)
+    with reported_progress("validate", quiet=quiet) as progress:
+        reports = validate_cohort(cohort, progress=progress)
+    table = Table("subject", "modalities", "voxels", "spacing mm", "verdict")
+    for report in reports:
+        spacing = "x".join(f"{mm:g}" for mm in report.spacing_mm or ())
+        shape = "x".join(map(str, report.shape or ()))
+        verdict = escape("; ".join(report.warnings)) or "fine"
+        verdict = verdict if report.ok else f"[red]{escape(report.error)}[/red]"
+        table.add_row(escape(report.subject), escape(" ".join(report.modalities)), shape, spacing, verdict)
+    out.print(f"layout {cohort.layout}, {total} subjects", highlight=False, markup=False)
+    out.print(table)
+    finish({report.subject: f"{report.error} ({report.hint})" for report in reports if not report.ok}, total)
+
+
+def prepare(
+    data: Data,
+    store: Annotated[Path, typer.Argument(help="Folder for the prepared slices.")],
+    protocol: Annotated[
+        ProtocolName,
+        typer.Option(help="volume: all brain slices. published: axial slices 70 to 89 of 240 x 240 mm, as the paper."),
+    ] = ProtocolName.volume,
+    size: Annotated[int, typer.Option(help="Side of the slices in pixels, over 240 mm.")] = 128,
+    modalities: Annotated[
+        str | None, typer.Option(help="Comma-separated, for example flair,t2. Default: all that every subject has.")
+    ] = None,
+    layout: Layout = "auto",
+    split: Annotated[Path | None, typer.Option(help="CSV with columns subject,split.")] = None,
+    train_list: Annotated[Path | None, typer.Option(help="Text file of training subjects, one a line.")] = None,
+    validation_list: Annotated[Path | None, typer.Option(help="Text file of validation subjects.")] = None,
+    test_list: Annotated[Path | None, typer.Option(help="Text file of test subjects.")] = None,
+    fractions: Annotated[
+        tuple[float, float, float], typer.Option(help="Training, validation and test shares of a seeded split.")
+    ] = (0.7, 0.1, 0.2),
+    seed: Seed = 0,
+    workers: Workers = CORES,
+    quiet: Quiet = False,
+) -> None:
+    """Turn a cohort into memory-mapped, normalised slices. A killed run goes on where it stopped."""
+    from mmccd.cohort import modalities_of, read_cohort
+    from mmccd.preparation import StoreSettings
+    from mmccd.preparation import prepare as prepare_store
+    from mmccd.splits import find_split, patients_in_two_parts
+
+    cohort = read_cohort(data, layout)
+    named = {"train": train_list, "validation": validation_list, "test": test_list}
+    lists = {part: path for part, path in named.items() if path}
+    parts, origin = find_split(cohort, table=split, lists=lists, fractions=fractions, seed=seed)
+    names = tuple(name.strip() for name in modalities.split(",")) if modalities else modalities_of(cohort)
+    out.print(
+        f"layout {cohort.layout}; modalities {', '.join(names)}; split from {origin}: {len(parts.train)} training, "
+        f"{len(parts.validation)} validation, {len(parts.test)} test subjects",
+        highlight=False,
+    )
+    for patient in patients_in_two_parts(parts):
+        warn(f"patient {patient} has sessions in two parts of the split")
+    with reported_progress("prepare", quiet=quiet) as progress:
+        done, failures = prepare_store(
+            cohort, parts, store, StoreSettings(protocol.value, size, names), workers=workers, progress=progress
+        )
+    table = Table("split", "subjects", "healthy slices", "lesion slices")
+    for part, subjects in done.manifest["subjects"].items():
+        counts = [len(done.rows(part, healthy=healthy)) for healthy in (True, False)]
+        table.add_row(part, str(len(subjects)), *map(str, counts))
+    out.print(table)
+    finish(failures, len(parts.train) + len(parts.validation) + len(parts.test))

@@ -1,0 +1,115 @@
+"""Thresholds and a scan score with a promise that holds for any method and any number of healthy subjects.
+
+Conformal prediction asks of the data only that healthy subjects are exchangeable: that the next one could as well have
+been one of those that the threshold was chosen on. Subjects are, pixels of one subject are not, so all counts here are
+of subjects.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmccd.errors import DataError
+
+Scores = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A decision value and where it comes from.
+
+    Attributes:
+        value: Anomalies above it are marked.
+        criterion: How it was chosen, in words.
+        guarantee: What it promises for an unseen healthy subject; begins with "none" where it cannot promise anything.
+        subjects: Number of healthy subjects that it was chosen on.
+    """
+
+    value: float
+    criterion: str
+    guarantee: str
+    subjects: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def voxel_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
+    """The smallest threshold under which a healthy subject has at most this share of its brain marked, on average.
+
+    With n subjects whose marked shares at a threshold average to R, the expected share of an unseen one is at most
+    (n R + 1) / (n + 1) (conformal risk control: Angelopoulos et al., 2022, arXiv 2208.02814, theorem 1).
+    Below 1 / rate - 1 subjects no threshold can promise the rate; then R itself is held to it.
+
+    Args:
+        scores: Of each subject the scores of all its healthy brain pixels, any shape.
+        rate: Share of the brain, between 0 and 1.
+
+    Raises:
+        DataError: there is no score to choose from.
+    """
+    subjects = _with_pixels(scores)
+    n = len(subjects)
+    allowed = (rate * (n + 1) - 1) / n
+    promised = allowed >= -1e-12
+    pooled = np.concatenate([one.ravel() for one in subjects])
+    share = np.concatenate([np.full(one.size, 1 / (n * one.size)) for one in subjects])
+    values, place = np.unique(pooled, return_inverse=True)
+    mass = np.bincount(place, weights=share)
+    marked = mass[::-1].cumsum()[::-1] - mass  # by each value as the threshold: what lies above it
+    value = float(values[np.argmax(marked <= (allowed if promised else rate) + 1e-9)])
+    if promised:
+        criterion = f"{allowed:.3g} of the brain of healthy slices lies above, mean over subjects"
+        guarantee = f"an unseen healthy subject has on average at most {rate:.3g} of its brain marked"
+    else:
+        criterion = f"{rate:.3g} of the brain of healthy slices lies above, mean over subjects"
+        guarantee = (
+            f"none: a promised rate of {rate:.3g} needs {ceil(1 / rate - 1 - 1e-9)} healthy subjects, here are {n}"
+        )
+    return Threshold(value, criterion, guarantee, n)
+
+
+def scan_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
+    """The smallest threshold under which at most this share of healthy scans has anything marked at all.
+
+    It is the k-th smallest of the subjects' highest scores, k = ceil((n + 1) (1 - rate)) (split-conformal prediction,
+    Vovk et al., 2005). With fewer than 1 / rate - 1 subjects it is the highest, which promises 1 / (n + 1).
+
+    Args, raises: as `voxel_threshold`.
+    """
+    subjects = _with_pixels(scores)
+    n = len(subjects)
+    highest = np.sort([float(one.max()) for one in subjects])
+    k = min(n, ceil((n + 1) * (1 - rate) - 1e-9))
+    held = max(rate, 1 / (n + 1))
+    return Threshold(
+        value=float(highest[k - 1]),
+        criterion=f"{k} of {n} healthy subjects have nothing above",
+        guarantee=f"at most {held:.3g} of unseen healthy scans have anything marked",
+        subjects=n,
+    )
+
+
+def p_value(score: float, healthy_scores: Sequence[float]) -> float:
+    """How unusual a scan is: the share of healthy scans that score as high, itself among them; in (0, 1].
+
+    Under exchangeability at most a share a of healthy scans gets a value of a or below (Vovk et al., 2005). The least
+    value is 1 / (n + 1): few healthy subjects cannot show that a scan is very unusual.
+    """
+    as_high = sum(healthy >= score for healthy in healthy_scores)
+    return (1 + as_high) / (1 + len(healthy_scores))
+
+
+def _with_pixels(scores: Sequence[Scores]) -> list[Scores]:
+    subjects = [one for one in scores if one.size]
+    if not subjects:
+        raise DataError(
+            "no brain pixel of a healthy validation slice is there to choose the threshold on",
+            "prepare the store with validation subjects that have slices free of lesions",
+        )
+    return subjects

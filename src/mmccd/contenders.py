@@ -1,0 +1,72 @@
+"""What a benchmark compares: every method under every scoring, and intensities that have learnt nothing."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mmccd.config import METHODS
+
+Scoring = Literal["square", "evidence"]
+
+SQUARE: dict[str, Any] = {
+    "scoring.evidence": "square",
+    "scoring.polarity": "either",
+    "scoring.unconditional": 0.0,
+    "scoring.smooth_mm": 0.0,
+    "scoring.edge_mm": 0.0,
+}
+"""The published squared error, over the whole brain as all others are scored."""
+
+LABELS = {
+    "mmccd": "MMCCD",
+    "cyclic-unet": "Cyclic U-Net",
+    "ae": "AE",
+    "vae": "VAE",
+    "dae": "DAE",
+    "ddpm": "DDPM",
+    "anoddpm": "AnoDDPM",
+    "pddpm": "pDDPM",
+}
+PUBLISHED = "MMCCD published"
+BEST = "MMCCD best"
+INTENSITIES = ("intensity", "smoothed intensity", "equalised intensity")
+"""The normalised scan itself, the same smoothed as evidence is, and its ranks in the brain (Meissen et al., 2021)."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One row of a table.
+
+    Attributes:
+        name: For tables and, without blanks, for files.
+        method: As in a config; empty for an intensity.
+        scoring: What is made of x and x_hat: `square` as published, or `evidence` as in the preset `best`.
+        published_sampler: Every stripe with every step, on the slices of the published protocol alone.
+    """
+
+    name: str
+    method: str = ""
+    scoring: Scoring = "square"
+    published_sampler: bool = False
+
+    @property
+    def file_name(self) -> str:
+        """The name without blanks."""
+        return self.name.replace(" ", "-").replace(",", "")
+
+
+def contenders(methods: tuple[str, ...] = METHODS, *, published_sampler: bool = True) -> list[Contender]:
+    """All rows for some methods: intensities, then each method with the square, then each with evidence.
+
+    Args:
+        methods: As in a config.
+        published_sampler: Whether to add MMCCD with its published sampler.
+    """
+    rows = [Contender(name) for name in INTENSITIES]
+    for scoring in ("square", "evidence"):
+        for method in methods:
+            suffix = {"square": " fast", "evidence": " best"}[scoring] if method == "mmccd" else ""
+            suffix = suffix or (", evidence" if scoring == "evidence" else "")
+            rows.append(Contender(LABELS[method] + suffix, method, scoring))
+    if published_sampler and "mmccd" in methods:
+        rows.append(Contender(PUBLISHED, "mmccd", "square", published_sampler=True))
+    return rows

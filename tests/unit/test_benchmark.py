@@ -1,0 +1,238 @@
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mmccd.artefacts import ARTEFACTS
+from mmccd.benchmark import Plan, benchmark, training_config
+from mmccd.benchmark_result import holm, paired, verdict
+from mmccd.benchmark_scores import CURVE_RECALLS, Judge, score_artefacts, score_lesion_slices, score_volumes
+from mmccd.config import METHODS
+from mmccd.contenders import BEST, INTENSITIES, PUBLISHED, contenders
+from mmccd.errors import ConfigError
+from mmccd.metrics import auprc
+from mmccd.model_file import load_model
+
+TINY = {
+    "training.steps": 2,
+    "training.batch_size": 2,
+    "network.channels": [16, 16],
+    "network.attention": [False, False],
+    "network.head_channels": 16,
+    "network.norm_groups": 8,
+}
+
+
+@pytest.fixture(scope="module")
+def store(store_of_three):
+    return store_of_three
+
+
+PLAN = Plan(methods=("mmccd", "cyclic-unet", "dae"), sources=("flair",), overrides=TINY, published_sampler=False)
+
+
+@pytest.fixture(scope="module")
+def done(store, tmp_path_factory):
+    """A miniature of the whole thing: two training steps, and what is written of it."""
+    output = tmp_path_factory.mktemp("benchmark") / "out"
+    told = []
+    result = benchmark(store, output, PLAN, others={"again": store}, progress=lambda *what: told.append(what))
+    return output, result, told
+
+
+def test_every_contender_has_a_record_with_all_that_it_came_from(store, done):
+    output, result, told = done
+    names = [contender.name for contender in contenders(PLAN.methods, published_sampler=False)]
+    assert [record["contender"] for record in result.records] == names
+    for record in result.records:
+        assert record["split_digest"] == store.manifest["split_digest"]
+        assert record["seed"] == 0
+        assert {row["subject"] for row in record["rows"]} == {"Phantom_0007", "Phantom_0008"}
+        assert set(record["artefacts"]) == set(ARTEFACTS)
+        assert record["kinds"]["again"][0]["auprc"] == record["rows"][0]["auprc"]
+        if record["method"]:
+            model = load_model(output / "models" / "flair" / (
+                record["method"] + ("_square" if record["scoring"] == "square" else "")
+            ))  # fmt: skip
+            assert record["weights_sha256"] == model.digest
+            assert model.config.scoring.evidence == {"square": "square", "evidence": "tail"}[record["scoring"]]
+    evaluations = {record["contender"]: record.get("evaluations_per_slice") for record in result.records}
+    assert evaluations["Cyclic U-Net"] == 2
+    assert evaluations["DAE"] == 1
+    assert 4 < evaluations["MMCCD fast"] <= 8  # a comb that hides no brain is left out
+    done_counts = [done for _, done, _ in told]
+    assert done_counts == sorted(done_counts)
+    assert told[-1][1:] == (len(names), len(names))
+
+
+def test_the_page_has_every_contender_in_order_of_auprc_and_says_who_is_ahead(done):
+    output, result, _ = done
+    page = (output / "RESULTS.md").read_text()
+    header, *lines = result.table("flair")
+    assert header[:3] == ["method", "auprc", "dice"]
+    values = [float(line[1].split()[0]) for line in lines]
+    assert values == sorted(values, reverse=True)
+    for line in lines:
+        assert f"| {line[0]} | {line[1]} |" in page
+    assert "MMCCD best has AUPRC" in page
+    assert "none: a promised rate of 0.05 needs 19 healthy subjects, here are 1" in page
+    for name in ("curves_flair.png", "sizes_flair.png", "montage_flair.png"):
+        assert (output / name).read_bytes().startswith(b"\x89PNG")
+        assert f"({name})" in page
+    rows = (output / "results.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2 * len(result.records)
+    assert len(json.loads((output / "results.json").read_text())) == len(result.records)
+
+
+def test_a_second_run_trains_and_scores_nothing_again(store, done, monkeypatch):
+    output, result, _ = done
+    monkeypatch.setattr("mmccd.benchmark.train", None)
+    monkeypatch.setattr("mmccd.benchmark.score_volumes", None)
+    again = benchmark(store, output, PLAN, others={"again": store})
+    assert again.table("flair") == result.table("flair")
+
+
+def test_a_run_that_was_killed_goes_on(store, done, tmp_path, monkeypatch):
+    output, result, _ = done
+    copy = tmp_path / "out"
+    shutil.copytree(output, copy)
+    (copy / "scores" / "flair" / "DAE.json").unlink()
+    (copy / "scores" / "flair" / "MMCCD-best.json").write_text('{"contender": ')  # as no atomic write leaves it
+    monkeypatch.setattr("mmccd.benchmark.train", None)
+    again = benchmark(store, copy, PLAN, others={"again": store})
+    assert again.table("flair") == result.table("flair")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": "huge"}, "size is 'huge', expected one of small, full"),
+        ({"size": "full"}, "the store has slices of 64 px, size full compares at 128 px"),
+        ({"sources": ("swi",)}, "the store has no modality 'swi', it has flair, t1, t2"),
+        ({"methods": ("magic",)}, "unknown methods magic"),
+        ({"methods": ()}, "unknown methods"),
+    ],
+)
+def test_a_plan_that_cannot_work_is_refused_before_anything_is_written(store, tmp_path, change, message):
+    with pytest.raises(ConfigError, match=message):
+        benchmark(store, tmp_path / "out", replace(PLAN, **change))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"overrides": TINY | {"training.steps": 3}}, {"artefacts": False}])
+def test_numbers_of_two_plans_are_never_mixed_in_one_folder(store, done, change):
+    output, _, _ = done
+    with pytest.raises(ConfigError, match=r"holds a benchmark with another (seed|overrides|artefacts)"):
+        benchmark(store, output, replace(PLAN, **change), others={"again": store})
+
+
+def test_all_methods_train_alike_but_for_their_targets(store):
+    configs = {method: training_config(PLAN, store, "t2", method) for method in METHODS}
+    assert len({config.training for config in configs.values()}) == 1
+    assert len({config.scoring for config in configs.values()}) == 1
+    assert len({config.network for config in configs.values()}) == 1
+    assert configs["mmccd"].targets == configs["cyclic-unet"].targets == ("flair",)
+    assert all(config.targets == () for name, config in configs.items() if name not in ("mmccd", "cyclic-unet"))
+
+
+def test_the_list_of_contenders():
+    names = [contender.name for contender in contenders()]
+    assert len(names) == len(set(names)) == len(INTENSITIES) + 2 * len(METHODS) + 1
+    assert {BEST, "MMCCD fast", PUBLISHED, "AnoDDPM", "AnoDDPM, evidence"} <= set(names)
+    assert PUBLISHED not in [contender.name for contender in contenders(published_sampler=False)]
+    assert len({contender.file_name for contender in contenders()}) == len(names)
+
+
+# --- scores ---
+
+
+def perfect(store):
+    """A scorer that knows the answer: it finds the scan among those of the test part."""
+    rows = store.rows("test")
+    source, lesion = store.array("flair"), store.array("lesion")
+    known = {np.asarray(source[i]).tobytes(): np.asarray(lesion[i]) for i in rows}
+
+    def score(slices, brain, slice_mm):
+        return np.array([known[one.astype(np.float16).tobytes()] for one in slices], np.float32)
+
+    return Judge(score, threshold=0.5, scan_threshold=0.5, healthy_scores=(0.0,) * 9)
+
+
+def test_a_perfect_score_is_perfect_in_every_metric(store):
+    found = score_volumes(perfect(store), store, "flair", "t2")
+    for row in found["rows"]:
+        assert row["auprc"] == row["lesion_f1"] == 1
+        assert row["dice"] == row["oracle_dice"] == row["scan_dice"] > 0.99
+        assert row["healthy_marked"] == row["healthy_alarm"] == 0
+        assert row["lesion_ml"] > 0.1
+    assert found["precision_at_recalls"] == [1.0] * len(CURVE_RECALLS)
+    assert [piece.case for piece in found["slices"]] == ["Phantom_0007", "Phantom_0008"]
+
+
+def test_a_score_of_nothing_finds_nothing(store):
+    nothing = Judge(lambda slices, brain, mm: np.zeros_like(slices), 0.5, 0.5, (0.0,) * 9)
+    for row in score_volumes(nothing, store, "flair", "t2")["rows"]:
+        assert row["dice"] == row["lesion_f1"] == row["healthy_marked"] == 0
+        assert row["p_value"] == 1
+        assert row["auprc"] < 0.2
+
+
+def test_the_slices_of_the_published_protocol_are_those_with_most_lesion(store):
+    judge = perfect(store)
+    volumes = score_volumes(judge, store, "flair", "t2")["slices"]
+    slices = score_lesion_slices(judge.score, store, "flair", "t2")["slices"]
+    for one, other in zip(volumes, slices, strict=True):
+        assert (one.case, one.z) == (other.case, other.z)
+        np.testing.assert_array_equal(one.score, other.score)
+        assert auprc(one.score[one.brain], one.lesion[one.brain]) == 1
+
+
+def test_artefacts_are_told_from_clean_slices_by_what_they_change(store):
+    """The block of lost signal is what darkness finds; nothing tells apart what is never looked at."""
+
+    def darkest(slices, brain, slice_mm):
+        return np.where(brain, -slices, 0)
+
+    found = score_artefacts(darkest, store, "flair", "t2", seed=0)
+    assert found["missing block"] > 0.9
+    constant = score_artefacts(lambda slices, brain, mm: np.zeros_like(slices), store, "flair", "t2", seed=0)
+    assert set(constant.values()) == {0.5}
+
+
+# --- comparisons ---
+
+
+def record(name, values):
+    return {"contender": name, "rows": [{"subject": str(i), "auprc": value} for i, value in enumerate(values)]}
+
+
+def test_the_verdict_names_who_is_ahead_and_whom_nothing_tells_apart():
+    ours = np.linspace(0.4, 0.6, 20)
+    wobble = np.tile([0.01, -0.0101], 10)
+    named = {
+        BEST: record(BEST, ours),
+        "better": record("better", ours + 0.1),
+        "worse": record("worse", ours - 0.1),
+        "level": record("level", ours + wobble),
+    }
+    text = verdict(named)
+    assert text == (
+        "MMCCD best has AUPRC 0.500; 1 of 3 are behind it; ahead of it: better (+0.100); "
+        "the interval of the difference holds 0 for level (-0.000)."
+    )
+    assert "none is ahead of it" in verdict({name: named[name] for name in (BEST, "worse")})
+
+
+def test_paired_differences_leave_out_what_is_undefined():
+    interval, p = paired(record("a", [0.5, 0.6, None]), record("b", [0.4, 0.5, 0.9]), "auprc")
+    assert interval.mean == pytest.approx(0.1)
+    assert (interval.n, interval.undefined) == (2, 1)
+    assert 0 < p <= 1
+    assert np.isnan(paired(record("a", [0.5, 0.6]), record("a", [0.5, 0.6]), "auprc")[1])
+
+
+def test_holm():
+    assert holm([0.01, 0.04, float("nan"), 0.03]) == pytest.approx([0.03, 0.06, float("nan"), 0.06], nan_ok=True)
+    assert holm([0.9, 0.8]) == [1, 1]

@@ -1,0 +1,95 @@
+"""The promises are tested as promises: on subjects drawn anew, many times over."""
+
+import numpy as np
+import pytest
+
+from mmccd.conformal import p_value, scan_threshold, voxel_threshold
+from mmccd.errors import DataError
+
+
+def healthy_subject(rng, size=150):
+    """Subjects differ from each other more than their pixels do, as scans and patients do."""
+    return rng.normal(rng.normal(0, 1), rng.uniform(0.5, 1.5), size)
+
+
+def trials(subjects, count=400, seed=0):
+    """Calibration subjects and one unseen subject, again and again."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        yield [healthy_subject(rng) for _ in range(subjects)], healthy_subject(rng)
+
+
+@pytest.mark.parametrize(("subjects", "rate"), [(19, 0.05), (30, 0.05), (12, 0.1), (60, 0.2)])
+def test_an_unseen_healthy_subject_has_at_most_the_promised_share_marked(subjects, rate):
+    marked = [(new > voxel_threshold(seen, rate=rate).value).mean() for seen, new in trials(subjects)]
+    allowance = 2 * np.std(marked) / np.sqrt(len(marked))
+    assert np.mean(marked) <= rate + allowance
+    if subjects >= 40:  # the promise is not kept by marking nothing
+        assert np.mean(marked) > rate / 3
+
+
+@pytest.mark.parametrize(("subjects", "rate"), [(9, 0.1), (19, 0.1), (40, 0.3)])
+def test_at_most_the_promised_share_of_unseen_healthy_scans_has_anything_marked(subjects, rate):
+    alarms = [(new > scan_threshold(seen, rate=rate).value).any() for seen, new in trials(subjects)]
+    allowance = 2.5 * np.sqrt(rate * (1 - rate) / len(alarms))
+    assert rate / 2 < np.mean(alarms) <= rate + allowance
+
+
+@pytest.mark.parametrize("level", [0.05, 0.1, 0.5])
+def test_p_values_of_healthy_scans_are_small_no_more_often_than_they_say(level):
+    values = [p_value(new.max(), [one.max() for one in seen]) for seen, new in trials(19)]
+    allowance = 2.5 * np.sqrt(level * (1 - level) / len(values))
+    assert level / 2 < np.mean(np.array(values) <= level) <= level + allowance
+
+
+def test_p_value_counts_the_scan_itself():
+    assert p_value(5, [1, 2, 3]) == 1 / 4
+    assert p_value(2, [1, 2, 3]) == 3 / 4
+    assert p_value(0, [1, 2, 3]) == 1
+    assert p_value(0, []) == 1
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.2, 0.5])
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_voxel_threshold_is_the_smallest_that_keeps_the_promise(rate, tied):
+    rng = np.random.default_rng(1)
+    seen = [healthy_subject(rng, size).round(0 if tied else 9) for size in rng.integers(20, 300, 25)]
+    threshold = voxel_threshold(seen, rate=rate)
+
+    def bound(value):
+        return (sum((one > value).mean() for one in seen) + 1) / 26
+
+    assert bound(threshold.value) <= rate + 1e-9
+    smaller = np.concatenate(seen)[np.concatenate(seen) < threshold.value].max()
+    assert bound(smaller) > rate
+    assert threshold.guarantee == f"an unseen healthy subject has on average at most {rate:.3g} of its brain marked"
+    assert threshold.subjects == 25
+
+
+def test_subjects_count_alike_however_large_their_brains_are():
+    small, large = np.arange(100.0), np.full(100_000, -1.0)
+    threshold = voxel_threshold([small, large], rate=0.25)
+    assert ((small > threshold.value).mean() + 0) / 2 == pytest.approx(0.25, abs=0.01)
+
+
+def test_too_few_subjects_promise_nothing_and_say_how_many_it_takes():
+    rng = np.random.default_rng(2)
+    few = [healthy_subject(rng, 1000) for _ in range(18)]
+    threshold = voxel_threshold(few, rate=0.05)
+    assert threshold.guarantee == "none: a promised rate of 0.05 needs 19 healthy subjects, here are 18"
+    assert np.mean([(one > threshold.value).mean() for one in few]) == pytest.approx(0.05, abs=0.001)
+    assert voxel_threshold([*few, few[0]], rate=0.05).guarantee.startswith("an unseen healthy subject")
+
+
+def test_too_few_subjects_for_the_rate_of_scans_get_the_highest_score_and_the_rate_that_it_holds():
+    threshold = scan_threshold([np.array([1.0, 4.0]), np.array([2.0]), np.array([3.0])], rate=0.1)
+    assert threshold.value == 4
+    assert threshold.guarantee == "at most 0.25 of unseen healthy scans have anything marked"
+
+
+def test_a_subject_without_healthy_pixels_does_not_count():
+    some = np.arange(10.0)
+    assert voxel_threshold([some, np.empty(0)], rate=0.5) == voxel_threshold([some], rate=0.5)
+    for choose in (voxel_threshold, scan_threshold):
+        with pytest.raises(DataError, match="no brain pixel of a healthy validation slice"):
+            choose([np.empty(0)], rate=0.05)
