@@ -35,7 +35,7 @@ def main() -> None:
         slices = largest_lesions(store, model.config.source, ("train", "validation"), LIMIT)
         for start, steps in CHOICES:
             method = sampled(model, start_step=start - 1, sampling_steps=steps, spacing="trailing")
-            counts = count_healthy(method, store, model.config, torch.device("cpu"))
+            counts = count_healthy(method, store, model.config, torch.device("cpu")).sum(dim=0)
             errors = {"square": {}, "tail": {"error": TailEvidence(counts, polarity="either")}}
             kind = model.config.method
             points = [

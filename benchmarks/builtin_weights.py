@@ -31,18 +31,20 @@ WEIGHTS = Path(mmccd.__file__).parent / "weights"
 TARGETS = {"flair": "t2", "t1": "t2", "t2": "flair"}
 LICENSED = ("brats_2021", "brats_africa_2023")
 SHOWN = ("auprc", "dice", "oracle_dice", "lesion_f1", "healthy_marked")
-NOT_KEPT = ("format", "config", "weights_sha256", "parameters")
 
 CARD = (HERE / "builtin_card.md").read_text()
 
 
 def split_of(data: Path, path: Path) -> None:
-    """All test patients stay; of the licensed others every third one calibrates."""
+    """Of the licensed patients: those of the test part test, every third of the others calibrates.
+
+    Patients from other releases are left out of the test, too: they may be patients of BraTS 2021 under another name.
+    """
     with (data / "brats128" / "split.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     pool = sorted(row["subject"] for row in rows if row["split"] != "test" and row["source"] in LICENSED)
     parts = {subject: "train" for subject in pool} | {subject: "validation" for subject in pool[::3]}
-    parts |= {row["subject"]: "test" for row in rows if row["split"] == "test"}
+    parts |= {row["subject"]: "test" for row in rows if row["split"] == "test" and row["source"] in LICENSED}
     path.write_text("subject,split\n" + "".join(f"{subject},{part}\n" for subject, part in parts.items()))
 
 
@@ -69,7 +71,7 @@ def main() -> None:
     text = CARD.format(
         **{part: len(names) for part, names in store.manifest["subjects"].items()},
         steps=card["training"]["steps"], version=mmccd.__version__, machine=machine(), tables="\n\n".join(tables),
-        guarantee=card["threshold"]["guarantee"].removeprefix("none: "),
+        guarantee=card["threshold"]["guarantee"],
     )  # fmt: skip
     write_atomically(WEIGHTS / "MODEL_CARD.md", (text + "\n## Cost\n\n" + commands_table(rows) + "\n").encode())
 
@@ -78,26 +80,35 @@ def ship(work: Path, source: str) -> None:
     """Round the weights to bf16 first, so that thresholds and evidence belong to what is shipped."""
     model = load_model(work / source)
     model.method.load_state_dict({k: v.to(torch.bfloat16).float() for k, v in model.method.state_dict().items()})
-    facts = {key: value for key, value in model.card.items() if key not in NOT_KEPT}
     rounded, calibrated = work / f"{source}_rounded", work / f"{source}_calibrated"
     if not (calibrated / "card.json").exists():
-        save_model(rounded, model.method, model.error, model.config, facts)
+        save_model(rounded, model.method, model.error, model.config, model.card)
         recalibrate(rounded, open_store(work / "store"), calibrated)
     final = load_model(calibrated)
-    facts = {key: value for key, value in final.card.items() if key not in NOT_KEPT}
-    save_model(WEIGHTS / source, final.method, final.error, final.config, facts, dtype=torch.bfloat16)
+    save_model(WEIGHTS / source, final.method, final.error, final.config, final.card, dtype=torch.bfloat16)
 
 
 def quality(work: Path, source: str) -> str:
     store = open_store(work / "store")
     detector = Detector.load(f"builtin:{source}", batch_size=64)
     card = detector.model.card
-    judges = {f"builtin:{source}": Judge(detector.score_slices, card["threshold"]["value"],
-                                         card["scan_threshold"]["value"], tuple(card["healthy_scores"]))}  # fmt: skip
-    judges |= {name: judge_intensity(Contender(name), store, source) for name in INTENSITIES[:2]}
+    judges = {
+        f"builtin:{source}": Judge(
+            lambda slices, brain, slice_mm: detector.score_slices({source: slices}, brain, slice_mm),
+            card["threshold"]["value"],
+            card["scan_threshold"]["value"],
+            tuple(card["healthy_scores"]),
+        )
+    }
+    judges |= {
+        name: judge_intensity(
+            Contender(name, intensity=INTENSITIES[name]), store, source, detector.model.config.scoring
+        )
+        for name in ("intensity", "smoothed intensity")
+    }
     lines = [f"| | {' | '.join(SHOWN)} |", "| --- |" + " --- |" * len(SHOWN)]
     for name, judge in judges.items():
-        found = score_volumes(judge, store, source, TARGETS[source])["rows"]
+        found = score_volumes(judge, store, source)["rows"]
         (work / f"{source}_{name.replace(':', '_')}.json").write_text(json.dumps(found, default=float))
         values = [str(bootstrap_mean([float(row[metric]) for row in found])) for metric in SHOWN]
         lines.append(f"| {name} | {' | '.join(values)} |")

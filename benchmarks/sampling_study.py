@@ -113,7 +113,7 @@ def study(model: Model, slices, trained_for: Model | None, store: Store) -> list
     points.append(run("one way back per direction", "4 combs, 1 step", method, partial(shared_forward, method)))
     for name, settings in TAIL.items():
         method = sampled(model, **settings)
-        counts = count_healthy(method, store, model.config, torch.device("cpu"))
+        counts = count_healthy(method, store, model.config, torch.device("cpu")).sum(dim=0)
         score = partial(map_of, method, error=TailEvidence(counts, polarity="either"))
         points.append(run("tail evidence, no polarity", name, method, score))
     if trained_for:

@@ -88,7 +88,7 @@ def scores(model: Model, store: Store, volumes: Volumes) -> dict[str, np.ndarray
     healthy = store.rows("validation", healthy=True)
     healthy_x, inside = np.asarray(store.array(source)[healthy], np.float32), np.asarray(store.array("brain")[healthy])
     healthy_residual = (healthy_x - restored(model, healthy_x))[:, inside]
-    counts = count_healthy(model.method, store, model.config, CPU)
+    counts = count_healthy(model.method, store, model.config, CPU).sum(dim=0)
     residual = x - x_hat
     square = (residual**2).mean(axis=0)
     mean_x_hat = x_hat.mean(axis=0)

@@ -126,7 +126,7 @@ def model_folder(trained_folder, phantom_store, tmp_path_factory):
     """
     import torch
 
-    from mmccd.calibration import calibrate
+    from mmccd.calibration import calibrate, fit_error
     from mmccd.model_file import load_model, save_model
 
     model = load_model(trained_folder)
@@ -134,7 +134,9 @@ def model_folder(trained_folder, phantom_store, tmp_path_factory):
     for weight in model.method.parameters():
         weight.add_(0.05 * torch.randn(weight.shape, generator=generator))
     facts = {key: value for key, value in model.card.items() if key not in ("format", "config", "weights_sha256")}
-    facts |= calibrate(model.method, model.error, phantom_store, model.config, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    _, errors = fit_error(model.method, phantom_store, model.config, cpu)
+    facts |= calibrate(model.method, errors, phantom_store, model.config, cpu)
     output = tmp_path_factory.mktemp("shared") / "model"
     save_model(output, model.method, model.error, model.config, facts)
     return output

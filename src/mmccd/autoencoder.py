@@ -10,6 +10,8 @@ from mmccd.reconstruction import Reconstruction
 class Autoencoder(Reconstruction):
     """The autoencoder of Baur et al. (2021), "Autoencoders for unsupervised anomaly segmentation in brain MR images".
 
+    Differs: the code is a small map of 8 x 8 x 2 numbers, as many as their dense code has.
+
     Args:
         network: Encoder and decoder around a code of few numbers.
     """

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from skimage.exposure import equalize_hist
 
+import mmccd
 from mmccd.benchmark_result import BenchmarkResult, write_results
 from mmccd.benchmark_scores import (
     Counter,
@@ -19,14 +20,13 @@ from mmccd.benchmark_scores import (
     Mask,
     peak_memory_gb,
     reset_peak_memory,
-    scans,
     score_artefacts,
     score_lesion_slices,
     score_published,
     score_volumes,
 )
-from mmccd.config import METHODS, RECONSTRUCTIONS, Config, load_config
-from mmccd.conformal import scan_threshold, voxel_threshold
+from mmccd.calibration import healthy_scans, thresholds_of
+from mmccd.config import METHODS, RECONSTRUCTIONS, Config, ScoringConfig, load_config
 from mmccd.contenders import SQUARE, Contender, contenders
 from mmccd.cycle import squared_error
 from mmccd.detector import Detector
@@ -39,7 +39,8 @@ from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
 from mmccd.published import LesionSlice
 from mmccd.recalibration import recalibrate
-from mmccd.scoring import SCORE_QUANTILE, intensity_score, smoothed, typical_polarity
+from mmccd.scoring import intensity_score, smoothed, typical_polarity
+from mmccd.splits import patient_of
 from mmccd.store import Store
 from mmccd.training import Hardware, train
 
@@ -47,6 +48,15 @@ SIZES = {"small": ("tiny", 64), "full": ("published", 128)}
 """Preset and side of the slices in pixels."""
 TARGETS = {"flair": "t2", "t1": "t2", "t2": "flair"}
 BATCH = 64
+PUBLISHED_SAMPLER = {
+    "masks",
+    "mask_width_mm",
+    "stripe_stride_mm",
+    "stripes_wrap",
+    "sampling_steps",
+    "spacing",
+    "sampler",
+}
 SETTINGS = "settings.json"
 
 
@@ -81,6 +91,7 @@ def benchmark(
     plan: Plan = Plan(),
     *,
     others: Mapping[str, Store] | None = None,
+    command: str = "mmccd benchmark",
     progress: ProgressCallback = no_progress,
 ) -> BenchmarkResult:
     """Train what is missing, score all contenders on the test subjects, write tables and pictures.
@@ -93,6 +104,7 @@ def benchmark(
         output: Folder; it holds results of one plan and one store.
         plan: What to run.
         others: Further stores by kind of disease; their test subjects are scored by the same models.
+        command: What the page says that it was written by.
         progress: Called with what was done, how many contenders are done, and how many there are.
 
     Raises:
@@ -113,7 +125,7 @@ def benchmark(
             record = _run(store, output, plan, others, source, contender, _within(progress, done, len(jobs)))
         records.append(record)
     progress("write", len(jobs), len(jobs))
-    return write_results(output, records, store, plan.size, sorted(others))
+    return write_results(output, records, store, command, sorted(others))
 
 
 def training_config(plan: Plan, store: Store, source: str, method: str) -> Config:
@@ -137,26 +149,27 @@ def _run(
     facts: dict[str, Any] = {"contender": contender.name, "method": contender.method, "scoring": contender.scoring,
                              "source": source, "size": plan.size}  # fmt: skip
     model = _model(store, output, plan, source, contender, progress) if contender.method else None
-    reset_peak_memory()
+    device = choose_device(plan.device)
+    reset_peak_memory(device)
     counter = Counter(model.method) if model else None
-    judge = _judge_model(model, plan) if model else judge_intensity(contender, store, source)
+    judge = _judge_model(model, plan) if model else judge_intensity(contender, store, source, _scoring(plan, store))
     if contender.published_sampler:
-        record = score_lesion_slices(judge.score, store, source, other)
+        record = score_lesion_slices(judge.score, store, source)
         scored = len(record["slices"])
     else:
-        record = score_volumes(judge, store, source, other)
+        record = score_volumes(judge, store, source)
         scored = int((store.index["split"] == "test").sum())
         facts["thresholds"] = {"voxel": judge.threshold, "scan": judge.scan_threshold}
         facts["kinds"] = {}
         for name, further in others.items():
             if source in further.modalities:
-                facts["kinds"][name] = score_volumes(judge, further, source, _other(source, further))["rows"]
+                facts["kinds"][name] = score_volumes(judge, further, source)["rows"]
     if counter:
         facts["evaluations_per_slice"] = counter.passed / max(1, scored + sum(
             int((others[name].index["split"] == "test").sum()) for name in facts.get("kinds", {})
         ))  # fmt: skip
         counter.close()
-    facts["peak_memory_gb"] = peak_memory_gb()
+    facts["peak_memory_gb"] = peak_memory_gb(device)
     if plan.artefacts and not contender.published_sampler:
         facts["artefacts"] = score_artefacts(judge.score, store, source, other, plan.seed)
     pieces: list[LesionSlice] = record.pop("slices")
@@ -164,7 +177,7 @@ def _run(
     facts |= record | _origin(model, store, plan)
     write_atomically(kept.with_suffix(".npy"), _pieces_as_bytes(pieces))
     write_json(kept.with_suffix(".json"), facts)  # last: a contender with a record is complete
-    return _kept(kept) or facts
+    return facts | {"maps": str(kept.with_suffix(".npy"))}
 
 
 def _model(
@@ -177,19 +190,34 @@ def _model(
         train(store, folder, config, resume=True, hardware=Hardware(plan.device), progress=progress)
     trained = load_model(folder)
     batch = {"batch_size": trained.config.training.batch_size}  # halved where memory was short
-    if trained.config != config.model_copy(update={"training": config.training.model_copy(update=batch)}):
-        raise ConfigError(f"{folder} was trained with other settings", "use another output folder, or delete this one")
+    same = trained.config == config.model_copy(update={"training": config.training.model_copy(update=batch)})
+    if not same or trained.card["training_data"]["store_digest"] != store.digest:
+        raise ConfigError(
+            f"{folder} was trained with other settings or on another store",
+            "use another output folder, or delete this one",
+        )
     if contender.published_sampler:
-        published = load_config("published", {"diffusion.masks_at_once": 16}).diffusion
-        method = build_method(config.model_copy(update={"diffusion": published}))
-        method.load_state_dict(trained.method.state_dict())
-        return Model(method.eval().requires_grad_(False), squared_error, _square(config), trained.card)
+        return _with_published_sampler(trained)
     if contender.scoring == "evidence":
         return trained
     square = output / "models" / source / f"{contender.method}_square"
     if not (square / CARD).is_file():
         recalibrate(folder, store, square, overrides=SQUARE, device=plan.device)
-    return load_model(square)
+    made, weights = load_model(square), trained.method.state_dict()
+    if not all(torch.equal(tensor, weights[name]) for name, tensor in made.method.state_dict().items()):
+        raise ConfigError(f"{square} does not belong to {folder}", "delete it: it is made again")
+    return made
+
+
+def _with_published_sampler(trained: Model) -> Model:
+    """The same weights, sampled and scored as published; noise schedule and networks stay those of the training."""
+    published = load_config("published").diffusion.model_dump(include=PUBLISHED_SAMPLER) | {"masks_at_once": 16}
+    diffusion = trained.config.diffusion.model_copy(update=published)
+    config = load_config([], {**trained.config.model_dump(mode="json"), **SQUARE})
+    config = config.model_copy(update={"diffusion": diffusion})
+    method = build_method(config)
+    method.load_state_dict(trained.method.state_dict())
+    return Model(method.eval().requires_grad_(False), squared_error, config, trained.card)
 
 
 def _within(progress: ProgressCallback, done: int, total: int) -> ProgressCallback:
@@ -197,42 +225,40 @@ def _within(progress: ProgressCallback, done: int, total: int) -> ProgressCallba
     return lambda what, step, steps: progress(f"training step {step:,} of {steps:,} {what}", done, total)
 
 
-def _square(config: Config) -> Config:
-    return load_config([], {**config.model_dump(mode="json"), **SQUARE})
-
-
 def _judge_model(model: Model, plan: Plan) -> Judge:
-    card = model.card
+    card, detector = model.card, Detector(model, device=plan.device, batch_size=BATCH)
+    (source,) = detector.sources
     return Judge(
-        Detector(model, device=plan.device, batch_size=BATCH).score_slices,
+        lambda slices, brain, slice_mm: detector.score_slices({source: slices}, brain, slice_mm),
         float(card["threshold"]["value"]),
         float(card["scan_threshold"]["value"]),
         tuple(card["healthy_scores"]),
     )
 
 
-def judge_intensity(contender: Contender, store: Store, source: str) -> Judge:
+def judge_intensity(contender: Contender, store: Store, source: str, scoring: ScoringConfig) -> Judge:
     """An intensity as a score, with thresholds chosen as those of the models are."""
     pixel_mm, polarity = store.manifest["pixel_mm"], typical_polarity(source)
-    scoring = load_config("best").scoring
 
     def score(slices: Floats, brain: Mask, slice_mm: float) -> Floats:
-        if contender.name.startswith("equalised"):
+        if contender.intensity == "equalised":
             return intensity_score(equalize_hist(slices, mask=brain).astype(np.float32), polarity)
-        smooth_mm = scoring.smooth_mm if contender.name.startswith("smoothed") else 0.0
+        smooth_mm = scoring.smooth_mm if contender.intensity == "smoothed" else 0.0
         spacing_mm = (slice_mm, pixel_mm, pixel_mm)
         return smoothed(intensity_score(slices, polarity), brain, smooth_mm=smooth_mm, spacing_mm=spacing_mm)
 
-    healthy = []
-    for scan in scans(store, "validation", source, source):
-        found = score(scan.source, scan.brain, scan.slice_mm)
-        healthy.append(found[scan.brain & scan.healthy[:, None, None]])
-    return Judge(
-        score,
-        voxel_threshold(healthy, rate=scoring.false_positive_rate).value,
-        scan_threshold(healthy, rate=scoring.false_alarm_rate).value,
-        tuple(float(np.quantile(one, SCORE_QUANTILE)) for one in healthy if one.size),
-    )
+    healthy: dict[str, list[Floats]] = {}
+    for patient, rows, slice_mm in healthy_scans(store):
+        brain = np.asarray(store.array("brain")[rows])
+        found = score(store.array(source)[rows].astype(np.float32), brain, slice_mm)
+        healthy.setdefault(patient, []).append(found[brain])
+    facts = thresholds_of([np.concatenate(maps) for maps in healthy.values()], scoring, slices=0)
+    return Judge(score, facts["threshold"]["value"], facts["scan_threshold"]["value"], tuple(facts["healthy_scores"]))
+
+
+def _scoring(plan: Plan, store: Store) -> ScoringConfig:
+    """What the rows of evidence are scored with."""
+    return training_config(plan, store, plan.sources[0], plan.methods[0]).scoring
 
 
 def _origin(model: Model | None, store: Store, plan: Plan) -> dict[str, Any]:
@@ -248,6 +274,7 @@ def _origin(model: Model | None, store: Store, plan: Plan) -> dict[str, Any]:
             "weights_sha256": model.card["weights_sha256"],
             "parameters": model.card["parameters"],
             "training_steps": model.card["training"]["steps"],
+            "batch_size": model.config.training.batch_size,
             "guarantee": model.card["threshold"]["guarantee"],
         }
     return facts
@@ -284,6 +311,10 @@ def _check(store: Store, plan: Plan, others: Mapping[str, Store]) -> None:
         raise ConfigError(f"size is {plan.size!r}, expected one of {', '.join(SIZES)}", "small is for two CPU cores")
     _, side = SIZES[plan.size]
     for name, one in {"the store": store, **others}.items():
+        if one.rows("test").size == 0:
+            raise DataError(f"{name} has no test subject", "prepare it with --fractions 0 0 1 or a --split")
+        if one.manifest["protocol"] != store.manifest["protocol"]:
+            raise ConfigError(f"{name} was prepared by another protocol than the store", "prepare both alike")
         if one.size_px != side:
             raise ConfigError(
                 f"{name} has slices of {one.size_px} px, size {plan.size} compares at {side} px",
@@ -300,6 +331,14 @@ def _check(store: Store, plan: Plan, others: Mapping[str, Store]) -> None:
     unknown = [name for name in plan.methods if name not in METHODS]
     if unknown or not plan.methods:
         raise ConfigError(f"unknown methods {', '.join(unknown)}", f"choose among {', '.join(METHODS)}")
+    if "scoring.edge_mm" in (plan.overrides or {}):
+        raise ConfigError(
+            "scoring.edge_mm would leave out the rim for some rows only", "all rows score the whole brain"
+        )
+    seen = {patient_of(name) for part in ("train", "validation") for name in store.manifest["subjects"][part]}
+    for name, one in others.items():
+        if known := sorted({patient_of(subject) for subject in one.manifest["subjects"]["test"]} & seen):
+            raise DataError(f"{name} tests {known[0]}, which the store trains or calibrates on", "leave these out")
     test = store.index[store.index["split"] == "test"]
     if not (test["lesion_px"] > 0).any():
         raise DataError("the store has no test slice with a lesion", "prepare test subjects with lesion masks")
@@ -314,6 +353,8 @@ def _claim(output: Path, store: Store, plan: Plan, others: Mapping[str, Store]) 
         "store": store.digest,
         "others": {name: one.digest for name, one in others.items()},
         "artefacts": plan.artefacts,
+        "version": mmccd.__version__,
+        "device": str(choose_device(plan.device)),
     }
     path = output / SETTINGS
     if path.is_file():

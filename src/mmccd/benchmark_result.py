@@ -17,21 +17,24 @@ from mmccd.evaluation_result import markdown_table
 from mmccd.files import write_atomically, write_csv, write_json
 from mmccd.store import Store
 
-HONEST = ("auprc", "dice", "oracle_dice", "lesion_f1", "healthy_marked")
+HONEST = ("auprc", "dice", "oracle_dice", "lesion_f1", "healthy_marked", "healthy_alarm")
 PUBLISHED_METRICS = ("dice", "auc", "jaccard", "assd", "sensitivity", "precision")
 Record = dict[str, Any]
 
 HOW_TO_READ = """\
 Each row scores the same test subjects with the same code; means over subjects with 95 % bootstrap intervals. AUPRC runs
 over the brain voxels of whole volumes on the grid of the store. **dice**, **lesion_f1** and **healthy_marked** (share
-of the brain in slices without lesion that is marked) belong to the threshold that was chosen on healthy validation
-slices WITHOUT labels; **oracle_dice** had its threshold chosen with the labels of these very subjects and is an upper
-bound. *fast* and rows without a suffix score by the squared error over the whole brain; *best* and *evidence* as the
-preset `best` does: healthy tail evidence, stated polarity, smoothing, the same for every method."""
+of the brain that is marked in slices at least 12 mm from any lesion) belong to the threshold that was chosen on healthy
+validation slices WITHOUT labels; **healthy_alarm** is the share of subjects in which the threshold for scans marks
+anything in those slices; **oracle_dice** had its threshold chosen with the labels of these very subjects and is an
+upper bound. *fast* and rows without a suffix score by the squared error over the whole brain; *best* and *evidence* as
+the preset `best` does: healthy tail evidence, stated polarity, smoothing, the same for every method. The baselines are
+their papers' restorations within this project's training: where they differ is said in each file's first lines."""
 PUBLISHED_NOTE = """\
 The published protocol with its faults, for comparison with papers only: one slice per subject, scores scaled over all
-subjects, threshold chosen with the test labels, AUC over the whole slice with an easy background. On the grid of the
-store, so the paper's numbers are not comparable."""
+subjects, threshold chosen with the test labels, AUC over the whole slice with an easy background. Its thresholds reach
+from 0 to 0.099 of the highest score, which suits squared errors alone, so only these are here. On the grid of the
+store: the paper's numbers are not comparable."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,13 @@ class BenchmarkResult:
 
 
 def write_results(
-    output: Path, records: Sequence[Record], store: Store, size: str, kinds: Sequence[str]
+    output: Path, records: Sequence[Record], store: Store, command: str, kinds: Sequence[str]
 ) -> BenchmarkResult:
     """Write ``results.json``, ``results.csv``, ``RESULTS.md``, curves, Dice by lesion size and a montage per source."""
     sources = list(dict.fromkeys(record["source"] for record in records))
     write_json(output / "results.json", [{k: v for k, v in record.items() if k != "maps"} for record in records])
     write_csv(output / "results.csv", _csv_rows(records))
-    parts = [f"# Benchmark, size {size}", _about(records, store, size), HOW_TO_READ]
+    parts = [f"# Benchmark, size {records[0]['size']}", _about(records, store, command), HOW_TO_READ]
     for source in sources:
         mine = [record for record in records if record["source"] == source]
         parts += [
@@ -142,6 +145,7 @@ def verdict(named: Mapping[str, Record]) -> str:
             ahead.append(difference)
         else:
             level.append(difference)
+    # Intervals are of one comparison each; the table's p is adjusted for all of them.
     text = f"MMCCD best has AUPRC {_mean(named[BEST], 'auprc').mean:.3f}; {behind} of {len(named) - 1} are behind it"
     text += f"; ahead of it: {', '.join(ahead)}" if ahead else "; none is ahead of it"
     if level:
@@ -170,7 +174,8 @@ def _kinds(records: Sequence[Record], sources: Sequence[str], kinds: Sequence[st
 
 def _published_table(records: Sequence[Record]) -> list[list[str]]:
     lines = [["method", *PUBLISHED_METRICS]]
-    for record in sorted(records, key=lambda record: -_published(record, "dice").mean):
+    squares = [record for record in records if record["method"] and record["scoring"] == "square"]
+    for record in sorted(squares, key=lambda record: -_published(record, "dice").mean):
         lines.append([record["contender"], *(str(_published(record, name)) for name in PUBLISHED_METRICS)])
     return lines
 
@@ -188,20 +193,26 @@ def _cost_table(records: Iterable[Record]) -> list[list[str]]:
 
 def _cost_note(records: Sequence[Record]) -> str:
     devices = sorted({f"{r['provenance']['device']}, {r['provenance']['threads']} threads" for r in records})
-    return f"Device: {'; '.join(devices)}. Memory is the peak of the whole process, or of the GPU where there is one."
+    return (
+        f"Device: {'; '.join(devices)}. Seconds are of the scoring alone, without metrics. Memory is the peak of the "
+        "process (what was there before is in it), or of the GPU."
+    )
 
 
-def _about(records: Sequence[Record], store: Store, size: str) -> str:
+def _about(records: Sequence[Record], store: Store, command: str) -> str:
     subjects = {part: len(names) for part, names in store.manifest["subjects"].items()}
     healthy = {part: len(store.rows(part, healthy=True)) for part in ("train", "validation")}
     guarantees = sorted({record["guarantee"] for record in records if "guarantee" in record})
     steps = sorted({str(record["training_steps"]) for record in records if "training_steps" in record})
+    batches = sorted({str(record["batch_size"]) for record in records if "batch_size" in record})
     return (
-        f"Written by `mmccd benchmark STORE OUT --size {size}` with mmccd {mmccd.__version__}, seed "
-        f"{records[0]['seed']}, split {store.manifest['split_digest'][:12]}, store {store.digest[:12]}: "
-        f"{subjects['train']} training, {subjects['validation']} validation and {subjects['test']} test subjects "
-        f"({healthy['train']} and {healthy['validation']} healthy slices), {store.size_px} x {store.size_px} pixels, "
-        f"{', '.join(steps)} training steps. Thresholds: {'; '.join(guarantees) or 'no model was scored'}."
+        f"Written by `{command}` with mmccd {mmccd.__version__}, seed {records[0]['seed']}, "
+        f"split {store.manifest['split_digest'][:12]}, store {store.digest[:12]}: {subjects['train']} training, "
+        f"{subjects['validation']} validation and {subjects['test']} test subjects ({healthy['train']} and "
+        f"{healthy['validation']} healthy slices), {store.size_px} x {store.size_px} pixels, {', '.join(steps)} "
+        f"training steps of {', '.join(batches)} slices. What the thresholds promise: "
+        f"{'; '.join(guarantees) or 'no model was scored'}. Intervals of differences are not adjusted for the number "
+        "of comparisons, p is."
     )
 
 

@@ -1,5 +1,6 @@
 """What one contender makes of the test subjects of a store, and what it costs."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, label
 from sklearn.metrics import precision_recall_curve
 
 from mmccd.artefacts import ARTEFACTS, plant
 from mmccd.conformal import p_value
-from mmccd.metrics import PUBLISHED_EROSION_PX, Confusion, auprc, auroc, dice_at_thresholds, lesion_f1, oracle_threshold
+from mmccd.metrics import PUBLISHED_EROSION_PX, Confusion, auprc, auroc, lesion_f1, oracle_threshold
 from mmccd.networks import CodeNetwork
 from mmccd.published import LesionSlice, published_rows
 from mmccd.scoring import SCORE_QUANTILE
@@ -25,6 +27,7 @@ Scorer = Callable[[Floats, Mask, float], Floats]
 """(slices, height, width) of normalised intensities, their brain, and the distance of slices in mm, to a map alike."""
 
 ARTEFACT_SLICES = 8
+HALO_MM = 12.0
 CURVE_RECALLS = np.linspace(0, 1, 101)
 PUBLISHED_PIXEL_MM = 1.875
 
@@ -35,7 +38,6 @@ class Scan:
 
     subject: str
     source: Floats
-    other: Floats
     brain: Mask
     lesion: Mask
     healthy: NDArray[np.bool_]
@@ -52,29 +54,30 @@ class Judge:
     healthy_scores: tuple[float, ...]
 
 
-def scans(store: Store, split: str, source: str, other: str) -> Iterator[Scan]:
+def scans(store: Store, split: str, source: str) -> Iterator[Scan]:
     """The subjects of one part of a store, in order of their names."""
     table = store.index[store.index["split"] == split]
     for subject, rows in table.groupby("subject"):
         at = rows.index.to_numpy()
-        x, y = (store.array(name)[at].astype(np.float32) for name in (source, other))
+        x = store.array(source)[at].astype(np.float32)
         brain, lesion = (np.asarray(store.array(name)[at]) for name in ("brain", "lesion"))
         slice_mm = float(rows["spacing_z_mm"].iloc[0])
-        yield Scan(str(subject), x, y, brain, lesion, rows["healthy"].to_numpy(bool), slice_mm)
+        yield Scan(str(subject), x, brain, lesion, rows["healthy"].to_numpy(bool), slice_mm)
 
 
-def score_volumes(judge: Judge, store: Store, source: str, other: str) -> dict[str, Any]:
+def score_volumes(judge: Judge, store: Store, source: str) -> dict[str, Any]:
     """The honest protocol on whole volumes: a row per subject, the mean curve, and the slices for a picture."""
     rows, kept, cases = [], [], []
-    started, slices = time.perf_counter(), 0
-    for scan in scans(store, "test", source, other):
+    seconds, slices = 0.0, 0
+    for scan in scans(store, "test", source):
+        started = time.perf_counter()
         found = judge.score(scan.source, scan.brain, scan.slice_mm)
+        seconds += time.perf_counter() - started
         slices += len(found)
         voxel_ml = store.manifest["pixel_mm"] ** 2 * scan.slice_mm / 1000
         cases.append((found[scan.brain], scan.lesion[scan.brain]))
         rows.append(_row(scan, found, judge, voxel_ml))
         kept.append(_largest(scan, found))
-    seconds = time.perf_counter() - started
     threshold, _ = oracle_threshold(*map(list, zip(*cases, strict=True)))
     for row, (score, lesion) in zip(rows, cases, strict=True):
         row["oracle_dice"] = _dice_at(threshold, score, lesion, row)
@@ -93,15 +96,17 @@ def score_published(slices: list[LesionSlice], pixel_mm: float) -> list[dict[str
     return rows
 
 
-def score_lesion_slices(score: Scorer, store: Store, source: str, other: str) -> dict[str, Any]:
+def score_lesion_slices(score: Scorer, store: Store, source: str) -> dict[str, Any]:
     """Only the slice with most lesion of each test subject, for a sampler too slow for volumes."""
-    started, kept = time.perf_counter(), []
-    for scan in scans(store, "test", source, other):
+    seconds, kept = 0.0, []
+    for scan in scans(store, "test", source):
         z = int(scan.lesion.sum(axis=(1, 2)).argmax())
         if scan.lesion[z].any():
+            started = time.perf_counter()
             found = score(scan.source[z : z + 1], scan.brain[z : z + 1], scan.slice_mm)
+            seconds += time.perf_counter() - started
             kept.append(LesionSlice(scan.subject, z, found[0], scan.brain[z], scan.lesion[z]))
-    return {"slices": kept, "seconds_per_slice": (time.perf_counter() - started) / max(1, len(kept))}
+    return {"slices": kept, "seconds_per_slice": seconds / max(1, len(kept))}
 
 
 def score_artefacts(score: Scorer, store: Store, source: str, other: str, seed: int) -> dict[str, float]:
@@ -112,11 +117,12 @@ def score_artefacts(score: Scorer, store: Store, source: str, other: str, seed: 
     """
     clean: list[float] = []
     spoiled: dict[str, list[float]] = {kind: [] for kind in ARTEFACTS}
-    for number, scan in enumerate(scans(store, "test", source, other)):
+    pairs = zip(scans(store, "test", source), scans(store, "test", other), strict=True)
+    for number, (scan, alike) in enumerate(pairs):
         rows = _healthy_stack(scan)
         if not len(rows):
             continue
-        x, y, brain = scan.source[rows], scan.other[rows], scan.brain[rows]
+        x, y, brain = scan.source[rows], alike.source[rows], scan.brain[rows]
         clean += _slice_scores(score(x, brain, scan.slice_mm), brain)
         for i, kind in enumerate(ARTEFACTS):
             rng = np.random.default_rng([seed, number, i])
@@ -144,19 +150,19 @@ class Counter:
         self.passed += len(inputs[0])
 
 
-def reset_peak_memory() -> None:
+def reset_peak_memory(device: torch.device) -> None:
     """Begin to measure the peak anew; does nothing where the system cannot."""
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
 
 
-def peak_memory_gb() -> float:
+def peak_memory_gb(device: torch.device) -> float:
     """Of the device if it is a GPU, else resident memory of this process; NaN where the system does not say."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 1e9
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     peak = [line.split()[1] for line in lines if line.startswith("VmHWM")]
@@ -170,16 +176,19 @@ def _networks(method: torch.nn.Module) -> list[torch.nn.Module]:
 
 def _row(scan: Scan, found: Floats, judge: Judge, voxel_ml: float) -> dict[str, Any]:
     marked = scan.brain & (found > judge.threshold)
-    healthy = scan.brain & scan.healthy[:, None, None]
+    healthy = scan.brain & _far_from_lesions(scan)[:, None, None]
+    has_lesion = bool(scan.lesion.any())
     score = float(np.quantile(found[scan.brain], SCORE_QUANTILE))
     return {
         "subject": scan.subject,
         "lesion_ml": float(scan.lesion.sum() * voxel_ml),
         "auprc": auprc(found[scan.brain], scan.lesion[scan.brain]),
         "auroc": auroc(found[scan.brain], scan.lesion[scan.brain]),
-        "dice": Confusion.between(marked, scan.lesion).dice,
-        "lesion_f1": lesion_f1(marked, scan.lesion),
-        "scan_dice": Confusion.between(scan.brain & (found > judge.scan_threshold), scan.lesion).dice,
+        "dice": Confusion.between(marked, scan.lesion).dice if has_lesion else float("nan"),
+        "lesion_f1": lesion_f1(marked, scan.lesion) if has_lesion else float("nan"),
+        "scan_dice": Confusion.between(scan.brain & (found > judge.scan_threshold), scan.lesion).dice
+        if has_lesion
+        else float("nan"),
         "healthy_marked": _share(marked, healthy),
         "healthy_alarm": float((found[healthy] > judge.scan_threshold).any()) if healthy.any() else float("nan"),
         "p_value": p_value(score, judge.healthy_scores),
@@ -191,12 +200,17 @@ def _share(marked: Mask, region: Mask) -> float:
     return float((marked & region).sum() / region.sum()) if region.any() else float("nan")
 
 
+def _far_from_lesions(scan: Scan) -> NDArray[np.bool_]:
+    """Healthy slices into which no lesion shines: smoothing by 4 mm reaches three times as far."""
+    halo = math.ceil(HALO_MM / scan.slice_mm)
+    return np.asarray(~binary_dilation(~scan.healthy, np.ones(2 * halo + 1, bool)))
+
+
 def _dice_at(threshold: float, score: Floats, lesion: Mask, row: Mapping[str, Any]) -> float:
-    missed = int(row["lesion_outside_brain"])
-    if missed == 0:
-        return float(dice_at_thresholds(np.array([threshold], score.dtype), score, lesion)[0])
+    """Dice of brain voxels, which also misses what lies outside the brain; NaN without a lesion."""
+    size = int(lesion.sum()) + int(row["lesion_outside_brain"])
     found = int((lesion & (score > threshold)).sum())
-    return Confusion(found, int((score > threshold).sum()) - found, int(lesion.sum()) + missed - found).dice
+    return Confusion(found, int((score > threshold).sum()) - found, size - found).dice if size else float("nan")
 
 
 def _largest(scan: Scan, found: Floats) -> LesionSlice | None:
@@ -219,11 +233,12 @@ def _mean_curve(cases: list[tuple[Floats, Mask]]) -> list[float]:
 
 
 def _healthy_stack(scan: Scan) -> NDArray[np.int64]:
-    """Rows of the healthy slices around the one with most brain."""
-    area = np.where(scan.healthy, scan.brain.sum(axis=(1, 2)), 0)
-    rows = np.flatnonzero(area)
-    if not len(rows):
-        return rows
+    """Rows around the healthy slice with most brain, without a gap between them."""
+    area = np.where(_far_from_lesions(scan), scan.brain.sum(axis=(1, 2)), 0)
+    if not area.any():
+        return np.flatnonzero(area)
+    runs, _ = label(area > 0)
+    rows = np.flatnonzero(runs == runs[area.argmax()])
     largest = int(np.searchsorted(rows, area.argmax()))
     start = max(0, min(largest - ARTEFACT_SLICES // 2, len(rows) - ARTEFACT_SLICES))
     return rows[start : start + ARTEFACT_SLICES]

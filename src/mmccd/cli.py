@@ -72,6 +72,7 @@ for _command in (
     cli_data.prepare,
     cli_models.train,
     cli_models.calibrate,
+    cli_models.fuse,
     cli_models.predict,
     cli_results.evaluate,
     cli_results.benchmark,
@@ -99,7 +100,9 @@ def main(arguments: list[str] | None = None) -> int:
         command = context.command_path if context else "mmccd"
         return _fail(str(error), f"see `{command} --help`", USAGE)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted", "prepare and predict go on where they stopped; train with --resume", INTERRUPTED)
+        return _fail(
+            "interrupted", "prepare, predict and benchmark go on where they stopped; train with --resume", INTERRUPTED
+        )
     except MmccdError as error:
         return _fail(error.message, error.hint, USAGE if isinstance(error, ConfigError | ModelError) else NONE_WORKED)
     except Exception as error:

@@ -63,6 +63,7 @@ def train(
     threshold = trained.card["threshold"]
     out.print(f"model      {model}", highlight=False, markup=False)
     out.print(f"threshold  {threshold['value']:.4f}: {threshold['criterion']}", highlight=False, markup=False)
+    out.print(f"promise    {threshold['guarantee']}", highlight=False, markup=False)
     if (steps := trained.card["training"]["steps"]) < chosen.training.steps:
         out.print(f"stopped    early, at step {steps:,} of {chosen.training.steps:,}", highlight=False, markup=False)
     out.print(f"curves     {model / 'training' / 'curves.png'}", highlight=False, markup=False)
@@ -70,7 +71,7 @@ def train(
 
 
 def calibrate(
-    model: Annotated[Path, typer.Argument(help="Folder written by `mmccd train`.")],
+    model: Annotated[Path, typer.Argument(help="Folder written by `mmccd train`, or builtin:flair.")],
     store: Annotated[Path, typer.Argument(help="Its healthy validation slices say what is ordinary.")],
     output: Annotated[Path, typer.Argument(help="Folder for the new model.")],
     config: Annotated[
@@ -91,6 +92,26 @@ def calibrate(
     threshold = made.card["threshold"]
     out.print(f"model      {output}", highlight=False, markup=False)
     out.print(f"threshold  {threshold['value']:.4f}: {threshold['criterion']}", highlight=False, markup=False)
+    out.print(f"promise    {threshold['guarantee']}", highlight=False, markup=False)
+
+
+def fuse(
+    store: Annotated[Path, typer.Argument(help="Its healthy validation slices give the sum its thresholds.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the fused model.")],
+    models: Annotated[
+        list[Path], typer.Argument(help="Models of different modalities that score by evidence (preset best).")
+    ],
+    device: Device = "auto",
+) -> None:
+    """Join models of several modalities into one, for subjects that have all of them at test time."""
+    from mmccd.fusion import fuse as fuse_models
+    from mmccd.store import open_store
+
+    made = fuse_models(models, open_store(store), output, device=device)
+    threshold = made.card["threshold"]
+    out.print(f"model      {output}: {', '.join(made.card['members'])}", highlight=False, markup=False)
+    out.print(f"threshold  {threshold['value']:.4f}: {threshold['criterion']}", highlight=False, markup=False)
+    out.print(f"promise    {threshold['guarantee']}", highlight=False, markup=False)
 
 
 def predict(

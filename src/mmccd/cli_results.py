@@ -107,8 +107,12 @@ def benchmark(
         seed=seed,
         device=device,
     )
+    asked = [f"--also {name}=STORE" for name in others] + [f"--set {text}" for text in settings or []]
+    asked += [f"--methods {methods}"] * bool(methods) + [f"--sources {sources}"] * bool(sources)
+    asked += ["--no-published"] * (not published)
+    command = " ".join(["mmccd benchmark STORE OUT", f"--size {size} --seed {seed}", *asked])
     with reported_progress("benchmark", quiet=quiet) as progress:
-        result = run_benchmark(opened, output, plan, others=others, progress=progress)
+        result = run_benchmark(opened, output, plan, others=others, command=command, progress=progress)
     for source in plan.sources:
         header, *lines = result.table(source)
         table = Table(*header, title=f"{source} as input")

@@ -124,9 +124,9 @@ class ScoringConfig(_Settings):
     edge_mm: Annotated[float, Field(ge=0, le=20)] = 7.5
     """Rim of the brain that is not scored, where translation is worst; 7.5 is the published 4 pixels."""
     false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Share of a healthy brain that the threshold marks, on average over healthy subjects."""
+    """Share of the healthy brain of validation patients that lies above the threshold, on average."""
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of healthy scans in which the stricter threshold of `--threshold scan` marks anything at all."""
+    """Share of patients in whose healthy slices the threshold of `--threshold scan` marks anything at all."""
 
 
 class Config(_Settings):

@@ -7,7 +7,7 @@ of subjects.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import ceil
+from math import ceil, isnan
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,8 @@ class Threshold:
     Attributes:
         value: Anomalies above it are marked.
         criterion: How it was chosen, in words.
-        guarantee: What it promises for an unseen healthy subject; begins with "none" where it cannot promise anything.
-        subjects: Number of healthy subjects that it was chosen on.
+        guarantee: What it promises for an unseen subject.
+        subjects: Number of subjects that it was chosen on.
     """
 
     value: float
@@ -40,11 +40,11 @@ class Threshold:
 
 
 def voxel_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
-    """The smallest threshold under which a healthy subject has at most this share of its brain marked, on average.
+    """The smallest threshold at which subjects have at most this share of their healthy brain marked, on average.
 
-    With n subjects whose marked shares at a threshold average to R, the expected share of an unseen one is at most
-    (n R + 1) / (n + 1) (conformal risk control: Angelopoulos et al., 2022, arXiv 2208.02814, theorem 1).
-    Below 1 / rate - 1 subjects no threshold can promise the rate; then R itself is held to it.
+    With n subjects whose marked shares average to R at a threshold that no unseen subject took part in choosing, the
+    expected share of an unseen one is at most (n R + 1) / (n + 1) (conformal risk control: Angelopoulos et al., 2022,
+    arXiv 2208.02814, theorem 1). It is near R; the rest is what n subjects leave unknown in the worst case.
 
     Args:
         scores: Of each subject the scores of all its healthy brain pixels, any shape.
@@ -55,27 +55,23 @@ def voxel_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
     """
     subjects = _with_pixels(scores)
     n = len(subjects)
-    allowed = (rate * (n + 1) - 1) / n
-    promised = allowed >= -1e-12
     pooled = np.concatenate([one.ravel() for one in subjects])
     share = np.concatenate([np.full(one.size, 1 / (n * one.size)) for one in subjects])
     values, place = np.unique(pooled, return_inverse=True)
     mass = np.bincount(place, weights=share)
     marked = mass[::-1].cumsum()[::-1] - mass  # by each value as the threshold: what lies above it
-    value = float(values[np.argmax(marked <= (allowed if promised else rate) + 1e-9)])
-    if promised:
-        criterion = f"{allowed:.3g} of the brain of healthy slices lies above, mean over subjects"
-        guarantee = f"an unseen healthy subject has on average at most {rate:.3g} of its brain marked"
-    else:
-        criterion = f"{rate:.3g} of the brain of healthy slices lies above, mean over subjects"
-        guarantee = (
-            f"none: a promised rate of {rate:.3g} needs {ceil(1 / rate - 1 - 1e-9)} healthy subjects, here are {n}"
-        )
-    return Threshold(value, criterion, guarantee, n)
+    value = float(values[np.argmax(marked <= rate + 1e-9)])
+    promised = (n * rate + 1) / (n + 1)
+    return Threshold(
+        value,
+        criterion=f"{rate:.3g} of the brain in healthy slices lies above, mean over {n} subjects",
+        guarantee=f"on average at most {promised:.3g} of the brain in healthy slices of subjects like these is marked",
+        subjects=n,
+    )
 
 
 def scan_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
-    """The smallest threshold under which at most this share of healthy scans has anything marked at all.
+    """The smallest threshold at which at most this share of subjects has anything marked in healthy brain at all.
 
     It is the k-th smallest of the subjects' highest scores, k = ceil((n + 1) (1 - rate)) (split-conformal prediction,
     Vovk et al., 2005). With fewer than 1 / rate - 1 subjects it is the highest, which promises 1 / (n + 1).
@@ -89,8 +85,8 @@ def scan_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
     held = max(rate, 1 / (n + 1))
     return Threshold(
         value=float(highest[k - 1]),
-        criterion=f"{k} of {n} healthy subjects have nothing above",
-        guarantee=f"at most {held:.3g} of unseen healthy scans have anything marked",
+        criterion=f"{k} of {n} subjects have nothing above in their healthy slices",
+        guarantee=f"at most {held:.3g} of subjects like these have anything marked in their healthy slices",
         subjects=n,
     )
 
@@ -100,7 +96,12 @@ def p_value(score: float, healthy_scores: Sequence[float]) -> float:
 
     Under exchangeability at most a share a of healthy scans gets a value of a or below (Vovk et al., 2005). The least
     value is 1 / (n + 1): few healthy subjects cannot show that a scan is very unusual.
+
+    Raises:
+        ValueError: the score is not a number.
     """
+    if isnan(score):
+        raise ValueError("the score is not a number")
     as_high = sum(healthy >= score for healthy in healthy_scores)
     return (1 + as_high) / (1 + len(healthy_scores))
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from mmccd.config import METHODS
 
-Scoring = Literal["square", "evidence"]
+Scoring = Literal["square", "evidence", ""]
 
 SQUARE: dict[str, Any] = {
     "scoring.evidence": "square",
@@ -28,7 +28,7 @@ LABELS = {
 }
 PUBLISHED = "MMCCD published"
 BEST = "MMCCD best"
-INTENSITIES = ("intensity", "smoothed intensity", "equalised intensity")
+INTENSITIES = {"intensity": "plain", "smoothed intensity": "smoothed", "equalised intensity": "equalised"}
 """The normalised scan itself, the same smoothed as evidence is, and its ranks in the brain (Meissen et al., 2021)."""
 
 
@@ -39,13 +39,16 @@ class Contender:
     Attributes:
         name: For tables and, without blanks, for files.
         method: As in a config; empty for an intensity.
-        scoring: What is made of x and x_hat: `square` as published, or `evidence` as in the preset `best`.
+        intensity: For one: `plain`, `smoothed` or `equalised`.
+        scoring: What is made of x and x_hat: `square` as published, or `evidence` as in the preset `best`; empty for an
+            intensity.
         published_sampler: Every stripe with every step, on the slices of the published protocol alone.
     """
 
     name: str
     method: str = ""
-    scoring: Scoring = "square"
+    intensity: str = ""
+    scoring: Scoring = ""
     published_sampler: bool = False
 
     @property
@@ -61,12 +64,13 @@ def contenders(methods: tuple[str, ...] = METHODS, *, published_sampler: bool = 
         methods: As in a config.
         published_sampler: Whether to add MMCCD with its published sampler.
     """
-    rows = [Contender(name) for name in INTENSITIES]
-    for scoring in ("square", "evidence"):
+    rows = [Contender(name, intensity=kind) for name, kind in INTENSITIES.items()]
+    scorings: tuple[Scoring, ...] = ("square", "evidence")
+    for scoring in scorings:
         for method in methods:
             suffix = {"square": " fast", "evidence": " best"}[scoring] if method == "mmccd" else ""
             suffix = suffix or (", evidence" if scoring == "evidence" else "")
-            rows.append(Contender(LABELS[method] + suffix, method, scoring))
+            rows.append(Contender(LABELS[method] + suffix, method, scoring=scoring))
     if published_sampler and "mmccd" in methods:
-        rows.append(Contender(PUBLISHED, "mmccd", "square", published_sampler=True))
+        rows.append(Contender(PUBLISHED, "mmccd", scoring="square", published_sampler=True))
     return rows

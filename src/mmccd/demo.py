@@ -18,6 +18,7 @@ from mmccd.progress import ProgressCallback
 from mmccd.scored_case import BASELINES
 from mmccd.splits import find_split
 from mmccd.training import train
+from mmccd.volumes import read_volume
 
 HEALTHY, LESIONED = 30, 8
 SIZE_PX = 64
@@ -66,6 +67,9 @@ def run_demo(
         scan: A skull-stripped FLAIR scan of the user's own, for the model that ships with the package.
         progress_of: Makes a progress callback for a step of this name.
     """
+    shipped_model = Detector.load(SHIPPED, batch_size=64)
+    if scan is not None:
+        read_volume(scan)  # what cannot be read should not be found out after minutes
     data = output / "phantom"
     with progress_of("phantom") as progress:
         make_phantom(data, subjects=HEALTHY, lesions=LESIONED, seed=seed, workers=workers, progress=progress)
@@ -81,13 +85,15 @@ def run_demo(
         if not (folder / "model" / CARD).exists():
             with progress_of(f"train {method}") as progress:
                 train(store, folder / "model", load_config(presets, overrides), resume=True, progress=progress)
-        evaluations[method] = _score(folder / "model", data, split.test, folder, progress_of, method)
+        evaluations[method] = _score(
+            Detector.load(folder / "model", batch_size=64), data, split.test, folder, progress_of, method
+        )
     shipped = output / "shipped"
-    evaluations[SHIPPED] = _score(SHIPPED, data, split.test, shipped, progress_of, SHIPPED)
+    evaluations[SHIPPED] = _score(shipped_model, data, split.test, shipped, progress_of, SHIPPED)
     preview = None
     if scan is not None:
         with progress_of(f"predict {scan.name}") as progress:
-            (outcome,) = predict(Detector.load(SHIPPED, batch_size=64), [scan], shipped / "scan", progress=progress)
+            (outcome,) = predict(shipped_model, [scan], shipped / "scan", progress=progress)
         if outcome.status == "failed":
             raise DataError(f"{scan.name}: {outcome.error}", outcome.hint)
         preview = shipped / "scan" / f"{outcome.case}.png"
@@ -95,7 +101,7 @@ def run_demo(
 
 
 def _score(
-    model: Path | str,
+    detector: Detector,
     data: Path,
     subjects: Sequence[str],
     folder: Path,
@@ -103,7 +109,6 @@ def _score(
     name: str,
 ) -> Evaluation:
     with progress_of(f"predict {name}") as progress:
-        detector = Detector.load(model, batch_size=64)
         predict(detector, [data], folder / "predictions", subjects=subjects, progress=progress)
     with progress_of(f"evaluate {name}") as progress:
         return evaluate(folder / "predictions", data, folder / "evaluation", progress=progress)

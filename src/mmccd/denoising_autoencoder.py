@@ -21,6 +21,8 @@ _draw = partial(coarse_gaussian, nodes=NODES)
 class DenoisingAutoencoder(Reconstruction):
     """The coarse-noise denoiser of Kascenas et al. (2022, 2023), https://arxiv.org/abs/2301.08330.
 
+    Differs: one modality instead of all at once, and the loss runs over the whole slice.
+
     Args:
         network: A U-Net from an image to an image.
     """

@@ -29,10 +29,10 @@ def describe(path: Path | None) -> dict[str, Any]:
             "failures": store.manifest["failures"],
             "digest": f"{store.digest} (verified)",
         }
-    from mmccd.model_file import CARD, load_model, model_folder
+    from mmccd.model_file import CARD, load_any, model_folder
 
     if (model_folder(path) / CARD).is_file():
-        return load_model(path).card
+        return load_any(path).card
     raise DataError(f"{path} is neither a model nor a store", "give a folder that `mmccd train` or `prepare` wrote")
 
 

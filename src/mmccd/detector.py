@@ -1,5 +1,6 @@
 """The detector: a trained model and one scan of its source modality to an anomaly map, a mask and a score."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,15 @@ from numpy.typing import NDArray
 
 from mmccd.conformal import p_value
 from mmccd.devices import choose_device, uses_bf16
-from mmccd.errors import ConfigError
+from mmccd.errors import ConfigError, DataError
 from mmccd.grid import slice_grid
 from mmccd.inference import anomaly_volume
 from mmccd.intensity import BACKGROUND, normalise
 from mmccd.methods import Method
-from mmccd.model_file import Model, load_model
+from mmccd.model_file import Fusion, Model, load_any
 from mmccd.openvino_runtime import accelerate
-from mmccd.scoring import scan_score, scored_region
-from mmccd.volumes import Volume, brain_mask, read_volume
+from mmccd.scoring import scan_score
+from mmccd.volumes import Volume, brain_mask, check_same_grid, read_volume
 
 RUNTIMES = ("torch", "openvino")
 THRESHOLDS = {"voxel": "threshold", "scan": "scan_threshold"}
@@ -57,10 +58,10 @@ class Detection:
 
 
 class Detector:
-    """Finds anomalies in scans of one modality.
+    """Finds anomalies in scans of one modality; or, with a fusion, of several modalities of one subject.
 
     Args:
-        model: Networks and card.
+        model: Networks and card, or several of them.
         device: Where to compute; see `mmccd.devices`.
         batch_size: Slices at a time.
         runtime: What runs the networks: ``torch``, or ``openvino`` (an extra, for CPUs).
@@ -75,7 +76,7 @@ class Detector:
 
     def __init__(
         self,
-        model: Model,
+        model: Model | Fusion,
         *,
         device: str = "auto",
         batch_size: int = 16,
@@ -89,35 +90,57 @@ class Detector:
         _check_runtime(runtime, self.device)
         if threshold not in THRESHOLDS:
             raise ConfigError(f"threshold is {threshold!r}, expected one of {', '.join(THRESHOLDS)}", "voxel is usual")
-        self.threshold: dict[str, Any] = model.card[THRESHOLDS[threshold]]
-        self._method: Method = model.method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._bf16 = uses_bf16(model.config.training.precision, self.device)
-        if runtime == "openvino":
-            self._method = accelerate(self._method, bf16=self._bf16)
+        kind = THRESHOLDS[threshold]
+        self.threshold: dict[str, Any] = model.card[kind]
+        baseline = model.card["intensity_baseline"]
+        self.intensity_baseline: dict[str, Any] = {
+            "polarity": baseline["polarity"],
+            "smooth_mm": baseline["smooth_mm"],
+            "threshold": baseline[kind]["plain"],
+            "smoothed_threshold": baseline[kind]["smoothed"],
+        }
+        self.sources = tuple(member.config.source for member in model.members)
+        self._methods = [self._on_device(member) for member in model.members]
 
     @classmethod
     def load(cls, folder: Path | str, **settings: Any) -> "Detector":
-        """Read a model folder written by `mmccd train`, or for example ``builtin:flair``; ``settings`` as above."""
-        return cls(load_model(folder), **settings)
+        """Read what `mmccd train` or `fuse` wrote, or for example ``builtin:flair``; ``settings`` as above."""
+        return cls(load_any(folder), **settings)
 
-    def detect(self, scan: Path | str | Volume, *, brain: Path | str | Volume | None = None) -> Detection:
+    def detect(
+        self,
+        scan: Path | str | Volume,
+        *,
+        brain: Path | str | Volume | None = None,
+        others: Mapping[str, Path | str | Volume] | None = None,
+    ) -> Detection:
         """Score one scan.
 
         Args:
             scan: A file, or a volume in memory, of the model's source modality.
             brain: Brain mask; without one the scan must be skull-stripped and its brain is what lies above zero.
+            others: For a fusion: the subject's further modalities by name, on the grid of ``scan``.
 
         Raises:
-            DataError: the scan cannot be read or used; see `mmccd.volumes`.
-            GridError: the brain mask lies on another grid.
+            DataError: the scan cannot be read or used; see `mmccd.volumes`; or a modality of a fusion is missing.
+            GridError: the brain mask or another modality lies on another grid.
         """
-        volume = scan if isinstance(scan, Volume) else read_volume(scan)
-        given = brain if isinstance(brain, Volume) or brain is None else read_volume(brain)
+        volume = _as_volume(scan)
+        given = None if brain is None else _as_volume(brain)
         inside = brain_mask(volume, given)
+        images = {self.sources[0]: volume} | {name: _as_volume(other) for name, other in (others or {}).items()}
+        if missing := [name for name in self.sources if name not in images]:
+            raise DataError(
+                f"the model needs {', '.join(self.sources)} of a subject, {', '.join(missing)} is missing",
+                "give all of them, or use a model of one modality",
+            )
         protocol, size_px, pixel_mm = (self.model.card["grid"][key] for key in ("protocol", "size_px", "pixel_mm"))
         grid = slice_grid(protocol, inside, volume.spacing_mm, size_px, pixel_mm)
         brain_slices = grid.shrink_mask(inside)
-        slices = grid.shrink(normalise(volume.data, inside), BACKGROUND)
+        slices = {}
+        for name in self.sources:
+            check_same_grid(volume, images[name])
+            slices[name] = grid.shrink(normalise(images[name].data, inside), BACKGROUND)
         errors = self.score_slices(slices, brain_slices, volume.spacing_mm[2])
         anomaly = np.where(inside, grid.expand(errors), 0).astype(np.float32)
         threshold = float(self.threshold["value"])
@@ -135,35 +158,45 @@ class Detector:
             lesion_volume_ml=float(mask.sum()) * volume.voxel_ml,
             brain_volume_ml=float(inside.sum()) * volume.voxel_ml,
             volume=volume,
-            warnings=_warnings(
-                volume,
-                inside,
-                scored_region(brain_slices, edge_mm=self.model.config.scoring.edge_mm, pixel_mm=pixel_mm),
-            ),
+            warnings=_warnings(volume, inside, anything_scored=bool(errors.any())),
         )
 
     def score_slices(
-        self, slices: NDArray[np.float32], brain: NDArray[np.bool_], slice_mm: float
+        self, slices: Mapping[str, NDArray[np.float32]], brain: NDArray[np.bool_], slice_mm: float
     ) -> NDArray[np.float32]:
-        """The anomaly map of normalised slices of one scan on the model's own grid, as a store holds them.
+        """The anomaly map of normalised slices of one subject on the model's own grid, as a store holds them.
 
         Args:
-            slices: (n, size_px, size_px), neighbours next to each other.
+            slices: By source modality, each (n, size_px, size_px), neighbours next to each other.
             brain: Of the same shape.
             slice_mm: Distance between slices.
         """
-        return anomaly_volume(
-            self._method,
-            self.model.error,
-            slices,
-            brain,
-            self.model.config.scoring,
-            pixel_mm=self.model.card["grid"]["pixel_mm"],
-            slice_mm=slice_mm,
-            device=self.device,
-            batch_size=self.batch_size,
-            bf16=self._bf16,
-        )
+        maps = [
+            anomaly_volume(
+                method,
+                member.error,
+                slices[member.config.source],
+                brain,
+                member.config.scoring,
+                pixel_mm=self.model.card["grid"]["pixel_mm"],
+                slice_mm=slice_mm,
+                device=self.device,
+                batch_size=self.batch_size,
+                bf16=uses_bf16(member.config.training.precision, self.device),
+            )
+            for method, member in zip(self._methods, self.model.members, strict=True)
+        ]
+        return np.asarray(np.sum(maps, axis=0), dtype=np.float32)
+
+    def _on_device(self, member: Model) -> Method:
+        method: Method = member.method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.runtime == "torch":
+            return method
+        return accelerate(method, bf16=uses_bf16(member.config.training.precision, self.device))
+
+
+def _as_volume(scan: Path | str | Volume) -> Volume:
+    return scan if isinstance(scan, Volume) else read_volume(scan)
 
 
 def _check_runtime(runtime: str, device: torch.device) -> None:
@@ -175,13 +208,13 @@ def _check_runtime(runtime: str, device: torch.device) -> None:
         )
 
 
-def _warnings(volume: Volume, brain: NDArray[np.bool_], scored: NDArray[np.bool_]) -> tuple[str, ...]:
+def _warnings(volume: Volume, brain: NDArray[np.bool_], *, anything_scored: bool) -> tuple[str, ...]:
     found = []
     brain_ml = float(brain.sum()) * volume.voxel_ml
     if brain_ml < 600:
         found.append(f"the brain measures only {brain_ml:.0f} ml: part of it may be missing")
     if max(volume.spacing_mm[:2]) > 3:
         found.append(f"axial pixels of {max(volume.spacing_mm[:2]):.1f} mm are coarse: small lesions are lost")
-    if not scored.any():
+    if not anything_scored:
         found.append("no slice has brain left after its rim is removed: nothing was scored")
     return tuple(found)

@@ -14,6 +14,9 @@ from mmccd.reconstruction import Reconstruction
 class DiffusionReconstruction(Reconstruction):
     """DDPM reconstruction; with simplex noise it is AnoDDPM (Wyatt et al., CVPR Workshops 2022).
 
+    Differs from AnoDDPM: the network predicts the clean image instead of the noise, and sampling is deterministic and
+    may take fewer steps than 250.
+
     Args:
         network: Of x_t and step; predicts the clean slice.
         schedule: Noise schedule.

@@ -72,7 +72,7 @@ def _build_reconstruction(config: Config) -> Reconstruction:
         diffusion.schedule_steps, diffusion.sampling_steps, spacing=diffusion.spacing, highest=diffusion.start_step
     )
     if config.method == "pddpm":
-        return PatchedDiffusion(unet, masks_for=patch_masks, schedule=schedule, steps=steps)
+        return PatchedDiffusion(unet, masks_for=patch_masks, schedule=schedule, steps=steps, draw=simplex)
     draw = simplex if config.method == "anoddpm" else gaussian
     return DiffusionReconstruction(unet, schedule=schedule, steps=steps, draw=draw)
 

@@ -1,4 +1,7 @@
-"""A trained model on disk: a folder with weights (safetensors) and one card (JSON); nothing in it is executed."""
+"""Trained models on disk: a folder with weights (safetensors) and one card (JSON); nothing in it is executed.
+
+Several models of different source modalities may be fused: a folder with a card and a folder for each member.
+"""
 
 import json
 from dataclasses import dataclass
@@ -22,10 +25,11 @@ FORMAT = 1
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
 COUNTS = "evidence.counts"
+INTENDED_USE = "Research. Not a medical device: never use it for diagnosis."
 BUILTIN = "builtin:"
 """Before the name of a model that ships with the package, in place of a folder: ``builtin:flair``."""
-REQUIRED = {"config", "weights_sha256", "grid", "threshold", "scan_threshold", "healthy_scores", "intensity_baseline",
-            "score_definition"}  # fmt: skip
+CALIBRATED = {"grid", "threshold", "scan_threshold", "healthy_scores", "intensity_baseline", "score_definition"}
+REQUIRED = CALIBRATED | {"config", "weights_sha256"}
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,43 @@ class Model:
     card: dict[str, Any]
 
     @property
+    def members(self) -> "tuple[Model, ...]":
+        """Itself: a fusion has several."""
+        return (self,)
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the weights."""
         return str(self.card["weights_sha256"])
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Models of different source modalities, whose evidence is added up where a subject has all of them.
+
+    Attributes:
+        members: The first one's source is the modality that results belong to.
+        card: Thresholds of the sum.
+    """
+
+    members: tuple[Model, ...]
+    card: dict[str, Any]
+
+
+def save_fusion(folder: Path, members: tuple[Model, ...], facts: dict[str, Any]) -> Fusion:
+    """Write the members, each in a folder named by its source, then the card that makes them one.
+
+    Args:
+        folder: Created where needed.
+        members: Models of different sources.
+        facts: Grid and thresholds of the sum, and provenance.
+    """
+    for member in members:
+        save_model(folder / member.config.source, member.method, member.error, member.config, member.card)
+    names = [member.config.source for member in members]
+    card = {"format": FORMAT, "members": names, "intended_use": INTENDED_USE, **facts}
+    write_json(folder / CARD, card)
+    return Fusion(members, card)
 
 
 def save_model(
@@ -68,12 +106,12 @@ def save_model(
         weights[COUNTS] = error.counts.cpu()
     write_atomically(folder / WEIGHTS, save_tensors(weights))
     card = {
+        **facts,
         "format": FORMAT,
         "config": config.model_dump(mode="json"),
         "weights_sha256": sha256_of_file(folder / WEIGHTS),
         "parameters": parameters,
-        "intended_use": "Research. Not a medical device: never use it for diagnosis.",
-        **facts,
+        "intended_use": INTENDED_USE,
     }
     write_json(folder / CARD, card)
     return Model(method, error, config, card)
@@ -99,6 +137,24 @@ def model_folder(name: Path | str) -> Path:
     return Path(str(resources.files("mmccd") / "weights")) / text.removeprefix(BUILTIN)
 
 
+def load_any(folder: Path | str) -> Model | Fusion:
+    """Read what `mmccd train`, `calibrate` or `fuse` wrote, or a model that ships with the package.
+
+    Raises:
+        ModelError: as `load_model`.
+    """
+    folder = model_folder(folder)
+    if "members" not in (card := _read_card(folder)):
+        return load_model(folder)
+    _require(folder, card, CALIBRATED)
+    names = card["members"]
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) and Path(name).name == name != ".." for name in names
+    ):
+        raise ModelError(f"{CARD} in {folder} names no members", "fuse the models again")
+    return Fusion(tuple(load_model(folder / name) for name in names), card)
+
+
 def load_model(folder: Path | str) -> Model:
     """Read a model folder, or a model that ships with the package; the training data need not be there.
 
@@ -106,18 +162,11 @@ def load_model(folder: Path | str) -> Model:
         ModelError: the folder is no model, is damaged, or was written by a later version.
     """
     folder = model_folder(folder)
-    if not (folder / CARD).is_file():
-        raise ModelError(f"{folder} is not a model: it has no {CARD}", "give the folder that `mmccd train` wrote")
+    card = _read_card(folder)
+    if "members" in card:
+        raise ModelError(f"{folder} is a fusion of several models", "give the folder of one of them, which lies in it")
+    _require(folder, card, REQUIRED)
     try:
-        card = json.loads((folder / CARD).read_text())
-        if card["format"] != FORMAT:
-            raise ModelError(
-                f"{folder} has model format {card['format']}, expected {FORMAT}",
-                "update mmccd, or train again",
-            )
-        missing = REQUIRED - card.keys()
-        if missing:
-            raise ModelError(f"{CARD} in {folder} lacks {', '.join(sorted(missing))}", "copy the model folder again")
         config = _config_of(card)
         if sha256_of_file(folder / WEIGHTS) != card["weights_sha256"]:
             raise ModelError(f"{WEIGHTS} in {folder} differs from its card", "copy the model folder again")
@@ -132,6 +181,24 @@ def load_model(folder: Path | str) -> Model:
     except (RuntimeError, KeyError) as reason:
         raise ModelError(f"the weights in {folder} do not fit its card", "copy the model folder again") from reason
     return Model(method.eval().requires_grad_(False), measure, config, card)
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    if not (folder / CARD).is_file():
+        raise ModelError(f"{folder} is not a model: it has no {CARD}", "give the folder that `mmccd train` wrote")
+    try:
+        card: dict[str, Any] = json.loads((folder / CARD).read_text())
+        found = card["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder} is damaged: {error}", "copy the model folder again") from error
+    if found != FORMAT:
+        raise ModelError(f"{folder} has model format {found}, expected {FORMAT}", "update mmccd, or train again")
+    return card
+
+
+def _require(folder: Path, card: dict[str, Any], keys: set[str]) -> None:
+    if missing := keys - card.keys():
+        raise ModelError(f"{CARD} in {folder} lacks {', '.join(sorted(missing))}", "copy the model folder again")
 
 
 def _config_of(card: dict[str, Any]) -> Config:

@@ -2,9 +2,9 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Input:
     case: str
     image: Image
     brain: Image | None = None
+    others: Mapping[str, Image] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,7 @@ def predict(
     Raises:
         DataError: there is no scan to score, or two have one name.
     """
-    source = detector.model.config.source
-    found, problems = find_inputs(inputs, source, layout=layout, brain=brain)
+    found, problems = find_inputs(inputs, *detector.sources, layout=layout, brain=brain)
     if subjects is not None:
         found = [item for item in found if item.case in subjects]
         problems = {case: reason for case, reason in problems.items() if case in subjects}
@@ -99,25 +99,35 @@ def predict(
 
 
 def find_inputs(
-    inputs: Sequence[Path], source: str, *, layout: str = "auto", brain: Path | None = None
+    inputs: Sequence[Path], source: str, *others: str, layout: str = "auto", brain: Path | None = None
 ) -> tuple[list[Input], dict[str, str]]:
-    """The scans that paths on a command line mean, and cohort subjects that cannot be used with the reason."""
+    """The scans that paths on a command line mean, and cohort subjects that cannot be used with the reason.
+
+    Args:
+        inputs: Files, folders of files, or cohorts.
+        source: Modality to score.
+        others: Further modalities that each subject must have; loose files have none.
+        layout: Layout of the cohorts.
+        brain: Brain mask for a single input file.
+    """
     found: list[Input] = []
     problems: dict[str, str] = {}
     for path in inputs:
         loose = _loose_scans(path) if path.is_dir() else []
         if loose:
-            others = {stem(file) for file in loose if named_otherwise(file, source)}
-            problems |= dict.fromkeys(others, _wrong_modality(source))
-            found += [Input(stem(file), Image(file)) for file in loose if stem(file) not in others]
+            elsewhere = {stem(file) for file in loose if named_otherwise(file, source)}
+            problems |= dict.fromkeys(elsewhere, _wrong_modality(source))
+            found += [Input(stem(file), Image(file)) for file in loose if stem(file) not in elsewhere]
         elif path.is_dir() or path.suffix.lower() in (".csv", ".tsv"):
             cohort = read_cohort(path, layout)
             problems |= cohort.problems
             for subject in cohort.subjects:
-                if source in subject.images:
-                    found.append(Input(subject.id, subject.images[source], subject.brain))
+                if lacking := [name for name in (source, *others) if name not in subject.images]:
+                    only = ", ".join(subject.images) or "nothing"
+                    problems[subject.id] = f"has no {' and no '.join(lacking)}, only {only}"
                 else:
-                    problems[subject.id] = f"has no {source}, only {', '.join(subject.images) or 'nothing'}"
+                    further = {name: subject.images[name] for name in others}
+                    found.append(Input(subject.id, subject.images[source], subject.brain, further))
         elif named_otherwise(path, source):
             problems[stem(path)] = _wrong_modality(source)
         else:
@@ -164,7 +174,8 @@ def _predict_one(detector: Detector, item: Input, output: Path, overwrite: bool)
             return Outcome(**{**_summary(kept), "status": "kept"})
         volume = read_volume(item.image.path, item.image.channel)
         mask = read_volume(item.brain.path, item.brain.channel) if item.brain else None
-        detection = detector.detect(volume, brain=mask)
+        others = {name: read_volume(image.path, image.channel) for name, image in item.others.items()}
+        detection = detector.detect(volume, brain=mask, others=others)
         values = _record(detector, item, detection, origin, round(time.perf_counter() - started, 3))
         record.unlink(missing_ok=True)  # until all files are new, this case is unfinished
         write_volume(output / f"{item.case}_anomaly.nii.gz", detection.anomaly, volume)
@@ -189,7 +200,7 @@ def _origin(detector: Detector, item: Input) -> dict[str, str]:
         "runtime": detector.runtime,
         "threshold": detector.threshold["criterion"],
     }
-    for name, image in (("scan", item.image), ("brain", item.brain)):
+    for name, image in (("scan", item.image), ("brain", item.brain), *item.others.items()):
         if image is not None:
             if not image.path.is_file():
                 raise DataError(f"{image.path.name} does not exist", "check the path")
@@ -215,7 +226,7 @@ def _record(
     card = detector.model.card
     return {
         "case": item.case,
-        "source": detector.model.config.source,
+        "source": detector.sources[0],
         "score": detection.score,
         "score_definition": card["score_definition"],
         "p_value": detection.p_value,
@@ -226,11 +237,17 @@ def _record(
         "brain_volume_ml": detection.brain_volume_ml,
         "warnings": list(detection.warnings),
         "seconds": seconds,
-        "intensity": card["intensity_baseline"],
-        "model": {"method": detector.model.config.method, "targets": detector.model.config.targets},
+        "intensity": detector.intensity_baseline,
+        "model": _names(detector),
         "origin": origin,
         "provenance": provenance(device=str(detector.device)),
     }
+
+
+def _names(detector: Detector) -> dict[str, Any]:
+    members = [member.config for member in detector.model.members]
+    method = members[0].method if len(members) == 1 else "fusion of " + ", ".join(detector.sources)
+    return {"method": method, "targets": [name for config in members for name in config.targets]}
 
 
 def _summary(values: dict[str, Any]) -> dict[str, Any]:

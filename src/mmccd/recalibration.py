@@ -48,14 +48,13 @@ def recalibrate(
     method = build_method(config)
     method.load_state_dict(old.method.state_dict())
     chosen = choose_device(device)
-    error = fit_error(method, store, config, chosen)
-    kept = {key: value for key, value in old.card.items() if key not in ("format", "config", "weights_sha256")}
+    error, errors = fit_error(method, store, config, chosen)
     calibrated = {
         "store_digest": store.digest,
         "split_digest": store.manifest["split_digest"],
         "provenance": provenance(device=str(chosen)),
     }
-    facts = kept | calibrate(method, error, store, config, chosen) | {"calibration": calibrated}
+    facts = old.card | calibrate(method, errors, store, config, chosen) | {"calibration": calibrated}
     save_model(output, method, error, config, facts)
     return load_model(output)
 

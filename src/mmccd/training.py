@@ -4,6 +4,7 @@ import gc
 import logging
 import shutil
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -124,8 +125,8 @@ def train(
         return train(store, output, halved, resume=resume, hardware=hardware, progress=progress)
     steps = first_step if finished else trainer.global_step
     if trainer.is_global_zero:
-        error = fit_error(task.method, store, config, device)
-        save_model(output, task.method, error, config, _facts(store, config, task, error, trainer, device, steps))
+        error, errors = fit_error(task.method, store, config, device)
+        save_model(output, task.method, error, config, _facts(store, config, task, errors, trainer, device, steps))
     trainer.strategy.barrier()
     return load_model(output)
 
@@ -333,7 +334,7 @@ def _facts(
     store: Store,
     config: Config,
     task: TranslationTask,
-    error: Error,
+    errors: Mapping[str, Error],
     trainer: pl.Trainer,
     device: torch.device,
     steps: int,
@@ -342,7 +343,7 @@ def _facts(
     return {
         "grid": {key: store.manifest[key] for key in ("protocol", "size_px", "pixel_mm")},
         "intensity": store.manifest["intensity"],
-        **calibrate(task.method, error, store, config, device),
+        **calibrate(task.method, errors, store, config, device),
         "training_data": {
             "store_digest": store.digest,
             "split_digest": store.manifest["split_digest"],

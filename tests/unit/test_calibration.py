@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmccd.calibration import calibrate, count_healthy
+from mmccd.calibration import calibrate, count_healthy, fit_error, healthy_scans
 from mmccd.config import load_config
 from mmccd.cycle import squared_error
 from mmccd.cyclic_unet import CyclicUNet
@@ -45,6 +45,10 @@ class WithPatient(Spy):
         return table
 
 
+def for_all(store, error):
+    return {patient: error for patient, _, _ in healthy_scans(store)}
+
+
 @pytest.fixture
 def squares():
     """The map is x squared."""
@@ -62,7 +66,7 @@ def with_patient(phantom_store):
 @pytest.mark.parametrize("rate", [0.02, 0.2])
 def test_threshold_lets_the_rate_of_healthy_brain_pixels_through(phantom_store, squares, rate):
     config = load_config("tiny", {"scoring.false_positive_rate": rate})
-    found = calibrate(squares, squared_error, phantom_store, config, CPU)
+    found = calibrate(squares, for_all(phantom_store, squared_error), phantom_store, config, CPU)
 
     rows = phantom_store.rows("validation", healthy=True)
     x, brain = phantom_store.array("flair")[rows].astype(np.float32), phantom_store.array("brain")[rows]
@@ -73,13 +77,13 @@ def test_threshold_lets_the_rate_of_healthy_brain_pixels_through(phantom_store, 
     assert found["threshold"]["chosen_on"] == "healthy validation slices"
     baseline = found["intensity_baseline"]
     assert baseline["polarity"] == "bright"
-    assert rate - 0.01 < (x > baseline["threshold"])[brain].mean() <= rate
-    assert (baseline["smooth_mm"], baseline["smoothed_threshold"]) == (0, baseline["threshold"])
+    assert rate - 0.01 < (x > baseline["threshold"]["plain"])[brain].mean() <= rate
+    assert (baseline["smooth_mm"], baseline["threshold"]["smoothed"]) == (0, baseline["threshold"]["plain"])
 
 
 def test_the_error_function_decides_the_threshold(phantom_store, squares):
     plain, doubled = (
-        calibrate(squares, error, phantom_store, load_config("tiny"), CPU)["threshold"]["value"]
+        calibrate(squares, for_all(phantom_store, error), phantom_store, load_config("tiny"), CPU)["threshold"]["value"]
         for error in (squared_error, lambda x, x_hat: 2 * squared_error(x, x_hat))
     )
     assert doubled == pytest.approx(2 * plain)
@@ -87,18 +91,15 @@ def test_the_error_function_decides_the_threshold(phantom_store, squares):
 
 def test_a_smoothed_map_and_the_intensity_smoothed_alike_let_the_same_rate_through(with_patient, squares):
     config = load_config("tiny", {"scoring.smooth_mm": 6, "scoring.edge_mm": 10})
-    found = calibrate(squares, squared_error, with_patient, config, CPU)
+    found = calibrate(squares, for_all(with_patient, squared_error), with_patient, config, CPU)
 
-    table = with_patient.index[with_patient.index["split"] == "validation"]
     ours, alike = [], []
-    for _, scan in table.groupby("subject"):
-        rows = scan.index.to_numpy()
+    for _, rows, _ in healthy_scans(with_patient):
         x, brain = with_patient.array("flair")[rows].astype(np.float32), with_patient.array("brain")[rows]
         spacing = {"smooth_mm": 6, "spacing_mm": (4.0, 5.0, 5.0)}
         region = scored_region(brain, edge_mm=10, pixel_mm=5.0)
-        healthy = brain & scan["healthy"].to_numpy()[:, None, None]
-        ours.append(smoothed(x**2, region, **spacing)[healthy])
-        alike.append(smoothed(x, brain, **spacing)[healthy])
+        ours.append(smoothed(x**2, region, **spacing)[brain])
+        alike.append(smoothed(x, brain, **spacing)[brain])
 
     def marked(scores, threshold):
         return np.mean([(one > threshold).mean() for one in scores])  # subjects count alike
@@ -106,17 +107,20 @@ def test_a_smoothed_map_and_the_intensity_smoothed_alike_let_the_same_rate_throu
     assert 0.049 < marked(ours, found["threshold"]["value"]) <= 0.05
     assert found["scan_threshold"]["value"] == max(one.max() for one in ours)
     assert found["healthy_scores"] == pytest.approx(sorted(np.quantile(one, 0.99) for one in ours))
-    assert found["threshold"]["guarantee"].endswith("needs 19 healthy subjects, here are 2")
+    assert found["threshold"]["guarantee"].startswith("on average at most 0.367 of the brain in healthy slices")
     baseline = found["intensity_baseline"]
     assert baseline["smooth_mm"] == 6
-    assert 0.049 < marked(alike, baseline["smoothed_threshold"]) <= 0.05
-    assert baseline["smoothed_threshold"] < baseline["threshold"]
-    assert (found["threshold"]["subjects"], found["threshold"]["slices"]) == (2, table["healthy"].sum())
+    assert 0.049 < marked(alike, baseline["threshold"]["smoothed"]) <= 0.05
+    assert baseline["threshold"]["smoothed"] < baseline["threshold"]["plain"]
+    assert (found["threshold"]["subjects"], found["threshold"]["slices"]) == (
+        2,
+        len(with_patient.rows("validation", healthy=True)),
+    )
 
 
 def test_dark_modality_has_its_low_values_as_scores(phantom_store, squares):
     config = load_config("tiny", {"source": "t2", "targets": ["flair"]})
-    found = calibrate(squares, squared_error, phantom_store, config, CPU)
+    found = calibrate(squares, for_all(phantom_store, squared_error), phantom_store, config, CPU)
     assert found["intensity_baseline"]["polarity"] == "bright"
 
     class Renamed(Store):
@@ -124,30 +128,60 @@ def test_dark_modality_has_its_low_values_as_scores(phantom_store, squares):
             return super().array({"t1": "flair"}.get(name, name))
 
     store = Renamed(phantom_store.path, phantom_store.manifest)
-    baseline = calibrate(squares, squared_error, store, load_config("tiny", {"source": "t1"}), CPU)[
+    baseline = calibrate(squares, for_all(store, squared_error), store, load_config("tiny", {"source": "t1"}), CPU)[
         "intensity_baseline"
     ]
     rows = store.rows("validation", healthy=True)
     inside = store.array("t1")[rows].astype(np.float32)[store.array("brain")[rows]]
     assert baseline["polarity"] == "dark"
-    assert 0.03 < (-inside > baseline["threshold"]).mean() <= 0.05
+    assert 0.03 < (-inside > baseline["threshold"]["plain"]).mean() <= 0.05
 
 
 def test_no_lesion_and_no_test_subject_is_looked_at(with_patient, squares):
-    healthy, ill = (set(with_patient.rows("validation", healthy=health).tolist()) for health in (True, False))
-    calibrate(squares, squared_error, with_patient, load_config("tiny"), CPU)
+    healthy = set(with_patient.rows("validation", healthy=True).tolist())
+    calibrate(squares, for_all(with_patient, squared_error), with_patient, load_config("tiny"), CPU)
     count_healthy(squares, with_patient, load_config("tiny"), CPU)
     assert with_patient.seen == {"flair": healthy, "brain": healthy}
 
-    # What is smoothed needs the neighbours, too, but the labels are not among what is read.
-    calibrate(squares, squared_error, with_patient, load_config("tiny", {"scoring.smooth_mm": 3}), CPU)
-    assert with_patient.seen == {"flair": healthy | ill, "brain": healthy | ill}
+    # Nor where maps are smoothed: a lesion would shine into its healthy neighbours.
+    smooth = load_config("tiny", {"scoring.smooth_mm": 3})
+    calibrate(squares, for_all(with_patient, squared_error), with_patient, smooth, CPU)
+    assert with_patient.seen == {"flair": healthy, "brain": healthy}
+
+
+def test_a_patient_is_calibrated_with_evidence_that_its_own_pixels_had_no_part_in(with_patient, squares):
+    config = load_config("tiny", {"scoring.evidence": "tail"})
+    counts = count_healthy(squares, with_patient, config, CPU)
+    error, errors = fit_error(squares, with_patient, config, CPU)
+    assert list(errors) == ["Phantom_0006", "Phantom_0007"]
+    assert torch.equal(error.counts, counts.sum(dim=0).double())
+    assert torch.equal(errors["Phantom_0006"].counts, counts[1].double())
+    assert torch.equal(errors["Phantom_0007"].counts, counts[0].double())
+    with_own = calibrate(squares, for_all(with_patient, error), with_patient, config, CPU)
+    without = calibrate(squares, errors, with_patient, config, CPU)
+    assert without["scan_threshold"]["value"] > with_own["scan_threshold"]["value"]
+
+
+def test_a_single_patient_has_no_other_to_be_compared_with(phantom_store, squares):
+    config = load_config("tiny", {"scoring.evidence": "tail"})
+    error, errors = fit_error(squares, phantom_store, config, CPU)
+    assert torch.equal(errors["Phantom_0006"].counts, error.counts)
+
+
+def test_sessions_of_one_patient_count_once(with_patient, squares, monkeypatch):
+    config = load_config("tiny", {"scoring.evidence": "tail"})
+    monkeypatch.setattr("mmccd.calibration.patient_of", lambda _: "one")
+    counts = count_healthy(squares, with_patient, config, CPU)
+    assert counts.shape[0] == 1
+    _, errors = fit_error(squares, with_patient, config, CPU)
+    found = calibrate(squares, errors, with_patient, config, CPU)
+    assert found["threshold"]["subjects"] == len(found["healthy_scores"]) == 1
 
 
 def test_every_healthy_pixel_is_counted_as_often_as_it_was_restored(with_patient, squares):
     rows = with_patient.rows("validation", healthy=True)
     x = with_patient.array("flair")[rows].astype(np.float32)
-    once = count_healthy(squares, with_patient, load_config("tiny"), CPU)
+    once = count_healthy(squares, with_patient, load_config("tiny"), CPU).sum(dim=0)
     assert once.sum() == (x > -3).sum()
     assert once[20].sum() == once.sum()  # all were restored to 0
     histogram, _ = np.histogram(x[x > -3].clip(-4, 8), bins=np.arange(-4.1, 8.2, 0.2))
@@ -160,4 +194,4 @@ def test_every_healthy_pixel_is_counted_as_often_as_it_was_restored(with_patient
         Zero(), Zero(), masks_for=sixes, training_masks_for=sixes, schedule=linear_schedule(),
         steps=(999,), training_steps=(999,), masks_at_once=3,
     )  # fmt: skip
-    assert torch.equal(count_healthy(combs, with_patient, load_config("tiny"), CPU), 2 * once)
+    assert torch.equal(count_healthy(combs, with_patient, load_config("tiny"), CPU).sum(dim=0), 2 * once)

@@ -85,7 +85,7 @@ def test_the_whole_path(run, inline, tmp_path, config_file):
         "-q",
     )
     assert (code, error) == (0, "")
-    assert "0.05 of the brain of healthy slices lies above" in " ".join(out.split())
+    assert "0.05 of the brain in healthy slices lies above" in " ".join(out.split())
     card = json.loads((trained / "card.json").read_text())
     assert (card["config"]["seed"], card["config"]["training"]["steps"]) == (5, 1)
     assert (card["config"]["method"], card["config"]["targets"]) == ("mmccd", ["t1", "t2"])
@@ -93,7 +93,7 @@ def test_the_whole_path(run, inline, tmp_path, config_file):
     code, out, error = run("calibrate", trained, store, model, "--config", "best", "--device", "cpu")
     assert (code, error) == (0, "")
     assert f"model      {model}" in out.replace("\n", "")
-    assert "0.05 of the brain of healthy slices lies above" in " ".join(out.split())
+    assert "0.05 of the brain in healthy slices lies above" in " ".join(out.split())
     card = json.loads((model / "card.json").read_text())
     assert (card["config"]["scoring"]["evidence"], card["config"]["targets"]) == ("tail", ["t1", "t2"])
 
@@ -168,8 +168,8 @@ def test_benchmark_hands_on_what_is_asked_and_prints_a_table_per_source(run, sto
         def table(source):
             return [["method", "auprc"], ["MMCCD best", f"0.7 on {source}"]]
 
-    def benchmark(store, output, plan, *, others, progress):
-        asked.update(digest=store.digest, output=output, plan=plan, others=list(others))
+    def benchmark(store, output, plan, *, others, command, progress):
+        asked.update(command=command, digest=store.digest, output=output, plan=plan, others=list(others))
         progress("flair: AE", 0, 1)
         return Result()
 
@@ -179,8 +179,10 @@ def test_benchmark_hands_on_what_is_asked_and_prints_a_table_per_source(run, sto
         "--also", f"ms={store_of_three.path}", "--set", "training.steps=7", "--no-published", "--seed", 3,
     )  # fmt: skip
     assert code == 0, error
-    plan = asked.pop("plan")
+    plan, asked_command = asked.pop("plan"), asked.pop("command")
     assert asked == {"digest": store_of_three.digest, "output": tmp_path / "out", "others": ["ms"]}
+    command = "mmccd benchmark STORE OUT --size small --seed 3 --also ms=STORE --set training.steps=7"
+    assert asked_command == f"{command} --methods mmccd, ae --sources flair,t2 --no-published"
     assert (plan.methods, plan.sources, plan.overrides) == (("mmccd", "ae"), ("flair", "t2"), {"training.steps": 7})
     assert (plan.seed, plan.published_sampler, plan.size) == (3, False, "small")
     assert all(text in out for text in ("0.7 on flair", "0.7 on t2", "RESULTS.md", "flair as input"))
@@ -195,7 +197,10 @@ def asked(monkeypatch):
     seen = []
 
     class Trained:
-        card = {"threshold": {"value": 1.0, "criterion": "none"}, "training": {"steps": 100_000}}  # noqa: RUF012
+        card = {
+            "threshold": {"value": 1.0, "criterion": "none", "guarantee": "nothing"},
+            "training": {"steps": 100_000},
+        }  # noqa: RUF012
 
     def train(store, model, config, **_):
         seen.append(config)

@@ -96,7 +96,7 @@ def test_score_and_p_value_are_those_of_the_store_that_the_healthy_scores_come_f
 ):
     rows = np.flatnonzero(phantom_store.index["subject"] == "Phantom_0007")
     slices, brain = (np.asarray(phantom_store.array(name)[rows]) for name in ("flair", "brain"))
-    errors = detector.score_slices(slices.astype(np.float32), brain, 4.0)
+    errors = detector.score_slices({"flair": slices.astype(np.float32)}, brain, 4.0)
     found = detector.detect(lesioned_scan)
     assert found.score == pytest.approx(scan_score(errors, brain), rel=0.02)  # the store keeps float16
     healthy = detector.model.card["healthy_scores"]
@@ -136,7 +136,7 @@ def test_batch_size_does_not_matter(model_folder, healthy_scan):
 @pytest.mark.openvino
 def test_openvino_finds_the_same(model_folder, healthy_scan, detector):
     other = Detector.load(model_folder, device="cpu", runtime="openvino")
-    assert [type(network).__name__ for network in other._method.children()] == ["CompiledUNet", "CompiledUNet"]
+    assert [type(network).__name__ for network in other._methods[0].children()] == ["CompiledUNet", "CompiledUNet"]
     found, expected = (one.detect(healthy_scan).anomaly for one in (other, detector))
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 

@@ -218,8 +218,7 @@ def test_an_unknown_model_of_the_package_is_refused_by_name():
 
 def test_halved_weights_are_read_as_rounded_ones(copy, tmp_path):
     model = load_model(copy)
-    facts = {key: value for key, value in model.card.items() if key not in ("config", "format")}
-    save_model(tmp_path / "half", model.method, model.error, model.config, facts, dtype=torch.bfloat16)
+    save_model(tmp_path / "half", model.method, model.error, model.config, model.card, dtype=torch.bfloat16)
     half, full = ((folder / "model.safetensors").stat().st_size for folder in (tmp_path / "half", copy))
     assert half < 0.6 * full
     weights = load_model(tmp_path / "half").method.state_dict()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mmccd.calibration import calibrate, count_healthy
+from mmccd.calibration import calibrate, count_healthy, fit_error
 from mmccd.config import load_config
 from mmccd.detector import Detector
 from mmccd.errors import ConfigError, DataError, ModelError
@@ -50,7 +50,8 @@ def masked_folder(model_folder, phantom_store, toy_config, tmp_path_factory):
     old = load_model(model_folder)
     facts = {key: old.card[key] for key in ("grid", "intensity", "training")}
     output = tmp_path_factory.mktemp("recalibrated") / "mmccd"
-    save_model(output, method, old.error, config, facts | calibrate(method, old.error, phantom_store, config, CPU))
+    error, errors = fit_error(method, phantom_store, config, CPU)
+    save_model(output, method, error, config, facts | calibrate(method, errors, phantom_store, config, CPU))
     return output
 
 
@@ -86,7 +87,7 @@ def test_another_score_has_the_same_weights_and_a_threshold_of_its_own(model_fol
 
 def test_counts_land_in_the_file_and_come_back(model_folder, phantom_store, by_evidence):
     old, new = load_model(model_folder), load_model(by_evidence)
-    counts = count_healthy(old.method, phantom_store, old.config, CPU)
+    counts = count_healthy(old.method, phantom_store, old.config, CPU).sum(dim=0)
     assert counts.sum() > 10_000
     assert torch.equal(load_file(by_evidence / "model.safetensors")["evidence.counts"].long(), counts)
     assert isinstance(new.error, TailEvidence)

@@ -190,7 +190,7 @@ def test_a_network_that_says_a_constant_restores_it(build, source, name):
     assert torch.equal(build(name, Perfect(torch.full_like(source, 0.7))).restore(source), torch.full_like(source, 0.7))
 
 
-@pytest.mark.parametrize(("name", "smooth"), [("ddpm", False), ("anoddpm", True), ("pddpm", False)])
+@pytest.mark.parametrize(("name", "smooth"), [("ddpm", False), ("anoddpm", True), ("pddpm", True)])
 def test_training_drowns_each_sample_at_a_step_and_with_noise_of_its_own(build, name, smooth):
     source = torch.full((64, 1, 48, 48), 2.0)
     network = Perfect(source)
@@ -214,7 +214,7 @@ def test_training_drowns_each_sample_at_a_step_and_with_noise_of_its_own(build, 
 def test_only_the_patch_drowns_and_the_rest_stays_the_source(build, source):
     network = Perfect(torch.full_like(source, 5.0))
     method = build("pddpm", network)
-    noise = shared_noise(source, 1, 0, gaussian)(source)
+    noise = shared_noise(source, 1, 0, simplex)(source)
     first = torch.full((3,), 250)
     covered = torch.zeros(16, 16, dtype=torch.bool)
     for index, (hidden, restored) in enumerate(method.restorations(source)):

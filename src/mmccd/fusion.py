@@ -1,0 +1,81 @@
+"""`mmccd fuse`: where a subject has several modalities at test time, use them all."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmccd.calibration import fit_error, healthy_scans, thresholds_of
+from mmccd.detector import Detector
+from mmccd.errors import ConfigError, DataError
+from mmccd.model_file import CARD, Fusion, load_model, save_fusion
+from mmccd.provenance import provenance
+from mmccd.store import Store
+
+BATCH = 32
+
+
+def fuse(
+    models: Sequence[Path | str],
+    store: Store,
+    output: Path,
+    *,
+    device: str = "auto",
+) -> Fusion:
+    """Join models of different sources: their evidence, in nats, is added, as if it were independent.
+
+    Args:
+        models: Two or more, which score by evidence; results belong to the source of the first.
+        store: Its healthy validation slices give the sum thresholds of its own, at the rates of the first model.
+        output: Folder of the fusion.
+        device: Where to compute.
+
+    Raises:
+        ConfigError: the models cannot be joined, the store does not fit them, or the output holds a model.
+        DataError: the store has no healthy validation slice.
+    """
+    detectors = [Detector(load_model(model), device=device, batch_size=BATCH) for model in models]
+    members = tuple(member for detector in detectors for member in detector.model.members)
+    sources = [member.config.source for member in members]
+    if len(set(sources)) < max(2, len(sources)):
+        raise ConfigError(
+            f"models of {', '.join(sources) or 'nothing'} cannot be fused", "give two or more, each of another modality"
+        )
+    for member in members:
+        if member.config.scoring.evidence != "tail":
+            raise ConfigError(
+                f"the model of {member.config.source} scores by the square, which has no common unit",
+                "`mmccd calibrate MODEL STORE OUT --config best` makes it score by evidence",
+            )
+        if member.card["grid"] != {key: store.manifest[key] for key in ("protocol", "size_px", "pixel_mm")}:
+            raise ConfigError(
+                f"the store does not have the slices of the model of {member.config.source}: {member.card['grid']}",
+                "prepare a store with the --size and --protocol of the models",
+            )
+    if (output / CARD).exists():
+        raise ConfigError(f"{output} already holds a model", "choose another folder, or delete this one")
+    if store.rows("validation", healthy=True).size == 0:
+        raise DataError("the store has no healthy validation slice", "prepare it with validation subjects")
+    errors = [fit_error(d.model.members[0].method, store, d.model.members[0].config, d.device)[1] for d in detectors]
+    healthy: dict[str, list[NDArray[np.float32]]] = {}
+    slices = 0
+    for patient, rows, slice_mm in healthy_scans(store):
+        brain = np.asarray(store.array("brain")[rows])
+        maps = [
+            Detector(replace(member, error=error[patient]), device=device, batch_size=BATCH).score_slices(
+                {member.config.source: store.array(member.config.source)[rows].astype(np.float32)}, brain, slice_mm
+            )
+            for member, error in zip(members, errors, strict=True)
+        ]
+        healthy.setdefault(patient, []).append(np.sum(maps, axis=0)[brain])
+        slices += len(rows)
+    facts = {
+        "grid": members[0].card["grid"],
+        **thresholds_of([np.concatenate(maps) for maps in healthy.values()], members[0].config.scoring, slices=slices),
+        "intensity_baseline": members[0].card["intensity_baseline"],
+        "calibration": {"store_digest": store.digest, "split_digest": store.manifest["split_digest"]},
+        "provenance": provenance(device=str(detectors[0].device)),
+    }
+    return save_fusion(output, members, facts)
