@@ -191,16 +191,19 @@ def test_benchmark_hands_on_what_is_asked_and_prints_a_table_per_source(run, sto
     assert "--also 'ms' is not of the form NAME=STORE" in check_error(error)
 
 
+CARD = {
+    "threshold": {"value": 1.0, "criterion": "none", "guarantee": "nothing"},
+    "training": {"steps": 100_000},
+}
+
+
 @pytest.fixture
 def asked(monkeypatch):
     """The settings that `mmccd train` was asked for, and no training."""
     seen = []
 
     class Trained:
-        card = {
-            "threshold": {"value": 1.0, "criterion": "none", "guarantee": "nothing"},
-            "training": {"steps": 100_000},
-        }  # noqa: RUF012
+        card = CARD
 
     def train(store, model, config, **_):
         seen.append(config)
