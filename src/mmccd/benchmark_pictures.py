@@ -33,7 +33,8 @@ def write_curves(path: Path, records: Sequence[Record], source: str) -> None:
         axis.set_ylabel("precision (share of the marked that is lesion)", color=INK, fontsize=8)
         axis.set_xlim(0, 1)
         axis.set_ylim(0, 1)
-        axis.legend(facecolor=BACKGROUND, edgecolor=MUTED, labelcolor=INK, fontsize=7)
+        axis.legend(facecolor=BACKGROUND, edgecolor=MUTED, labelcolor=INK, fontsize=7, ncols=4, loc="upper center",
+                    bbox_to_anchor=(0.5, -0.14))  # fmt: skip
     write_atomically(path, png_of(figure))
 
 
