@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+import mmccd.benchmark as benchmark_module
 from mmccd.artefacts import ARTEFACTS
 from mmccd.benchmark import Plan, benchmark, training_config
 from mmccd.benchmark_result import holm, paired, verdict
@@ -104,6 +106,35 @@ def test_a_run_that_was_killed_goes_on(store, done, tmp_path, monkeypatch):
     monkeypatch.setattr("mmccd.benchmark.train", None)
     again = benchmark(store, copy, PLAN, others={"again": store})
     assert again.table("flair") == result.table("flair")
+
+
+def test_the_published_sampler_has_the_weights_of_the_training_and_the_square(done):
+    output, _, _ = done
+    trained = load_model(output / "models" / "flair" / "mmccd")
+    made = benchmark_module._with_published_sampler(trained)
+    assert len(made.method.masks_for(64)) == 128
+    assert made.method.steps[:2] == (990, 980)
+    assert made.config.diffusion.schedule_steps == trained.config.diffusion.schedule_steps
+    assert made.error(torch.tensor(3.0), torch.tensor(1.0)) == 4
+    weights = trained.method.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in made.method.state_dict().items())
+
+
+def test_the_published_sampler_stands_in_its_own_table_only(store, done, tmp_path, monkeypatch):
+    """With one step instead of a hundred, or it would take minutes."""
+    monkeypatch.setattr(benchmark_module, "PUBLISHED_SAMPLER", {"masks"})
+    output, _, _ = done
+    copy = tmp_path / "out"
+    shutil.copytree(output, copy)
+    result = benchmark(store, copy, replace(PLAN, methods=("mmccd",), published_sampler=True), others={"again": store})
+    record = result.records[-1]
+    assert record["contender"] == PUBLISHED
+    assert "rows" not in record
+    assert record["evaluations_per_slice"] > 100
+    assert [row["case"] for row in record["published"]] == ["Phantom_0007", "Phantom_0008"]
+    assert PUBLISHED not in [line[0] for line in result.table("flair")]
+    _, _, oracle = (copy / "RESULTS.md").read_text().partition("## Published protocol")
+    assert f"| {PUBLISHED} |" in oracle
 
 
 @pytest.mark.parametrize(
