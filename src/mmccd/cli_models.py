@@ -1,8 +1,8 @@
-"""Commands about models: train, calibrate, predict. Each imports what it needs, so that `--help` is quick."""
+"""Commands about models: train, calibrate, fuse, predict. Each imports what it needs, so that `--help` is quick."""
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -60,10 +60,7 @@ def train(
         trained = train_model(open_store(store), model, chosen, resume=resume, hardware=hardware, progress=progress)
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return  # one of several processes speaks for all
-    threshold = trained.card["threshold"]
-    out.print(f"model      {model}", highlight=False, markup=False)
-    out.print(f"threshold  {threshold['value']:.4f}: {threshold['criterion']}", highlight=False, markup=False)
-    out.print(f"promise    {threshold['guarantee']}", highlight=False, markup=False)
+    _print_model(f"{model}", trained.card)
     if (steps := trained.card["training"]["steps"]) < chosen.training.steps:
         out.print(f"stopped    early, at step {steps:,} of {chosen.training.steps:,}", highlight=False, markup=False)
     out.print(f"curves     {model / 'training' / 'curves.png'}", highlight=False, markup=False)
@@ -89,10 +86,7 @@ def calibrate(
 
     overrides = dict(parse_override(text) for text in settings or [])
     made = recalibrate(model, open_store(store), output, presets=config or [], overrides=overrides, device=device)
-    threshold = made.card["threshold"]
-    out.print(f"model      {output}", highlight=False, markup=False)
-    out.print(f"threshold  {threshold['value']:.4f}: {threshold['criterion']}", highlight=False, markup=False)
-    out.print(f"promise    {threshold['guarantee']}", highlight=False, markup=False)
+    _print_model(f"{output}", made.card)
 
 
 def fuse(
@@ -108,10 +102,7 @@ def fuse(
     from mmccd.store import open_store
 
     made = fuse_models(models, open_store(store), output, device=device)
-    threshold = made.card["threshold"]
-    out.print(f"model      {output}: {', '.join(made.card['members'])}", highlight=False, markup=False)
-    out.print(f"threshold  {threshold['value']:.4f}: {threshold['criterion']}", highlight=False, markup=False)
-    out.print(f"promise    {threshold['guarantee']}", highlight=False, markup=False)
+    _print_model(f"{output}: {', '.join(made.card['members'])}", made.card)
 
 
 def predict(
@@ -155,3 +146,10 @@ def predict(
     out.print(f"summary  {output / SUMMARY}", highlight=False, markup=False)
     failures = {o.case: f"{o.error} ({o.hint})" if o.hint else o.error for o in outcomes if o.status == "failed"}
     finish(failures, len(outcomes))
+
+
+def _print_model(name: str, card: dict[str, Any]) -> None:
+    threshold = card["threshold"]
+    out.print(f"model      {name}", highlight=False, markup=False)
+    out.print(f"threshold  {threshold['value']:.4f}: {threshold['criterion']}", highlight=False, markup=False)
+    out.print(f"promise    {threshold['guarantee']}", highlight=False, markup=False)
