@@ -24,7 +24,7 @@ from mmccd.model_file import load_model
 from mmccd.store import open_store
 
 HERE = Path(__file__).parent
-CHOICES = [(100, 1), (250, 1), (500, 1), (750, 1), (250, 5)]
+CHOICES = [(100, 1), (250, 1), (500, 1), (750, 1), (900, 1), (250, 5), (750, 5)]
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ class DiffusionConfig(_Settings):
     """Steps T of the noise schedule."""
     sampling_steps: Annotated[int, Field(ge=1)] = 100
     """Steps that the sampler visits."""
-    start_step: Annotated[int, Field(ge=1)] = 250
+    start_step: Annotated[int, Field(ge=1)] = 900
     """For `ddpm`, `anoddpm`, `pddpm`: noise goes up to this step (with `trailing`; `leading` stays below) and back."""
     spacing: Literal["leading", "trailing"] = "leading"
     """`leading` visits 0, s, 2s, ... as published; `trailing` begins where the input is pure noise."""

@@ -146,7 +146,7 @@ def test_diffusion_starts_where_the_config_says(toy_settings, name):
         changed = {f"diffusion.{key}": value for key, value in diffusion.items()}
         return build_method(load_config("tiny", toy_settings | {"method": name} | changed)).steps
 
-    assert steps() == (250,)
+    assert steps() == (900,)
     assert steps(start_step=500) == (500,)
     assert steps(start_step=99, sampling_steps=4) == (99, 74, 49, 24)
     assert steps(start_step=99, sampling_steps=4, spacing="leading") == (75, 50, 25, 0)
