@@ -59,8 +59,9 @@ def write_results(
 ) -> BenchmarkResult:
     """Write ``results.json``, ``results.csv``, ``RESULTS.md``, curves, Dice by lesion size and a montage per source."""
     sources = list(dict.fromkeys(record["source"] for record in records))
-    write_json(output / "results.json", [{k: v for k, v in record.items() if k != "maps"} for record in records])
-    write_csv(output / "results.csv", _csv_rows(records))
+    origin = {"command": command}
+    write_json(output / "results.json", [_without_paths(record) | origin for record in records])
+    write_csv(output / "results.csv", [row | origin for row in _csv_rows(records)])
     parts = [f"# Benchmark, size {records[0]['size']}", _about(records, store, command), HOW_TO_READ]
     for source in sources:
         mine = [record for record in records if record["source"] == source]
@@ -156,20 +157,28 @@ def verdict(named: Mapping[str, Record]) -> str:
 def _kinds(records: Sequence[Record], sources: Sequence[str], kinds: Sequence[str]) -> list[str]:
     parts = [
         "## Kinds of anomaly",
-        "AUPRC on the test subjects of further stores, by the same models; and AUROC of healthy-looking test slices "
-        "with a planted artefact against the same slices without it (0.5 is chance).",
+        "AUPRC on the test subjects of further stores, by the same models, or, of a store of healthy subjects, the "
+        "share of the brain that the label-free threshold marks (less is better); and AUROC of healthy-looking test "
+        "slices with a planted artefact against the same slices without it (0.5 is chance).",
     ]
     for source in sources:
         mine = [record for record in records if record["source"] == source and "rows" in record]
         planted = [kind for kind in ARTEFACTS if any(kind in record.get("artefacts", {}) for record in mine)]
         lines = [["method", "this store", *kinds, *planted]]
         for record in mine:
-            further = [_interval([row["auprc"] for row in record["kinds"].get(name, [])]) for name in kinds]
+            further = [_of_kind(record["kinds"].get(name, [])) for name in kinds]
             values = [_number(record.get("artefacts", {}).get(kind)) for kind in planted]
             lines.append([record["contender"], f"{_mean(record, 'auprc').mean:.3f}", *further,
                           *(f"{value:.3f}" for value in values)])  # fmt: skip
         parts += [f"### {source.upper()}", markdown_table(lines)]
     return parts
+
+
+def _of_kind(rows: Sequence[Record]) -> str:
+    """Empty where the further store lacks the source modality."""
+    if any(row["lesion_ml"] for row in rows):
+        return _interval([row["auprc"] for row in rows])
+    return f"{_interval([row['healthy_marked'] for row in rows])} marked" if rows else ""
 
 
 def _published_table(records: Sequence[Record]) -> list[list[str]]:
@@ -214,6 +223,10 @@ def _about(records: Sequence[Record], store: Store, command: str) -> str:
         f"{'; '.join(guarantees) or 'no model was scored'}. Intervals of differences are not adjusted for the number "
         "of comparisons, p is."
     )
+
+
+def _without_paths(record: Record) -> Record:
+    return {key: value for key, value in record.items() if key != "maps"}
 
 
 def _csv_rows(records: Iterable[Record]) -> list[dict[str, Any]]:

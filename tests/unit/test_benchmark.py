@@ -9,7 +9,7 @@ import torch
 import mmccd.benchmark as benchmark_module
 from mmccd.artefacts import ARTEFACTS
 from mmccd.benchmark import Plan, benchmark, training_config
-from mmccd.benchmark_result import holm, paired, verdict
+from mmccd.benchmark_result import holm, paired, verdict, write_results
 from mmccd.benchmark_scores import CURVE_RECALLS, Judge, score_artefacts, score_lesion_slices, score_volumes
 from mmccd.config import METHODS
 from mmccd.contenders import BEST, INTENSITIES, PUBLISHED, contenders
@@ -86,7 +86,19 @@ def test_the_page_has_every_contender_in_order_of_auprc_and_says_who_is_ahead(do
         assert f"({name})" in page
     rows = (output / "results.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 * len(result.records)
-    assert len(json.loads((output / "results.json").read_text())) == len(result.records)
+    assert all(row.endswith(",mmccd benchmark") for row in rows[1:])
+    records = json.loads((output / "results.json").read_text())
+    assert len(records) == len(result.records)
+    assert {record["command"] for record in records} == {"mmccd benchmark"}
+    assert str(output) not in json.dumps(records)
+
+
+def test_of_healthy_subjects_the_page_gives_the_share_that_is_marked(store, done, tmp_path):
+    _, result, _ = done
+    healthy = [{**record, "kinds": {"healthy": [{"lesion_ml": 0.0, "auprc": None, "healthy_marked": 0.125}]}}
+               for record in result.records]  # fmt: skip
+    page = write_results(tmp_path, healthy, store, "mmccd benchmark", ["healthy"]).page.read_text()
+    assert page.count("| 0.125 marked |") == len(healthy)
 
 
 def test_a_second_run_trains_and_scores_nothing_again(store, done, monkeypatch):
