@@ -209,10 +209,10 @@ def test_predict_of_a_manifest_does_the_good_rows(tmp_path, model_folder):
         "g;h.nii.gz;",
     ]
     (tmp_path / "m.csv").write_text("\ufeff" + "\r\n".join(["Subject;FLAIR;t2", *rows]))
-    done = mmccd_command("predict", model_folder, tmp_path / "m.csv", "-o", tmp_path / "out", "--device", "cpu")
+    done = mmccd_command("predict", model_folder, tmp_path / "m.csv", "-o", tmp_path / "\udcffout", "--device", "cpu")
     assert done.returncode == 3, done.stderr
     assert set(failed_lines(done)) == {"B", "C", "D", "../E", "F", "G", "g"}
-    assert (tmp_path / "out" / "A_mask.nii.gz").is_file()
+    assert (tmp_path / "\udcffout" / "A_mask.nii.gz").is_file()
 
 
 # --- no dead rules ---
