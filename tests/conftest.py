@@ -181,7 +181,8 @@ def bad_scans(healthy_scan):
         save("skull", voxels + 1)
         (folder / "dangling.nii.gz").symlink_to(folder / "nowhere")
         return dict.fromkeys(files, "cannot be read in full") | {
-            "empty": "not a valid NIfTI file|cannot be read in full",
+            "empty": "is empty",
+            "text": "not a valid NIfTI file",
             "nan": "1 voxels that are NaN",
             "zero": "zero everywhere",
             "four_d": "4 dimensions",

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mmccd.cohort import Image, Subject
 from mmccd.errors import DataError, GridError
-from mmccd.volumes import Volume, brain_mask, check_same_grid, read_volume
+from mmccd.volumes import Volume, brain_mask, check_intensities, check_same_grid, is_whole, read_volume
 
 LEAST_SHARE_IN_BRAIN = 0.95
 
@@ -41,7 +41,7 @@ def load_case(subject: Subject, modalities: Sequence[str]) -> Case:
 
     Raises:
         DataError: a modality is missing, a file is unusable, the reference is not skull-stripped and there is
-            no brain mask, or the lesion mask is not one.
+            no brain mask, intensities are no image's, or a mask is not one.
         GridError: the files do not share one grid.
     """
     missing = [name for name in modalities if name not in subject.images]
@@ -56,9 +56,13 @@ def load_case(subject: Subject, modalities: Sequence[str]) -> Case:
     for image in images.values():
         check_same_grid(reference, image)
     brain = brain_mask(reference, _read(subject.brain) if subject.brain else None)
+    for image in images.values():
+        check_intensities(image, brain)
+    doubts = tuple(doubt for image in images.values() for doubt in image.doubts)
     if subject.lesion is None:
-        return Case(subject, images, brain, None)
-    return Case(subject, images, brain, *_read_lesion(subject.lesion, reference, brain))
+        return Case(subject, images, brain, None, doubts)
+    lesion, warnings = _read_lesion(subject.lesion, reference, brain)
+    return Case(subject, images, brain, lesion, doubts + warnings)
 
 
 def _read_lesion(
@@ -67,7 +71,7 @@ def _read_lesion(
     """Expert mask on the grid of ``reference``, with a warning where its header is wrong; all zero is healthy."""
     mask = read_volume(image.path, image.channel, allow_zero=True)
     low = float(mask.data.min())
-    if low < 0 or not np.allclose(mask.data, np.round(mask.data), rtol=0, atol=1e-3):
+    if low < 0 or not is_whole(mask):
         raise DataError(
             f"{image.path.name} is no lesion mask: "
             f"its values, {low:g} to {mask.data.max():g}, are not whole numbers from 0",

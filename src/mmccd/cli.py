@@ -1,5 +1,6 @@
 """The command line: verbs only, gathered from the modules beside this one; every failure ends here."""
 
+import io
 import json
 import os
 import sys
@@ -114,4 +115,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def entry() -> None:
     """The installed command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no text, and terminals ASCII
     sys.exit(main())

@@ -111,4 +111,7 @@ def prepare(
         counts = [len(done.rows(part, healthy=healthy)) for healthy in (True, False)]
         table.add_row(part, str(len(subjects)), *map(str, counts))
     out.print(table)
-    finish(failures, len(parts.train) + len(parts.validation) + len(parts.test))
+    wanted = {*parts.train, *parts.validation, *parts.test}
+    if not (split or lists or origin.startswith("split.csv")):  # then nobody has left them out on purpose
+        failures = failures | cohort.problems
+    finish(failures, len(wanted | failures.keys()))

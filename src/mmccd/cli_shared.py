@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mmccd.complaints import in_one_line
+
 FINE, BUG, USAGE, SOME_FAILED, NONE_WORKED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 out = Console(width=None if sys.stdout.isatty() else 120)  # a log is no 80-column terminal
@@ -36,6 +38,6 @@ def print_evaluation(lines: list[list[str]]) -> None:
 def finish(failures: dict[str, str], total: int) -> None:
     """List what failed, and leave with the exit code that says whether anything worked."""
     for case, reason in failures.items():
-        print(f"failed: {case}: {reason}", file=sys.stderr)
+        print(in_one_line(f"failed: {case}: {reason}"), file=sys.stderr)
     if failures:
         raise typer.Exit(NONE_WORKED if len(failures) >= total else SOME_FAILED)

@@ -1,13 +1,15 @@
 """Cohorts: which files belong to which subject, in the layouts that people have."""
 
+import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmccd.errors import DataError
+from mmccd.errors import DataError, printable
 from mmccd.layouts import BRAIN, LAYOUTS, LESION, Entry, Listing
-from mmccd.volumes import NIFTI_SUFFIXES
+from mmccd.nifti import is_nifti_name
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
 PARTS = {
@@ -16,7 +18,7 @@ PARTS = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 _SAFE_ID = re.compile(r'[^\s.\-/\\:*?"<>|\x00-\x1f]([^/\\:*?"<>|\x00-\x1f]*[^\s./\\:*?"<>|\x00-\x1f])?')
-_LONGEST_ID = 100
+_LONGEST_ID = 150  # bytes; results add up to 40, and disks end at 255
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,7 @@ def read_cohort(root: Path | str, layout: str = "auto") -> Cohort:
         layout: A name in ``mmccd.layouts.LAYOUTS``, or ``auto`` for the first that fits.
 
     Raises:
-        DataError: the layout is unknown or does not fit, the table is malformed, one subject lies in two
-            folders, or there is no subject at all.
+        DataError: the layout is unknown or does not fit, the table is malformed, or there is no subject at all.
     """
     root = Path(root)
     if layout != "auto" and layout not in LAYOUTS:
@@ -123,7 +124,7 @@ def part_name(text: str) -> str | None:
 def _check_root(root: Path) -> None:
     if not root.exists():
         raise DataError(f"{root} does not exist", "give the folder that holds the subjects, or a .csv manifest")
-    if root.is_file() and root.name.endswith(NIFTI_SUFFIXES):
+    if root.is_file() and is_nifti_name(root.name):
         raise DataError(
             f"{root.name} is a single image, not a cohort",
             "`mmccd predict` takes files directly; here give a folder",
@@ -158,18 +159,49 @@ def _expectations(name: str | None = None) -> str:
 
 def _assemble(root: Path, layout: str, listing: Listing) -> Cohort:
     grouped: dict[str, list[Entry]] = {name: [] for name in listing.problems}
-    for entry in listing.entries:
+    for entry in _without_repeats(listing.entries):
         grouped.setdefault(entry.subject, []).append(entry)
-    problems = dict(listing.problems)
+    problems = {}
     subjects = []
+    shared, spelled = _shared_images(grouped), Counter(name.casefold() for name in grouped)
     for name, entries in sorted(grouped.items()):
-        _check_one_folder(name, entries)
-        reason = problems.get(name) or _unsafe(name) or _unusable(entries)
+        reason = listing.problems.get(name) or unsafe_id(name) or _unusable(entries) or shared.get(name)
+        if spelled[name.casefold()] > 1:
+            reason = (
+                reason or "another id differs in capitals only, so results would overwrite each other on some disks"
+            )
         if reason:
-            problems[name] = reason
+            problems[printable(name)] = reason
         else:
             subjects.append(_subject(name, entries, _part(name, listing.splits.get(name))))
     return Cohort(root, layout, tuple(subjects), dict(sorted(problems.items())))
+
+
+def _real(path: Path) -> str:
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):  # too long, or no name at all
+        return str(path)
+
+
+def _without_repeats(entries: Iterable[Entry]) -> Iterable[Entry]:
+    """One file that a link lets us see twice is still one file."""
+    return {(entry.subject, entry.role, _real(entry.path), entry.channel): entry for entry in entries}.values()
+
+
+def _shared_images(grouped: dict[str, list[Entry]]) -> dict[str, str]:
+    """Subjects with an image that is also another modality or another subject's, and the reason to refuse them."""
+    uses: dict[tuple[str, int | None], list[Entry]] = {}
+    for entry in (entry for entries in grouped.values() for entry in entries):
+        if entry.role not in (BRAIN, LESION):
+            uses.setdefault((_real(entry.path), entry.channel), []).append(entry)
+    return {
+        entry.subject: f"{entry.path.name} is given twice, as "
+        + " and as ".join(f"{use.role} of {use.subject}" for use in used[:3])
+        for used in uses.values()
+        if len(used) > 1
+        for entry in used
+    }
 
 
 def _subject(name: str, entries: Iterable[Entry], part: str | None) -> Subject:
@@ -186,27 +218,14 @@ def _part(name: str, text: str | None) -> str | None:
     return part
 
 
-def _check_one_folder(name: str, entries: list[Entry]) -> None:
-    """Refuse two folders with the same image of one id: two people, or a copy that would count twice."""
-    folders: dict[str, set[Path]] = {}
-    for entry in entries:
-        if entry.role not in (BRAIN, LESION):
-            folders.setdefault(entry.role, set()).add(entry.path.parent)
-    for role, found in folders.items():
-        if len(found) > 1:
-            places = " and ".join(str(path) for path in sorted(found))
-            raise DataError(
-                f"subject {name} has a {role} image in {places}",
-                "ids must be unique: rename or remove one of them",
-            )
-
-
-def _unsafe(name: str) -> str | None:
-    if _SAFE_ID.fullmatch(name) and len(name) <= _LONGEST_ID:
+def unsafe_id(name: str) -> str | None:
+    """Why results cannot be named after a subject or scan, or None if they can."""
+    short = len(os.fsencode(name)) <= _LONGEST_ID
+    if short and name.isprintable() and _SAFE_ID.fullmatch(name):
         return None
     return (
-        f"the id {name!r} is not safe as a file name: at most {_LONGEST_ID} characters, "
-        'none of / \\ : * ? " < > |, no dot, dash or space in front, no dot or space at the end'
+        f"the id {name!r} is not safe as a file name: at most {_LONGEST_ID} bytes, "
+        'none of / \\ : * ? " < > |, no control characters, no dot, dash or space in front, no dot or space at the end'
     )
 
 
@@ -214,15 +233,27 @@ def _unusable(entries: list[Entry]) -> str | None:
     files: dict[str, list[Path]] = {}
     for entry in entries:
         files.setdefault(entry.role, []).append(entry.path)
-        if entry.path.is_symlink() and not entry.path.exists():
-            return f"{entry.path.name} is a dangling link to {entry.path.readlink()}: fetch its content"
-        if not entry.path.is_file():
-            return f"{entry.path} does not exist"
+        if trouble := _trouble(entry.path):
+            return trouble
     for role, paths in files.items():
+        if len({path.parent for path in paths}) > 1 and role not in (BRAIN, LESION):
+            places = " and ".join(str(path.parent) for path in sorted(paths))
+            return f"it has a {role} image in {places}; ids must be unique: rename or remove one of them"
         if len(paths) > 1:
             names = " and ".join(_distinct_names(paths))
             return f"several files for {role}: {names}; keep one, or name it in a CSV manifest"
     return None if set(files) - {BRAIN, LESION} else "it has no image, only masks"
+
+
+def _trouble(path: Path) -> str | None:
+    try:
+        if path.is_symlink() and not path.exists():
+            return f"{path.name} is a dangling link to {path.readlink()}: fetch its content"
+        if path.exists():
+            return None if path.is_file() else f"{path} is not a file"
+    except OSError as error:
+        return f"{path.name[:50]} cannot be looked up: {error.strerror}"
+    return f"{path} does not exist"
 
 
 def _distinct_names(paths: list[Path]) -> list[str]:

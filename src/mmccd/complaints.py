@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mmccd.errors import MmccdWarning
+from mmccd.errors import MmccdWarning, printable
 
 
 def complain(message: str, hint: str) -> None:
     """What is wrong in one line, and what to do about it in another."""
-    print(f"error: {_in_one_line(message)}", file=sys.stderr)
+    print(f"error: {in_one_line(message)}", file=sys.stderr)
     if hint:
-        print(f"hint: {_in_one_line(hint)}", file=sys.stderr)
+        print(f"hint: {in_one_line(hint)}", file=sys.stderr)
 
 
 def warn(text: str) -> None:
     """Something that a user should know, and that stops nothing."""
-    print(f"warning: {_in_one_line(text)}", file=sys.stderr)
+    print(f"warning: {in_one_line(text)}", file=sys.stderr)
 
 
 @contextmanager
@@ -39,5 +39,6 @@ def warnings_as_lines() -> Iterator[None]:
         warnings.showwarning = usual
 
 
-def _in_one_line(text: str) -> str:
-    return " ".join(text.split())
+def in_one_line(text: str) -> str:
+    """A message without line breaks and without anything that a terminal would obey."""
+    return printable(" ".join(text.split()))

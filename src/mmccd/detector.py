@@ -19,7 +19,7 @@ from mmccd.methods import Method
 from mmccd.model_file import Fusion, Model, load_any
 from mmccd.openvino_runtime import accelerate
 from mmccd.scoring import scan_score
-from mmccd.volumes import Volume, brain_mask, check_same_grid, read_volume
+from mmccd.volumes import Volume, brain_mask, check_intensities, check_same_grid, read_volume
 
 RUNTIMES = ("torch", "openvino")
 THRESHOLDS = {"voxel": "threshold", "scan": "scan_threshold"}
@@ -140,6 +140,7 @@ class Detector:
         slices = {}
         for name in self.sources:
             check_same_grid(volume, images[name])
+            check_intensities(images[name], inside)
             slices[name] = grid.shrink(normalise(images[name].data, inside), BACKGROUND)
         errors = self.score_slices(slices, brain_slices, volume.spacing_mm[2])
         anomaly = np.where(inside, grid.expand(errors), 0).astype(np.float32)
@@ -209,7 +210,7 @@ def _check_runtime(runtime: str, device: torch.device) -> None:
 
 
 def _warnings(volume: Volume, brain: NDArray[np.bool_], *, anything_scored: bool) -> tuple[str, ...]:
-    found = []
+    found = list(volume.doubts)
     brain_ml = float(brain.sum()) * volume.voxel_ml
     if brain_ml < 600:
         found.append(f"the brain measures only {brain_ml:.0f} ml: part of it may be missing")

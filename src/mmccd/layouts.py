@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmccd.errors import DataError
+from mmccd.nifti import is_nifti_name, stem
 from mmccd.tables import read_table
-from mmccd.volumes import NIFTI_SUFFIXES, stem
 
 BRAIN, LESION = "brain", "lesion"
 # Every name that a modality or a mask goes by in BraTS (2017 to 2024), MSD and single-centre folders.
@@ -59,14 +59,17 @@ class Layout:
 
 
 def nifti_files(folder: Path, depth: int = 0) -> Iterator[Path]:
-    """NIfTI files up to ``depth`` folders down, without hidden ones; links are followed, even broken ones."""
+    """NIfTI files up to ``depth`` folders down, without hidden ones; links are followed, even broken ones.
+
+    A folder that is named like a scan and holds none is yielded, so that it is complained about.
+    """
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        if path.is_dir():
-            if depth > 0:
-                yield from nifti_files(path, depth - 1)
-        elif path.name.endswith(NIFTI_SUFFIXES):
+        inside = list(nifti_files(path, depth - 1)) if depth > 0 and path.is_dir() else []
+        if inside:
+            yield from inside
+        elif is_nifti_name(path.name):
             yield path
 
 
@@ -151,11 +154,13 @@ def _read_msd(root: Path) -> Listing:
         table = json.loads(path.read_text(encoding="utf-8"))
         names = {int(channel): str(name).lower() for channel, name in table["modality"].items()}
         listed = [root / case["image"] for case in table.get("training", [])]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f'{path} has no usable "modality" table and training list: {error!r}',
             'expected as in Task01_BrainTumour: {"modality": {"0": "FLAIR"}, "training": [{"image": "..."}]}',
         ) from error
+    for name in names.values():
+        _check_modality(path, name)
     found = [*_files_in(root / "imagesTr"), *_files_in(root / "imagesTs")]
     missing = [path for path in listed if path.name not in {image.name for image in found}]
     single = len(names) == 1  # then the files are 3D
@@ -166,6 +171,14 @@ def _read_msd(root: Path) -> Listing:
     ]
     entries += [Entry(stem(label), LESION, label) for label in _files_in(root / "labelsTr")]
     return Listing(entries)
+
+
+def _check_modality(path: Path, name: str) -> None:
+    """Files of a store are named after modalities, so no name may lead out of its folder."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_+-]*", name):
+        raise DataError(
+            f"{path.name} has a modality or column {name!r}", "name a modality with letters, digits, _, + and -"
+        )
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -249,10 +262,9 @@ def _read_csv(path: Path) -> Listing:
     rows = read_table(path, ["subject"])
     columns = [name for name in (rows[0] if rows else {}) if name not in ("subject", "split")]
     for name in columns:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_+-]*", name):
-            raise DataError(f"{path.name} has a column {name!r}", "name a modality with letters, digits, _, + and -")
+        _check_modality(path, name)
         cells = [row[name] for row in rows if row[name]]
-        if cells and not any(cell.endswith(NIFTI_SUFFIXES) for cell in cells):
+        if cells and not any(map(is_nifti_name, cells)):
             raise DataError(
                 f"{path.name} has a column {name!r} that names no NIfTI file (first cell {cells[0]!r})",
                 "allowed columns: subject, one per modality, brain, lesion, split; leave the others out",

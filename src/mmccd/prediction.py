@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,15 +12,16 @@ from typing import Any
 import numpy as np
 
 import mmccd
-from mmccd.cohort import Image, read_cohort
+from mmccd.cohort import Image, read_cohort, unsafe_id
 from mmccd.detector import Detection, Detector
-from mmccd.errors import ConfigError, DataError, MmccdError
+from mmccd.errors import ConfigError, DataError, MmccdError, printable
 from mmccd.files import sha256_of_file, sha256_of_json, write_csv, write_json
 from mmccd.layouts import LAYOUTS, is_mask, named_otherwise, nifti_files, role_of
 from mmccd.montage import write_preview
+from mmccd.nifti import check_is_file, is_nifti_name, stem
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
-from mmccd.volumes import read_volume, stem, write_volume
+from mmccd.volumes import read_volume, write_volume
 
 SUMMARY = "summary.csv"
 
@@ -78,7 +80,7 @@ def predict(
         One outcome per scan, as written to `summary.csv`.
 
     Raises:
-        DataError: there is no scan to score, or two have one name.
+        DataError: there is no scan to score.
     """
     found, problems = find_inputs(inputs, *detector.sources, layout=layout, brain=brain)
     if subjects is not None:
@@ -88,7 +90,8 @@ def predict(
             raise DataError(
                 f"none of the {len(subjects)} subjects asked for is among the scans", "check that ids are spelled alike"
             )
-    outcomes = [Outcome(case, "failed", error=reason) for case, reason in problems.items()]
+    hint = "mend or rename its files, or leave it out"
+    outcomes = [Outcome(case, "failed", error=reason, hint=hint) for case, reason in problems.items()]
     for done, item in enumerate(found):
         progress(item.case, done, len(found))
         outcomes.append(_predict_one(detector, item, output, overwrite))
@@ -113,12 +116,15 @@ def find_inputs(
     found: list[Input] = []
     problems: dict[str, str] = {}
     for path in inputs:
-        loose = _loose_scans(path) if path.is_dir() else []
+        folder = _is_folder(path)
+        loose = _loose_scans(path) if folder else [] if path.suffix.lower() in (".csv", ".tsv") else [path]
         if loose:
-            elsewhere = {stem(file) for file in loose if named_otherwise(file, source)}
-            problems |= dict.fromkeys(elsewhere, _wrong_modality(source))
-            found += [Input(stem(file), Image(file)) for file in loose if stem(file) not in elsewhere]
-        elif path.is_dir() or path.suffix.lower() in (".csv", ".tsv"):
+            for file in loose:
+                if reason := unsafe_id(stem(file)) or _wrong_modality(file, source):
+                    problems[printable(stem(file))] = reason
+                else:
+                    found.append(Input(stem(file), Image(file), Image(brain) if brain and not folder else None))
+        else:
             cohort = read_cohort(path, layout)
             problems |= cohort.problems
             for subject in cohort.subjects:
@@ -128,25 +134,27 @@ def find_inputs(
                 else:
                     further = {name: subject.images[name] for name in others}
                     found.append(Input(subject.id, subject.images[source], subject.brain, further))
-        elif named_otherwise(path, source):
-            problems[stem(path)] = _wrong_modality(source)
-        else:
-            found.append(Input(stem(path), Image(path), Image(brain) if brain else None))
     if brain is not None and (len(inputs) != 1 or any(item.brain != Image(brain) for item in found)):
         raise ConfigError("--brain fits one input file only", "give a CSV manifest with a brain column for several")
-    names = [item.case for item in found]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(
-            f"several scans would be written as {', '.join(twice[:5])}",
-            "rename them, or predict them into two folders",
-        )
+    spelled = Counter(item.case.casefold() for item in found)
+    for item in (item for item in found if spelled[item.case.casefold()] > 1):
+        problems[item.case] = f"several scans would be written as {item.case}: predict them into two folders"
+    found = [item for item in found if item.case not in problems]
     if not found and not problems:
         raise DataError(f"no {source} scan in {', '.join(map(str, inputs))}", "give NIfTI files or a cohort folder")
     return found, problems
 
 
-def _wrong_modality(source: str) -> str:
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # no such name can be
+        return False
+
+
+def _wrong_modality(file: Path, source: str) -> str | None:
+    if not named_otherwise(file, source):
+        return None
     return f"its name says another modality than {source}, which the model scores; if it is {source}, rename it"
 
 
@@ -155,7 +163,11 @@ def _loose_scans(folder: Path) -> list[Path]:
 
     A cohort has subfolders, or names its files ``<subject>_<modality>``, or is one subject of several modalities.
     """
-    if any(child.is_dir() and not child.name.startswith(".") for child in folder.iterdir()):
+    try:
+        folders = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
+    except OSError:  # whoever reads it as a cohort will say so
+        return []
+    if any(not is_nifti_name(child.name) for child in folders):
         return []
     files = list(nifti_files(folder))
     roles = [role_of(file) for file in files]
@@ -202,8 +214,7 @@ def _origin(detector: Detector, item: Input) -> dict[str, str]:
     }
     for name, image in (("scan", item.image), ("brain", item.brain), *item.others.items()):
         if image is not None:
-            if not image.path.is_file():
-                raise DataError(f"{image.path.name} does not exist", "check the path")
+            check_is_file(image.path)
             channel = "" if image.channel is None else f"#{image.channel}"
             origin[name] = sha256_of_file(image.path) + channel
     return origin

@@ -1,27 +1,26 @@
-"""NIfTI files in and out: RAS+ for the models, the file's own grid for everything that is written."""
+"""Volumes: RAS+ for the models, the file's own grid for everything that is written."""
 
 import gzip
-import logging
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.orientations import OrientationError, apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from nibabel.spatialimages import HeaderDataError
-from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from mmccd.errors import DataError, GridError
 from mmccd.files import write_atomically
+from mmccd.nifti import read_nifti
 
-logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # what it says of headers becomes an error of ours
-
-NIFTI_SUFFIXES = (".nii.gz", ".nii")
 # The largest healthy adult brains measure about 1.9 litres; a head with its skull and neck far more.
 LARGEST_BRAIN_ML = 2500.0
+# Microscopy of a whole brain is coarser, and no scan is made of larger voxels: beyond, the unit is not millimetres.
+VOXEL_SIDES_MM = (0.01, 50.0)
+# Interpolation leaves some voxels a little below zero.
+NEGATIVE_SHARE = 0.05
+_UNITS_MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # codes of xyzt_units; 0 and unknown ones are millimetres by custom
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,16 @@ class Volume:
         """Volume of one voxel in millilitres."""
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What the header leaves open about where the scan lies, in words."""
+        name, header = _name(self), self.header
+        if header["qform_code"] <= 0 and header["sform_code"] <= 0:
+            return (f"{name} does not say how it lies (qform and sform codes are 0): its orientation is a guess",)
+        if header["qform_code"] > 0 and header["sform_code"] > 0 and _forms_disagree(header):
+            return (f"qform and sform of {name} disagree on its axes or voxel size: its sform is used",)
+        return ()
+
     def to_file_orientation(self, data: NDArray[np.generic]) -> NDArray[np.generic]:
         """Turn an array on the RAS+ grid of ``data`` back to the axes of the source file."""
         back = ornt_transform(io_orientation(self.affine), io_orientation(self.header.get_best_affine()))
@@ -69,51 +78,64 @@ def read_volume(path: Path | str, channel: int | None = None, *, allow_zero: boo
         DataError: the file is missing, truncated, corrupt, not 3D, all zero, or holds NaN or infinity.
     """
     path = Path(path)
-    image, stored = _read_image(path)
+    header, stored = read_nifti(path)
     shape = stored.shape
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
-    if len(shape) != (3 if channel is None else 4) or (channel is not None and channel >= shape[3]) or 0 in shape:
+    if len(shape) != (3 if channel is None else 4) or (channel is not None and not 0 <= channel < shape[3]):
         expected = "3" if channel is None else f"4 with at least {channel + 1} channels"
         raise DataError(
             f"{path.name} has {len(shape)} dimensions {shape}, expected {expected}",
             "give one 3D file per modality; a 4D file of several modalities is read from an MSD folder",
         )
-    if stored.dtype.kind not in "iuf":
-        raise DataError(f"{path.name} holds {stored.dtype} voxels, expected integers or floats", "convert it")
-    stored = stored.reshape(shape)
+    stored = stored.reshape(shape, order="F")
     stored = stored if channel is None else stored[..., channel]
     if not allow_zero and not stored.any():
         raise DataError(f"{path.name} is zero everywhere", "check the step that wrote it")
-    return volume_from_image(image, stored, path)
+    return _turned(stored, _affine_mm(header, path), header, path)
 
 
-def volume_from_image(image: nib.Nifti1Image, stored: NDArray[np.generic], path: Path) -> Volume:
-    """Turn the 3D array ``stored`` of ``image`` to RAS+, after checking its values and its affine."""
-    affine = np.asarray(image.affine, dtype=np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise DataError(
-            f"{path.name} has an affine that is not invertible, so its voxels have no place or size",
-            "repair the header (sform or qform), for example by converting the DICOM series again",
-        )
-    usable = np.isfinite(stored) & (np.abs(stored) <= np.finfo(np.float32).max)
-    if not usable.all():
-        bad = int((~usable).sum())
+def _turned(stored: NDArray[np.generic], affine: NDArray[np.float64], header: nib.Nifti1Header, path: Path) -> Volume:
+    """A 3D array on the axes of a file, turned to RAS+ after its values and its affine are checked."""
+    _check_affine(affine, path)
+    # Minimum and maximum need no memory, unlike a mask; they are NaN if any voxel is.
+    largest = np.finfo(np.float32).max
+    if not (-largest <= stored.min() and stored.max() <= largest):
+        bad = int((~(np.abs(stored) <= largest)).sum())
         raise DataError(
             f"{path.name} holds {bad} voxels that are NaN or infinite",
             "replace them, for example with numpy.nan_to_num, once you know where they come from",
         )
-    try:
-        orientation = io_orientation(affine)
-        inverse = inv_ornt_aff(orientation, stored.shape)
-    except OrientationError as error:
-        raise DataError(
-            f"{path.name} has an affine with axes that do not differ: {error}", "repair the header"
-        ) from error
+    orientation = io_orientation(affine)
     data = np.ascontiguousarray(apply_orientation(stored, orientation), dtype=np.float32)
-    header = image.header.copy()
+    header = header.copy()
     header.set_data_shape(stored.shape)
-    return Volume(data, affine @ inverse, header, path)
+    return Volume(data, affine @ inv_ornt_aff(orientation, stored.shape), header, path)
+
+
+def _affine_mm(header: nib.Nifti1Header, path: Path) -> NDArray[np.float64]:
+    try:
+        affine = np.array(header.get_best_affine(), dtype=np.float64)
+    except (HeaderDataError, ValueError) as error:
+        raise DataError(f"{path.name} has no valid affine: {error}", "repair the header (qform or sform)") from error
+    affine[:3] *= _UNITS_MM.get(int(header["xyzt_units"]) & 7, 1.0)
+    return affine
+
+
+def _check_affine(affine: NDArray[np.float64], path: Path) -> None:
+    sides = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) <= 1e-6 * sides.prod():
+        raise DataError(
+            f"{path.name} has an affine that is not invertible, so its voxels have no place or size",
+            "repair the header (sform or qform), for example by converting the DICOM series again",
+        )
+    low, high = VOXEL_SIDES_MM
+    if sides.min() < low or sides.max() > high:
+        shown = " x ".join(f"{side:.3g}" for side in sides)
+        raise DataError(
+            f"{path.name} has voxels of {shown} mm, expected sides from {low:g} to {high:g} mm",
+            "repair the voxel size or its unit (xyzt_units) in the header",
+        )
 
 
 def write_volume(path: Path, data: NDArray[np.generic], like: Volume) -> None:
@@ -138,9 +160,12 @@ def write_volume(path: Path, data: NDArray[np.generic], like: Volume) -> None:
 
 def new_volume(data: NDArray[np.generic], affine: NDArray[np.float64]) -> Volume:
     """Make a volume from an array in memory; ``affine`` may have any orientation."""
-    image = nib.Nifti1Image(np.asarray(data), affine)
-    image.header.set_xyzt_units("mm")
-    return volume_from_image(image, np.asarray(data), Path("array"))
+    header = nib.Nifti1Header()
+    header.set_data_shape(data.shape)
+    header.set_qform(affine, "unknown")
+    header.set_sform(affine, "aligned")
+    header.set_xyzt_units("mm")
+    return _turned(data, np.array(affine, dtype=np.float64), header, Path("array"))
 
 
 def check_same_grid(reference: Volume, other: Volume) -> None:
@@ -166,53 +191,79 @@ def brain_mask(volume: Volume, given: Volume | None = None) -> NDArray[np.bool_]
 
     Raises:
         GridError: the given mask lies on another grid.
-        DataError: the mask is empty, or no mask is given and the scan is not skull-stripped.
+        DataError: the mask is empty, no mask, or larger than any brain; or no mask is given and the scan is not
+            skull-stripped, or has negative intensities.
     """
     if given is not None:
         check_same_grid(volume, given)
+        _check_brain_values(given)
         brain = given.data > 0
     else:
+        _check_not_negative(volume, volume.data != 0)
         brain = volume.data > 0
-        size_ml = float(brain.sum()) * volume.voxel_ml
-        if size_ml > LARGEST_BRAIN_ML:
-            raise DataError(
-                f"{_name(volume)} is not skull-stripped: {size_ml:.0f} ml lie above zero, "
-                f"a brain has at most {LARGEST_BRAIN_ML:.0f}",
-                "strip the skull first (HD-BET or SynthStrip), or give a brain mask",
-            )
+    size_ml = float(brain.sum()) * volume.voxel_ml
+    if size_ml > LARGEST_BRAIN_ML:
+        what = f"{_name(volume)} is not skull-stripped" if given is None else f"{_name(given)} is no brain mask"
+        raise DataError(
+            f"{what}: {size_ml:.0f} ml lie above zero, a brain has at most {LARGEST_BRAIN_ML:.0f}",
+            "strip the skull first (HD-BET or SynthStrip), or give a brain mask",
+        )
     if not brain.any():
         raise DataError(f"{_name(volume)} has no brain voxel", "check the brain mask and the intensities")
     return np.asarray(brain)
 
 
-def stem(path: Path) -> str:
-    """File name without ``.nii`` or ``.nii.gz``."""
-    for suffix in NIFTI_SUFFIXES:
-        if path.name.endswith(suffix):
-            return path.name.removesuffix(suffix)
-    return path.stem
+def check_intensities(volume: Volume, brain: NDArray[np.bool_]) -> None:
+    """Refuse a scan whose intensities have no meaning for a model: z-scores, a mask, a constant.
 
+    Args:
+        volume: An image.
+        brain: (x, y, z) bool, not empty.
 
-def _read_image(path: Path) -> tuple[nib.Nifti1Image, NDArray[np.generic]]:
-    if not path.exists():
-        raise DataError(f"{path} does not exist", "check the path")
-    if path.is_dir() or not path.name.endswith(NIFTI_SUFFIXES):
-        raise DataError(f"{path.name} is not a NIfTI file", "expected a file that ends in .nii or .nii.gz")
-    try:
-        content = path.read_bytes()
-        if path.name.endswith(".gz"):
-            content = gzip.decompress(content)  # to the end: verifies the checksum, which nibabel does not
-        kind = nib.Nifti2Image if content[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c") else nib.Nifti1Image
-        image = kind.from_bytes(content)
-        return image, np.asanyarray(image.dataobj)
-    except (OSError, EOFError, zlib.error) as error:
+    Raises:
+        DataError: more than `NEGATIVE_SHARE` of the brain is negative, or the brain has one value only.
+    """
+    _check_not_negative(volume, brain)
+    inside = volume.data[brain]
+    if inside.size > 1 and inside.min() == inside.max():
         raise DataError(
-            f"{path.name} cannot be read in full: {error}", "the file is truncated or corrupt: copy it again"
-        ) from error
-    except MemoryError as error:
-        raise DataError(f"{path.name} does not fit into memory", "check the shape in its header") from error
-    except (ImageFileError, HeaderDataError, WrapStructError, ValueError, OverflowError) as error:
-        raise DataError(f"{path.name} is not a valid NIfTI file: {error}", "convert it again") from error
+            f"{_name(volume)} has the value {inside[0]:g} throughout the brain", "give the scan itself, not a mask"
+        )
+
+
+def _check_not_negative(volume: Volume, brain: NDArray[np.bool_]) -> None:
+    share = float((volume.data[brain] < 0).sum()) / max(1, int(brain.sum()))
+    if share > NEGATIVE_SHARE:
+        raise DataError(
+            f"{_name(volume)} is negative in {share:.0%} of its voxels, so zero does not mean air",
+            "give the scan before its intensities were normalised (z-scores)",
+        )
+
+
+def _check_brain_values(mask: Volume) -> None:
+    """Labels are fine, and so is a stripped scan; shares from 0 to 1 leave open where the brain ends."""
+    low, high = float(mask.data.min()), float(mask.data.max())
+    if low < 0 or (high <= 1 and not is_whole(mask)):
+        raise DataError(
+            f"{_name(mask)} is no brain mask: its values, {low:g} to {high:g}, are not whole numbers from 0",
+            "give 0 outside and 1 inside, cut at 0.5",
+        )
+
+
+def is_whole(volume: Volume) -> bool:
+    """Whether all values are whole numbers, but for rounding."""
+    return bool(np.allclose(volume.data, np.round(volume.data), rtol=0, atol=1e-3))
+
+
+def _forms_disagree(header: nib.Nifti1Header) -> bool:
+    try:
+        forms = [header.get_qform(), header.get_sform()]
+    except (HeaderDataError, ValueError):
+        return True
+    if not np.isfinite(forms).all():
+        return True
+    sides = [np.sqrt((form[:3, :3] ** 2).sum(axis=0)) for form in forms]
+    return not (np.array_equal(*map(io_orientation, forms)) and np.allclose(*sides, rtol=0.01))
 
 
 def _name(volume: Volume) -> str:

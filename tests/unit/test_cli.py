@@ -384,7 +384,7 @@ def test_scans_named_as_another_modality_are_listed_and_the_others_scored(run, h
     assert code == 3
     assert error == (
         "failed: b_T2_n4: its name says another modality than flair, which the model scores; "
-        "if it is flair, rename it\n"
+        "if it is flair, rename it (mend or rename its files, or leave it out)\n"
     )
     assert "c_T2_FLAIR" in out
     assert sorted(path.name for path in (tmp_path / "o").glob("*.json")) == ["a.json", "c_T2_FLAIR.json"]

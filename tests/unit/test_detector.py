@@ -65,6 +65,47 @@ def test_map_does_not_depend_on_a_rotation_of_the_head_in_the_scanner(base, base
     np.testing.assert_allclose(detection.anomaly, base_map, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("thick_axis", [0, 1, 2])
+def test_map_of_slices_of_1_by_1_by_5_mm_lies_on_the_grid_of_the_file(base, detector, tmp_path, thick_axis):
+    voxels = np.kron(base.get_fdata(dtype=np.float32)[:, :, ::3], np.ones((4, 4, 1), np.float32))
+    thick = nib.Nifti1Image(voxels, np.diag([1.0, 1.0, 5.0, 1.0]))
+    expected = detector.detect(new_volume(voxels, thick.affine)).anomaly
+    assert expected.std() > 0.1
+    axes = np.roll(
+        [[0, -1], [1, -1], [2, 1]], thick_axis, axis=0
+    )  # LPS, with the slices along another axis of the file
+    nib.save(thick.as_reoriented(axes), tmp_path / "scan.nii.gz")
+
+    detection = detector.detect(tmp_path / "scan.nii.gz")
+    write_volume(tmp_path / "map.nii.gz", detection.anomaly, detection.volume)
+
+    assert detection.volume.spacing_mm == (1, 1, 5)
+    np.testing.assert_allclose(detection.anomaly, expected, rtol=1e-5, atol=1e-5)
+    source, written = nib.load(tmp_path / "scan.nii.gz"), nib.load(tmp_path / "map.nii.gz")
+    assert written.shape == source.shape
+    assert np.array_equal(written.affine, source.affine)
+    np.testing.assert_allclose(nib.as_closest_canonical(written).get_fdata(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("stored", ["u1", "<i2", ">i2", "<u4", "<f4", ">f4", "<f8", ">f8", "slope", "nifti2"])
+def test_map_does_not_depend_on_how_voxels_are_stored(base, detector, tmp_path, stored):
+    voxels = np.round(base.get_fdata() * (250 / base.get_fdata().max()))
+    expected = detector.detect(new_volume(voxels, base.affine)).anomaly
+    assert expected.std() > 0.1
+    kind = nib.Nifti2Image if stored == "nifti2" else nib.Nifti1Image
+    dtype = "<i2" if stored in ("slope", "nifti2") else stored
+    header = kind.header_class(endianness=">" if dtype[0] == ">" else "<")
+    header.set_data_dtype(dtype)
+    image = kind((voxels * 16 - 512 if stored == "slope" else voxels).astype(dtype), base.affine, header)
+    if stored == "slope":
+        image.header.set_slope_inter(1 / 16, 32)
+    nib.save(image, tmp_path / "scan.nii.gz")
+
+    found = detector.detect(tmp_path / "scan.nii.gz").anomaly
+
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
 def test_map_does_not_depend_on_the_scale_of_the_intensities(base, base_map, detector):
     scaled = (base.get_fdata() * 37).astype(np.int32)
     detection = detector.detect(new_volume(scaled, base.affine))

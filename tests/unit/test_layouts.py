@@ -179,9 +179,9 @@ def manifest(root: Path, text: str, name: str = "cohort.csv") -> Path:
 
 
 def test_csv_reads_any_modality_relative_to_its_folder(tmp_path):
-    tree(tmp_path, "x/a.nii.gz", "x/b.nii.gz", "m.nii.gz")
+    tree(tmp_path, "x/a.nii.gz", "x/b.nii.gz", "x/c.nii.gz", "m.nii.gz")
     path = manifest(
-        tmp_path, "\ufeffSubject,SWI,t1,lesion,split\nS2,x/a.nii.gz,,m.nii.gz,val\nS1,x/b.nii.gz,x/a.nii.gz,,\n"
+        tmp_path, "\ufeffSubject,SWI,t1,lesion,split\nS2,x/a.nii.gz,,m.nii.gz,val\nS1,x/b.nii.gz,x/c.nii.gz,,\n"
     )
     cohort = read_cohort(path)
     assert (cohort.layout, cohort.problems) == ("csv", {})
@@ -200,8 +200,8 @@ def test_tsv_and_semicolons_are_read(tmp_path):
 
 
 def test_csv_missing_file_and_empty_row_are_problems_of_their_subjects(tmp_path):
-    tree(tmp_path, "a.nii.gz")
-    cohort = read_cohort(manifest(tmp_path, "subject,flair\nS1,a.nii.gz\nS2,gone.nii.gz\nS3,\n../S4,a.nii.gz\n"))
+    tree(tmp_path, "a.nii.gz", "b.nii.gz")
+    cohort = read_cohort(manifest(tmp_path, "subject,flair\nS1,a.nii.gz\nS2,gone.nii.gz\nS3,\n../S4,b.nii.gz\n"))
     assert [subject.id for subject in cohort.subjects] == ["S1"]
     assert cohort.problems["S2"].endswith("gone.nii.gz does not exist")
     assert cohort.problems["S3"] == "its row names no file"

@@ -15,6 +15,7 @@ from mmccd.validation import validate_cohort, validate_subject
 DATA = Path(os.environ.get("MMCCD_DATA", Path(__file__).parents[3] / "shared" / "data"))
 BRAIN = np.zeros((8, 8, 6), np.float32)
 BRAIN[1:7, 1:7, 1:5] = 100
+BRAIN[3, 3, 3] = 90
 LESION = np.zeros((8, 8, 6), np.uint8)
 LESION[2:4, 2:4, 2:4] = 4
 
