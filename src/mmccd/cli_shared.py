@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-FINE, BUG, USAGE, SOME_FAILED, NONE_WORKED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+FINE, BUG, USAGE, SOME_FAILED, NONE_WORKED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
 
 out = Console(width=None if sys.stdout.isatty() else 120)  # a log is no 80-column terminal
 
