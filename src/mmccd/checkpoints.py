@@ -78,7 +78,7 @@ class StopWhenAsked(Callback):
         asked = self.asked is not None
         if trainer.world_size > 1:  # all processes save together, whichever was asked
             asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
-        if asked and trainer.global_step < trainer.max_steps:
+        if asked:
             self.leaving = True
             if trainer.global_step % self.validate_every:
                 trainer.save_checkpoint(self.checkpoint)
@@ -87,13 +87,19 @@ class StopWhenAsked(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Leave where the step before was the last one."""
-        if self.leaving:
-            if trainer.is_global_zero:
-                message = (
-                    f"asked to stop: the state after step {trainer.global_step:,} is saved, --resume goes on from it"
-                )
-                warnings.warn(message, MmccdWarning, stacklevel=2)
-            self._leave(self.asked or signal.SIGTERM)
+        self._leave_if_saved(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Asked at the very end, leave before the thresholds are chosen."""
+        self._leave_if_saved(trainer)
+
+    def _leave_if_saved(self, trainer: pl.Trainer) -> None:
+        if not self.leaving:
+            return
+        if trainer.is_global_zero:
+            done = f"the state after step {trainer.global_step:,} is saved"
+            warnings.warn(f"asked to stop: {done}, --resume goes on from it", MmccdWarning, stacklevel=2)
+        self._leave(self.asked or signal.SIGTERM)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if self.asked is not None:

@@ -81,6 +81,7 @@ def train(
     Logs, checkpoints and pictures go to ``output/training``. The model is the running average of the weights.
     Where the device runs out of memory before the first checkpoint, training begins again with half the batch, with a
     warning; the model's card holds the batch that was used.
+    Asked to stop by a signal, it saves the step that it is at, and hands the signal to who handled it before.
 
     Args:
         store: Prepared slices.
