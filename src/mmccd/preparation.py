@@ -97,17 +97,17 @@ def prepare(
     keys = {subject.id: _part_key(subject, settings, healthy_cohort) for subject in subjects}
     run_key = sha256_of_json({"parts": keys, "split": digest(split)})
     facts = {"key": run_key, "layout": cohort.layout, "split_digest": digest(split)}
-    if not (output / MANIFEST).exists():
+    parts = output / "parts"
+    if parts.exists() or not (output / MANIFEST).exists():
         with sole_use(output):
             if not (output / MANIFEST).exists():
-                parts = output / "parts"
                 for id_, reason in _prepare_parts(subjects, keys, settings, healthy_cohort, parts, workers, progress):
                     if reason:
                         failures[id_] = reason
                 usable = [subject.id for subject in subjects if subject.id not in failures]
                 _assemble(parts, usable, wanted, failures, output, settings, progress)
                 _write_manifest(output, settings, facts, usable, wanted, failures)
-                shutil.rmtree(parts)
+            shutil.rmtree(parts, ignore_errors=True)
     store = open_store(output)
     if store.manifest["key"] != run_key:
         raise ConfigError(

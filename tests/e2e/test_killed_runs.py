@@ -34,8 +34,9 @@ CONTEXT.set_forkserver_preload(
     ["mmccd.benchmark", "mmccd.detector", "mmccd.prediction", "mmccd.preparation", "mmccd.training"]
 )
 COMMAND = """
-import codecs, os, sys
+import codecs, multiprocessing, os, sys
 from mmccd.cli import main
+multiprocessing.set_start_method("fork", force=True)  # of data workers, as outside of a fork server
 codecs.lookup("utf-8-sig")  # Python itself may lie where nobody may read
 log = os.open({log!r}, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 os.dup2(log, 1), os.dup2(log, 2)
@@ -43,7 +44,7 @@ if {as_nobody} and os.geteuid() == 0:  # permissions do not bind root
     os.setgroups([]), os.setgid(65534), os.setuid(65534)
 sys.exit(main({arguments!r}))
 """
-PATIENCE_S = 60
+PATIENCE_S = 150
 
 
 @dataclass
@@ -68,8 +69,10 @@ class Running:
 
     def children(self):
         """Its data workers or worker processes."""
-        every = psutil.Process(self.process.pid).children()
-        return [child for child in every if "resource_tracker" not in " ".join(child.cmdline())]
+        with suppress(psutil.NoSuchProcess):
+            every = psutil.Process(self.process.pid).children()
+            return [child for child in every if "resource_tracker" not in " ".join(child.cmdline())]
+        return []
 
     def killed(self):
         """Whether the kill came before the end."""
@@ -196,15 +199,14 @@ def test_a_training_killed_three_times_ends_with_the_same_bits(start, finish, tr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["mmccd", "cyclic-unet"])
-def test_a_training_killed_twenty_times_ends_with_the_same_bits(start, finish, training, tmp_path, method):
-    """The masked diffusion cycle draws noise at each step."""
-    more = ["--config", "fast", "--method", method, "--set", "training.patience=60"]
-    settings = {"steps": 120, "validate_every": 2, "loader_workers": 1}
+def test_a_training_killed_twenty_times_ends_with_the_same_bits(start, finish, training, tmp_path):
+    """The masked diffusion cycle draws noise at each step; early stopping counts validations."""
+    more = ["--config", "fast", "--method", "mmccd"]
+    settings = {"steps": 60, "validate_every": 3, "patience": 50, "loader_workers": 1}
     assert finish(*training(tmp_path / "whole", *more, **settings))[0] == 0
     arguments = training(tmp_path / "model", *more, "--resume", **settings)
-    hit, torn = kill_training(start, arguments, tmp_path / "model", kills=20, span_s=3)
-    print(f"{method}: {hit} of 20 kills before the end, {torn} of them within a checkpoint")
+    hit, torn = kill_training(start, arguments, tmp_path / "model", kills=20, span_s=2)
+    print(f"{hit} of 20 kills before the end, {torn} of them within a checkpoint")
     assert hit >= 18
     assert torn >= 2
     assert finish(*arguments)[0] == 0
@@ -317,44 +319,64 @@ def test_a_predict_killed_twenty_times_loses_and_repeats_nothing(start, finish, 
     assert hit >= 18
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_predict_asked_to_stop_leaves_nothing_half_done(start, model_folder, scans_of, tmp_path, number):
+    running = start("predict", model_folder, scans_of(6), "-o", tmp_path / "out", "--device", "cpu")
+    running.wait_until(lambda: any(tmp_path.glob("out/*.json")))
+    os.kill(running.process.pid, number)
+    assert running.ended() == 128 + number
+    assert "go on where they stopped" in check_complaint(running.said(), "interrupted|stopped by SIGTERM")
+    assert rubbish(tmp_path) == []
+    assert 1 <= len(check_whole(tmp_path / "out")) < 6
+
+
 # --- R10: prepare, benchmark ---
 
 
-def check_kills_in_prepare(start, finish, cohort, reference, store, *, kills, span_s):
-    """How many kills came before the end; after each, no worker lives on, and finished subjects stay as they are."""
-    arguments = ["prepare", cohort, store, "--size", 48, "--modalities", "flair,t2", "--workers", 2]
+def check_kills_in_prepare(start, finish, cohort, reference, folder, *, kills, span_s):
+    """How many kills came before the end; after each, no worker lives on, and finished subjects stay as they are.
+
+    Where a run finishes in spite of all, the next one begins a store of its own.
+    """
     rng = np.random.default_rng(2)
-    hit, before = 0, {}
+    hit, before, stores = 0, {}, [folder / "0"]
+
+    def arguments():
+        return ["prepare", cohort, stores[-1], "--size", 48, "--modalities", "flair,t2", "--workers", 2]
+
     for _ in range(kills):
-        running = start(*arguments)
+        running = start(*arguments())
         running.wait_until(lambda running=running: len(running.children()) == 2)
-        workers = running.children() if running.process.is_alive() else []
+        workers = running.children()
         time.sleep(rng.uniform(0, span_s))
         hit += running.killed()
-        _, alive = psutil.wait_procs(workers, timeout=10)
-        assert alive == []
-        after = states(store / "parts") if (store / "parts").exists() else {}
-        assert before.items() <= after.items() or not after
+        assert psutil.wait_procs(workers, timeout=10)[1] == []
+        after = states(stores[-1] / "parts") if (stores[-1] / "parts").exists() else {}
+        if (stores[-1] / "manifest.json").exists():
+            stores.append(folder / str(len(stores)))
+            after = {}
+        else:
+            assert before.items() <= after.items()
         before = after
-    code, said = finish(*arguments)
+    code, said = finish(*arguments())
     assert code == 0, said
-    assert open_store(store).digest == reference.digest
-    open_store(store).verify()
-    assert rubbish(store) == []
-    assert not (store / "parts").exists()
+    for store in stores:
+        assert open_store(store).digest == reference.digest
+        open_store(store).verify()
+    assert rubbish(stores[-1]) == []
+    assert not (stores[-1] / "parts").exists()
     return hit
 
 
 def test_a_prepare_killed_once_gives_the_same_store(start, finish, phantom_folder, phantom_store, tmp_path):
-    store = tmp_path / "store"
-    assert check_kills_in_prepare(start, finish, phantom_folder, phantom_store, store, kills=1, span_s=1) == 1
+    assert check_kills_in_prepare(start, finish, phantom_folder, phantom_store, tmp_path, kills=1, span_s=1) == 1
 
 
 @pytest.mark.slow
 def test_a_prepare_killed_twenty_times_gives_the_same_store(start, finish, phantom_folder, phantom_store, tmp_path):
-    hit = check_kills_in_prepare(start, finish, phantom_folder, phantom_store, tmp_path / "store", kills=20, span_s=3)
+    hit = check_kills_in_prepare(start, finish, phantom_folder, phantom_store, tmp_path, kills=20, span_s=2.5)
     print(f"{hit} of 20 kills before the end")
-    assert hit >= 10
+    assert hit >= 12
 
 
 @pytest.mark.slow
@@ -372,7 +394,7 @@ def test_a_benchmark_killed_six_times_gives_the_same_results(start, finish, stor
     for _ in range(6):
         running = start(*arguments(tmp_path / "killed"))
         running.wait_until(running.has_said("benchmark: "))
-        time.sleep(rng.uniform(0, 8))
+        time.sleep(rng.uniform(0, 6))
         hit += running.killed()
         scores = tmp_path / "killed" / "scores"
         after = states(scores) if scores.exists() else {}

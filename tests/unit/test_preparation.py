@@ -254,6 +254,14 @@ def test_the_same_again_reads_nothing_and_anything_else_is_refused(cohort_folder
             prepare(cohort, split, output, settings)
 
 
+def test_parts_left_beside_a_finished_store_go(cohort_folder, output, inline):
+    """A run killed after the manifest and before the end."""
+    first, _ = prepare(read_cohort(cohort_folder), SPLIT, output, SETTINGS)
+    (output / "parts" / "A").mkdir(parents=True)
+    assert prepare(read_cohort(cohort_folder), SPLIT, output, SETTINGS)[0].digest == first.digest
+    assert not (output / "parts").exists()
+
+
 # --- bad subjects ---
 
 
