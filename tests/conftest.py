@@ -23,6 +23,9 @@ class InlineExecutor:
     def __exit__(self, *_):
         pass
 
+    def shutdown(self, **_):
+        pass
+
     def submit(self, function, *arguments):
         future = Future()
         try:
@@ -35,7 +38,7 @@ class InlineExecutor:
 @pytest.fixture
 def inline(monkeypatch):
     """`prepare` without worker processes."""
-    monkeypatch.setattr("mmccd.preparation.ProcessPoolExecutor", InlineExecutor)
+    monkeypatch.setattr("mmccd.workers.ProcessPoolExecutor", InlineExecutor)
     return InlineExecutor
 
 
@@ -67,7 +70,7 @@ def prepared(folder, output, size_px, modalities):
     cohort = read_cohort(folder)
     settings = StoreSettings("volume", size_px, modalities)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmccd.preparation.ProcessPoolExecutor", InlineExecutor)
+        patch.setattr("mmccd.workers.ProcessPoolExecutor", InlineExecutor)
         store, failures = prepare(cohort, find_split(cohort)[0], output, settings)
     assert failures == {}
     return store

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from mmccd.signals import ignore_in_worker
 from mmccd.store import Store
 
 
@@ -84,4 +85,5 @@ def batch_loader(
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
+        worker_init_fn=ignore_in_worker,
     )

@@ -33,6 +33,7 @@ from mmccd.detector import Detector
 from mmccd.devices import choose_device
 from mmccd.errors import ConfigError, DataError
 from mmccd.files import sha256_of_json, write_atomically, write_json
+from mmccd.locks import sole_use
 from mmccd.methods import build_method
 from mmccd.model_file import CARD, Model, load_model
 from mmccd.progress import ProgressCallback, no_progress
@@ -108,24 +109,25 @@ def benchmark(
         progress: Called with what was done, how many contenders are done, and how many there are.
 
     Raises:
-        ConfigError: the plan cannot run on this store, or the folder holds results of another plan or store.
+        ConfigError: the plan cannot run on this store, the folder holds results of another plan or store, or
+            another process works there.
         DataError: the store has no test subject with a lesion, or no healthy slice to train or calibrate on.
     """
     others = others or {}
     _check(store, plan, others)
-    _claim(output, store, plan, others)
     rows = contenders(plan.methods, published_sampler=plan.published_sampler)
     jobs = [(source, contender) for source in plan.sources for contender in rows]
     records = []
-    for done, (source, contender) in enumerate(jobs):
-        progress(f"{source}: {contender.name}", done, len(jobs))
-        kept = output / "scores" / source / contender.file_name
-        record = _kept(kept)
-        if record is None:
-            record = _run(store, output, plan, others, source, contender, _within(progress, done, len(jobs)))
-        records.append(record)
-    progress("write", len(jobs), len(jobs))
-    return write_results(output, records, store, command, sorted(others))
+    with sole_use(output):
+        _claim(output, store, plan, others)
+        for done, (source, contender) in enumerate(jobs):
+            progress(f"{source}: {contender.name}", done, len(jobs))
+            record = _kept(output / "scores" / source / contender.file_name)
+            if record is None:
+                record = _run(store, output, plan, others, source, contender, _within(progress, done, len(jobs)))
+            records.append(record)
+        progress("write", len(jobs), len(jobs))
+        return write_results(output, records, store, command, sorted(others))
 
 
 def training_config(plan: Plan, store: Store, source: str, method: str) -> Config:

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from signal import Signals
 from typing import Annotated, Any
 
 import typer
@@ -13,9 +14,10 @@ from rich.table import Table
 
 import mmccd
 from mmccd import cli_data, cli_models, cli_results
-from mmccd.cli_shared import BUG, FINE, INTERRUPTED, NONE_WORKED, USAGE, out
+from mmccd.cli_shared import BUG, FINE, INTERRUPTED, NONE_WORKED, TERMINATED, USAGE, out
 from mmccd.complaints import complain, warnings_as_lines
 from mmccd.errors import ConfigError, MmccdError, ModelError
+from mmccd.signals import leaving_when_asked
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -81,6 +83,20 @@ for _command in (
     app.command()(_command)
 
 
+GO_ON = "prepare, predict and benchmark go on where they stopped; train with --resume"
+SPACE = "make space, and check who may read and write there"
+
+
+def _output_is_lost() -> bool:
+    """Whether standard output takes no more, as on a full disk; then Python need not try again as it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
 def _fail(message: str, hint: str, code: int) -> int:
     complain(message, hint)
     return code
@@ -89,7 +105,7 @@ def _fail(message: str, hint: str, code: int) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; every failure is one line `error:` and one line `hint:`, and an exit code."""
     try:
-        with warnings_as_lines():
+        with warnings_as_lines(), leaving_when_asked():
             result: Any = typer.main.get_command(app)(args=arguments, prog_name="mmccd", standalone_mode=False)
         if result == INTERRUPTED:  # what typer makes of Ctrl-C
             raise KeyboardInterrupt
@@ -101,11 +117,15 @@ def main(arguments: list[str] | None = None) -> int:
         command = context.command_path if context else "mmccd"
         return _fail(str(error), f"see `{command} --help`", USAGE)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(
-            "interrupted", "prepare, predict and benchmark go on where they stopped; train with --resume", INTERRUPTED
-        )
+        return _fail("interrupted", GO_ON, INTERRUPTED)
+    except SystemExit as leaving:  # a signal
+        code = leaving.code if isinstance(leaving.code, int) else TERMINATED  # Lightning's own has none
+        return _fail(f"stopped by {Signals(code - 128).name}", GO_ON, code)
     except MmccdError as error:
         return _fail(error.message, error.hint, USAGE if isinstance(error, ConfigError | ModelError) else NONE_WORKED)
+    except OSError as error:
+        place = error.filename or ("standard output" if _output_is_lost() else "a file")
+        return _fail(f"{place}: {error.strerror or error}", SPACE, NONE_WORKED)
     except Exception as error:
         if os.environ.get("MMCCD_DEBUG"):
             raise
@@ -117,4 +137,5 @@ def entry() -> None:
     """The installed command."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no text, and terminals ASCII
-    sys.exit(main())
+    code = main()
+    sys.exit(_fail("standard output takes no more", SPACE, NONE_WORKED) if _output_is_lost() else code)

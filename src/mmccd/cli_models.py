@@ -126,7 +126,7 @@ def predict(
 ) -> None:
     """Score scans: anomaly map, mask, picture and JSON per case, on the scan's own grid, and summary.csv."""
     from mmccd.detector import Detector
-    from mmccd.prediction import SUMMARY
+    from mmccd.outcomes import SUMMARY
     from mmccd.prediction import predict as predict_scans
     from mmccd.splits import read_split_csv
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from mmccd.complaints import in_one_line
 
-FINE, BUG, USAGE, SOME_FAILED, NONE_WORKED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+FINE, BUG, USAGE, SOME_FAILED, NONE_WORKED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
 
 out = Console(width=None if sys.stdout.isatty() else 120)  # a log is no 80-column terminal
 

@@ -1,27 +1,38 @@
 """Files that are either whole or absent: atomic writes, and digests that tell one file from another."""
 
 import csv
+import glob
 import hashlib
 import io
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from mmccd.errors import DataError
+from mmccd.errors import WriteError
+
+PARTIAL = ".partial"
+"""End of the names, hidden ones, of what is being written."""
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` so that ``path`` never holds a part of it, whenever the process is killed."""
+@contextmanager
+def whole_or_absent(path: Path) -> Iterator[BinaryIO]:
+    """A stream whose content appears as ``path`` once all of it is on the disk, and not at all otherwise.
+
+    Raises:
+        WriteError: it cannot be written; what was there stays.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent)
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
+                yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.chmod(0o644)
@@ -30,10 +41,51 @@ def write_atomically(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise DataError(
-            f"cannot write {path}: {error.strerror or error}",
-            "choose an output folder that is writable and has space left",
-        ) from error
+        raise WriteError(path, error) from error
+
+
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
+    """Write ``content`` so that ``path`` never holds a part of it, whenever the process is killed."""
+    with whole_or_absent(path) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def staging(folder: Path, name: str) -> Iterator[Path]:
+    """A hidden folder for files that belong together, to be moved to their places when all are written.
+
+    Raises:
+        WriteError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=PARTIAL, dir=folder))
+    except OSError as error:
+        raise WriteError(folder, error) from error
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def partial_names(folder: Path) -> list[str]:
+    """What is being written in ``folder``, or was when a process was killed."""
+    return sorted(path.name[1 : -len(PARTIAL)].rpartition(".")[0] for path in folder.glob(f".*{PARTIAL}"))
+
+
+def remove_partial(folder: Path, name: str | None = None) -> None:
+    """Remove what killed processes left half-written; none may be at work there.
+
+    Args:
+        folder: Searched with all that is in it, unless a name is given.
+        name: Only what was to have this name.
+    """
+    pattern = f".{glob.escape(name)}.????????{PARTIAL}" if name else f"**/.*.????????{PARTIAL}"
+    for path in sorted(folder.glob(pattern), reverse=True):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

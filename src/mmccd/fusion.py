@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mmccd.calibration import fit_error, healthy_scans, thresholds_of
 from mmccd.detector import Detector
 from mmccd.errors import ConfigError, DataError
+from mmccd.locks import sole_use
 from mmccd.model_file import CARD, Fusion, load_model, save_fusion
 from mmccd.provenance import provenance
 from mmccd.store import Store
@@ -33,9 +34,15 @@ def fuse(
         device: Where to compute.
 
     Raises:
-        ConfigError: the models cannot be joined, the store does not fit them, or the output holds a model.
+        ConfigError: the models cannot be joined, the store does not fit them, or the output holds a model or is
+            in use by another process.
         DataError: the store has no healthy validation slice.
     """
+    with sole_use(output):
+        return _fuse(models, store, output, device)
+
+
+def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str) -> Fusion:
     detectors = [Detector(load_model(model), device=device, batch_size=BATCH) for model in models]
     members = tuple(member for detector in detectors for member in detector.model.members)
     sources = [member.config.source for member in members]

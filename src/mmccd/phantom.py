@@ -1,10 +1,9 @@
 """A cohort of synthetic brains, healthy and with anomalies, for trying everything out without data."""
 
 import json
-import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from mmccd.errors import ConfigError
 from mmccd.files import write_atomically, write_csv, write_json
+from mmccd.locks import sole_use
 from mmccd.phantom_anatomy import Anatomy, Bulge, Floats, Grid, make_anatomy
 from mmccd.phantom_lesions import (
     Artefact,
@@ -25,6 +25,7 @@ from mmccd.phantom_lesions import (
 from mmccd.phantom_signal import SEQUENCES, finish_scan, make_signals
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.volumes import new_volume, read_volume, write_volume
+from mmccd.workers import worker_processes
 
 SPACING_MM = (1.0, 4.0)  # smallest and largest
 KINDS = ("glioma", "ms", "glioma", "artefact")  # of the anomalous subjects, over and over
@@ -90,7 +91,7 @@ def make_phantom(
         workers: Processes; None takes one per processor.
 
     Raises:
-        ConfigError: a parameter cannot work, or the folder holds something else.
+        ConfigError: a parameter cannot work, the folder holds something else, or another process works there.
     """
     parameters = Parameters(subjects, lesions, seed, float(spacing_mm))
     _check_parameters(parameters, workers)
@@ -98,14 +99,14 @@ def make_phantom(
     cohort = plan_cohort(subjects, lesions)
     jobs = [(output, subject, seed, Grid(float(spacing_mm))) for subject in cohort]
     lesion_ml: dict[str, float] = {}
-    for subject_id, volume_ml in _run(jobs, workers or os.cpu_count() or 1):
-        lesion_ml[subject_id] = volume_ml
-        progress("making phantoms", len(lesion_ml), len(cohort))
-    write_csv(
-        output / "split.csv",
-        [{"subject": s.id, "kind": s.kind, "split": s.split, "lesion_ml": f"{lesion_ml[s.id]:.3f}"} for s in cohort],
-    )
-    write_atomically(output / "README.txt", _readme(parameters).encode())
+    with sole_use(output):
+        for subject_id, volume_ml in _run(jobs, workers or os.cpu_count() or 1):
+            lesion_ml[subject_id] = volume_ml
+            progress("making phantoms", len(lesion_ml), len(cohort))
+        facts = [(s.id, s.kind, s.split, f"{lesion_ml[s.id]:.3f}") for s in cohort]
+        names = ("subject", "kind", "split", "lesion_ml")
+        write_csv(output / "split.csv", [dict(zip(names, values, strict=True)) for values in facts])
+        write_atomically(output / "README.txt", _readme(parameters).encode())
 
 
 def plan_cohort(subjects: int, lesions: int) -> list[PhantomSubject]:
@@ -170,14 +171,9 @@ def _run(jobs: Sequence[Job], workers: int) -> Iterator[tuple[str, float]]:
     if workers == 1:
         yield from map(_make_subject, jobs)
         return
-    # Spawned, because a forked child may inherit locks that PyTorch's threads hold.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        try:
-            for future in as_completed([pool.submit(_make_subject, job) for job in jobs]):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with worker_processes(workers) as pool:
+        for future in as_completed([pool.submit(_make_subject, job) for job in jobs]):
+            yield future.result()
 
 
 def _make_subject(job: Job) -> tuple[str, float]:

@@ -14,16 +14,16 @@ import numpy as np
 import mmccd
 from mmccd.cohort import Image, read_cohort, unsafe_id
 from mmccd.detector import Detection, Detector
-from mmccd.errors import ConfigError, DataError, MmccdError, printable
-from mmccd.files import sha256_of_file, sha256_of_json, write_csv, write_json
+from mmccd.errors import ConfigError, DataError, MmccdError, WriteError, printable
+from mmccd.files import sha256_of_file, sha256_of_json, staging, write_json
 from mmccd.layouts import LAYOUTS, is_mask, named_otherwise, nifti_files, role_of
+from mmccd.locks import one_at_a_time
 from mmccd.montage import write_preview
 from mmccd.nifti import check_is_file, is_nifti_name, stem
+from mmccd.outcomes import Outcome, outcome_of, write_summary
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
 from mmccd.volumes import read_volume, write_volume
-
-SUMMARY = "summary.csv"
 
 
 @dataclass(frozen=True)
@@ -34,23 +34,6 @@ class Input:
     image: Image
     brain: Image | None = None
     others: Mapping[str, Image] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One row of `summary.csv`."""
-
-    case: str
-    status: str
-    score: float | None = None
-    p_value: float | None = None
-    threshold: float | None = None
-    lesion_volume_ml: float | None = None
-    brain_volume_ml: float | None = None
-    seconds: float | None = None
-    warnings: str = ""
-    error: str = ""
-    hint: str = ""
 
 
 def predict(
@@ -69,7 +52,8 @@ def predict(
     Args:
         detector: The loaded model.
         inputs: NIfTI files, folders of NIfTI files, or cohorts in any layout that `mmccd.cohort` reads.
-        output: Folder for the results; cases that it already holds from this model and scan are kept.
+        output: Folder for the results; cases that it already holds from this model and scan are kept. Several
+            processes may share it.
         layout: Layout of the cohorts.
         brain: Brain mask for a single input file.
         subjects: Score only these subjects; None scores all.
@@ -77,10 +61,10 @@ def predict(
         progress: Called with a description, the number done, and the total.
 
     Returns:
-        One outcome per scan, as written to `summary.csv`.
+        One outcome per scan.
 
     Raises:
-        DataError: there is no scan to score.
+        DataError: there is no scan to score, or ``output`` cannot be written.
     """
     found, problems = find_inputs(inputs, *detector.sources, layout=layout, brain=brain)
     if subjects is not None:
@@ -92,12 +76,18 @@ def predict(
             )
     hint = "mend or rename its files, or leave it out"
     outcomes = [Outcome(case, "failed", error=reason, hint=hint) for case, reason in problems.items()]
-    for done, item in enumerate(found):
-        progress(item.case, done, len(found))
-        outcomes.append(_predict_one(detector, item, output, overwrite))
+    others: list[Input] = []
+    for wait, items in ((False, found), (True, others)):
+        for item in items:
+            progress(item.case, len(outcomes) - len(problems), len(found))
+            with one_at_a_time(output, item.case, wait=wait) as mine:
+                if mine:
+                    outcomes.append(_predict_one(detector, item, output, overwrite and not wait))
+                else:  # another process scores it now: see at the end whether it did
+                    others.append(item)
     progress("done", len(found), len(found))
     outcomes.sort(key=lambda outcome: outcome.case)
-    write_csv(output / SUMMARY, [vars(outcome) for outcome in outcomes])
+    write_summary(output, outcomes)
     return outcomes
 
 
@@ -183,18 +173,23 @@ def _predict_one(detector: Detector, item: Input, output: Path, overwrite: bool)
     try:
         origin = _origin(detector, item)
         if not overwrite and (kept := _finished(record, origin)) is not None:
-            return Outcome(**{**_summary(kept), "status": "kept"})
+            return outcome_of(kept, "kept")
         volume = read_volume(item.image.path, item.image.channel)
         mask = read_volume(item.brain.path, item.brain.channel) if item.brain else None
         others = {name: read_volume(image.path, image.channel) for name, image in item.others.items()}
         detection = detector.detect(volume, brain=mask, others=others)
         values = _record(detector, item, detection, origin, round(time.perf_counter() - started, 3))
-        record.unlink(missing_ok=True)  # until all files are new, this case is unfinished
-        write_volume(output / f"{item.case}_anomaly.nii.gz", detection.anomaly, volume)
-        write_volume(output / f"{item.case}_mask.nii.gz", detection.mask.astype(np.uint8), volume)
-        write_preview(output / f"{item.case}.png", item.case, values["source"], detection)
-        write_json(record, values)  # last: a case with a record is complete
-        return Outcome(**_summary(values), status="done")
+        with staging(output, item.case) as stage:
+            write_volume(stage / f"{item.case}_anomaly.nii.gz", detection.anomaly, volume)
+            write_volume(stage / f"{item.case}_mask.nii.gz", detection.mask.astype(np.uint8), volume)
+            write_preview(stage / f"{item.case}.png", item.case, values["source"], detection)
+            write_json(stage / record.name, values)
+            record.unlink(missing_ok=True)  # until all files are new, this case is unfinished
+            for path in sorted(stage.iterdir(), key=lambda path: path.name == record.name):
+                path.replace(output / path.name)  # the record last: a case with a record is complete
+        return outcome_of(values, "done")
+    except WriteError:  # no other scan could be written; what an earlier run left stays
+        raise
     except MmccdError as error:
         message, hint = error.message, error.hint
     except (OSError, MemoryError) as error:
@@ -259,8 +254,3 @@ def _names(detector: Detector) -> dict[str, Any]:
     members = [member.config for member in detector.model.members]
     method = members[0].method if len(members) == 1 else "fusion of " + ", ".join(detector.sources)
     return {"method": method, "targets": [name for config in members for name in config.targets]}
-
-
-def _summary(values: dict[str, Any]) -> dict[str, Any]:
-    keys = ("case", "score", "p_value", "threshold", "lesion_volume_ml", "brain_volume_ml", "seconds")
-    return {**{key: values[key] for key in keys}, "warnings": "; ".join(values["warnings"])}

@@ -2,12 +2,10 @@
 
 import json
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,14 +15,24 @@ from numpy.typing import NDArray
 
 from mmccd.cases import Case, load_case
 from mmccd.cohort import Cohort, Subject
-from mmccd.errors import ConfigError, DataError, MmccdError
-from mmccd.files import sha256_of_file, sha256_of_json, write_atomically, write_json
+from mmccd.errors import ConfigError, DataError, MmccdError, WriteError
+from mmccd.files import (
+    partial_names,
+    sha256_of_file,
+    sha256_of_json,
+    staging,
+    whole_or_absent,
+    write_atomically,
+    write_json,
+)
 from mmccd.grid import FIELD_OF_VIEW_MM, SliceGrid, fills_field_of_view, slice_grid
 from mmccd.intensity import BACKGROUND, INTENSITY_MAP, normalise
+from mmccd.locks import sole_use
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
 from mmccd.splits import Split, digest
 from mmccd.store import FORMAT, INDEX, MANIFEST, Store, open_store, read_index
+from mmccd.workers import MEMORY, worker_processes
 
 Protocol = Literal["volume", "published"]
 PUBLISHED_SLICES = range(70, 90)
@@ -77,8 +85,9 @@ def prepare(
         The store, and the subjects that could not be used with the reason.
 
     Raises:
-        DataError: no subject could be used.
-        ConfigError: ``output`` holds a store made from other data or with other settings.
+        DataError: no subject could be used, a worker died, or the disk is full.
+        ConfigError: ``output`` holds a store made from other data or with other settings, or another process works
+            there.
     """
     parts_of = {"train": split.train, "validation": split.validation, "test": split.test}
     wanted = {subject: part for part, subjects in parts_of.items() for subject in subjects}
@@ -87,45 +96,25 @@ def prepare(
     healthy_cohort = all(subject.lesion is None for subject in subjects)
     keys = {subject.id: _part_key(subject, settings, healthy_cohort) for subject in subjects}
     run_key = sha256_of_json({"parts": keys, "split": digest(split)})
-    if (output / MANIFEST).exists():
-        existing = open_store(output)
-        if existing.manifest["key"] != run_key:
-            raise ConfigError(
-                f"{output} holds a store made from other scans, another split or other settings",
-                "choose another folder, or delete this one",
-            )
-        return existing, dict(existing.manifest["failures"])
-
+    facts = {"key": run_key, "layout": cohort.layout, "split_digest": digest(split)}
     parts = output / "parts"
-    for id_, reason in _prepare_parts(subjects, keys, settings, healthy_cohort, parts, workers, progress):
-        if reason:
-            failures[id_] = reason
-    usable = [subject.id for subject in subjects if subject.id not in failures]
-    if not usable:
-        reasons = "; ".join(f"{id_}: {reason}" for id_, reason in list(failures.items())[:3])
-        raise DataError(f"none of {len(wanted)} subjects could be prepared ({reasons})", "run `mmccd validate DATA`")
-    _assemble(parts, usable, wanted, output, settings, progress)
-    index = output / INDEX
-    manifest = {
-        "format": FORMAT,
-        "key": run_key,
-        **asdict(settings),
-        "pixel_mm": settings.pixel_mm,
-        "intensity": INTENSITY_MAP,
-        "layout": cohort.layout,
-        "split_digest": digest(split),
-        "subjects": {part: [id_ for id_ in usable if wanted[id_] == part] for part in parts_of},
-        "failures": failures,
-        "arrays": {
-            name: {"sha256": sha256_of_file(output / f"{name}.npy"), "dtype": str(dtype)}
-            for name, dtype in _arrays(settings)
-        },
-        "index_sha256": sha256_of_file(index),
-        "provenance": provenance(),
-    }
-    write_json(output / MANIFEST, manifest)
-    shutil.rmtree(parts)
-    return open_store(output), failures
+    if parts.exists() or not (output / MANIFEST).exists():
+        with sole_use(output):
+            if not (output / MANIFEST).exists():
+                for id_, reason in _prepare_parts(subjects, keys, settings, healthy_cohort, parts, workers, progress):
+                    if reason:
+                        failures[id_] = reason
+                usable = [subject.id for subject in subjects if subject.id not in failures]
+                _assemble(parts, usable, wanted, failures, output, settings, progress)
+                _write_manifest(output, settings, facts, usable, wanted, failures)
+            shutil.rmtree(parts, ignore_errors=True)
+    store = open_store(output)
+    if store.manifest["key"] != run_key:
+        raise ConfigError(
+            f"{output} holds a store made from other scans, another split or other settings",
+            "choose another folder, or delete this one",
+        )
+    return store, dict(store.manifest["failures"])
 
 
 def slices_of(case: Case, settings: StoreSettings) -> tuple[pd.DataFrame, dict[str, NDArray[Any]]]:
@@ -207,7 +196,7 @@ def _prepare_parts(
     todo = [subject for subject in subjects if not _part_is_done(parts / subject.id, keys[subject.id])]
     done = len(subjects) - len(todo)
     progress("preparing", done, len(subjects))
-    with ProcessPoolExecutor(max_workers=max(1, workers), mp_context=get_context("spawn")) as pool:
+    with worker_processes(max(1, workers)) as pool:
         running = {
             pool.submit(_prepare_part, subject, keys[subject.id], settings, healthy_cohort, parts): subject.id
             for subject in todo
@@ -218,12 +207,14 @@ def _prepare_parts(
             try:
                 future.result()
                 yield running[future], ""
+            except WriteError:  # else a disk that is full for a while would cost the store subjects
+                raise
             except MmccdError as error:
                 yield running[future], f"{error.message} ({error.hint})"
             except BrokenProcessPool as error:
                 raise DataError(
-                    f"a worker died while it prepared {running[future]} or one beside it",
-                    "often too little memory: the same command with --workers 1 goes on where this one stopped",
+                    f"a worker died; in work were {', '.join(partial_names(parts)) or 'no subjects'}",
+                    f"{MEMORY} goes on where this one stopped",
                 ) from error
             except (OSError, MemoryError) as error:
                 yield running[future], f"cannot be prepared: {error}"
@@ -240,42 +231,71 @@ def _prepare_part(subject: Subject, key: str, settings: StoreSettings, healthy_c
             f"{subject.id} has no lesion mask while others have one, so its slices cannot be called healthy",
             "add its mask, or prepare healthy subjects as a cohort of their own",
         )
-    table, arrays = slices_of(load_case(subject, settings.modalities), settings)
-    parts.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=parts))
-    try:
-        for name, array in arrays.items():
-            np.save(temporary / f"{name}.npy", array)
-        table.to_csv(temporary / INDEX, index=False)
-        write_json(temporary / "part.json", {"key": key})
-        shutil.rmtree(parts / subject.id, ignore_errors=True)
-        temporary.rename(parts / subject.id)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    with staging(parts, subject.id) as stage:  # from the beginning: if this process dies, it says at what
+        table, arrays = slices_of(load_case(subject, settings.modalities), settings)
+        try:
+            for name, array in arrays.items():
+                np.save(stage / f"{name}.npy", array)
+            table.to_csv(stage / INDEX, index=False)
+            write_json(stage / "part.json", {"key": key})
+            shutil.rmtree(parts / subject.id, ignore_errors=True)
+            stage.rename(parts / subject.id)
+        except OSError as error:
+            raise WriteError(parts / subject.id, error) from error
 
 
 def _assemble(
     parts: Path,
     subjects: Sequence[str],
     part_of: dict[str, str],
+    failures: Mapping[str, str],
     output: Path,
     settings: StoreSettings,
     progress: ProgressCallback,
 ) -> None:
     """Join the parts, one subject in memory at a time."""
+    if not subjects:
+        reasons = "; ".join(f"{id_}: {reason}" for id_, reason in list(failures.items())[:3])
+        raise DataError(f"none of {len(part_of)} subjects could be prepared ({reasons})", "run `mmccd validate DATA`")
     tables = [read_index(parts / id_ / INDEX) for id_ in subjects]
     index = pd.concat(tables, ignore_index=True)
     index.insert(1, "split", index["subject"].map(part_of))
     shape = (len(index), settings.size_px, settings.size_px)
     names = _arrays(settings)
     for done, (name, dtype) in enumerate(names, start=1):
-        partial = output / f".{name}.npy.partial"
-        with partial.open("wb") as stream:
+        with whole_or_absent(output / f"{name}.npy") as stream:
             header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(stream, header)
             for id_ in subjects:
                 stream.write(np.ascontiguousarray(np.load(parts / id_ / f"{name}.npy")).tobytes())
-        partial.replace(output / f"{name}.npy")
         progress("joining", done, len(names))
     write_atomically(output / INDEX, index.to_csv(index=False).encode())
+
+
+def _write_manifest(
+    output: Path,
+    settings: StoreSettings,
+    facts: Mapping[str, Any],
+    subjects: Sequence[str],
+    part_of: Mapping[str, str],
+    failures: Mapping[str, str],
+) -> None:
+    """Last: a folder with a manifest is a whole store."""
+    manifest = {
+        "format": FORMAT,
+        **facts,
+        **asdict(settings),
+        "pixel_mm": settings.pixel_mm,
+        "intensity": INTENSITY_MAP,
+        "subjects": {
+            part: [id_ for id_ in subjects if part_of[id_] == part] for part in ("train", "validation", "test")
+        },
+        "failures": failures,
+        "arrays": {
+            name: {"sha256": sha256_of_file(output / f"{name}.npy"), "dtype": str(dtype)}
+            for name, dtype in _arrays(settings)
+        },
+        "index_sha256": sha256_of_file(output / INDEX),
+        "provenance": provenance(),
+    }
+    write_json(output / MANIFEST, manifest)

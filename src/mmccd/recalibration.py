@@ -8,6 +8,7 @@ from mmccd.calibration import calibrate, fit_error
 from mmccd.config import Config, override_config
 from mmccd.devices import choose_device
 from mmccd.errors import ConfigError, DataError
+from mmccd.locks import sole_use
 from mmccd.methods import build_method, masks_of
 from mmccd.model_file import CARD, Model, load_model, save_model
 from mmccd.provenance import provenance
@@ -39,11 +40,23 @@ def recalibrate(
 
     Raises:
         ConfigError: a setting was given that training has decided, the store does not fit the model, or the output
-            holds a model.
+            holds a model, or another process works there.
         DataError: the store has no healthy validation slice.
     """
+    with sole_use(output):
+        return _recalibrate(model, store, output, presets, overrides or {}, device)
+
+
+def _recalibrate(
+    model: Path,
+    store: Store,
+    output: Path,
+    presets: Sequence[str | Path],
+    overrides: Mapping[str, Any],
+    device: str,
+) -> Model:
     old = load_model(model)
-    config = override_config(old.config, presets, overrides or {}, sections=SECTIONS)
+    config = override_config(old.config, presets, overrides, sections=SECTIONS)
     _check(old, config, store, output)
     method = build_method(config)
     method.load_state_dict(old.method.state_dict())

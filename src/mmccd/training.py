@@ -5,26 +5,37 @@ import logging
 import shutil
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from mmccd.batches import SlicePairs, StepSampler, batch_loader
 from mmccd.calibration import calibrate, fit_error
+from mmccd.checkpoints import (
+    CHECKPOINT,
+    Fingerprint,
+    StopWhenAsked,
+    WholeCheckpoints,
+    early_stopping,
+    read_checkpoint,
+    state_of,
+)
 from mmccd.config import Config
 from mmccd.cycle import Error
 from mmccd.devices import choose_device, uses_bf16
-from mmccd.errors import ConfigError, DataError, MmccdWarning, ModelError
+from mmccd.errors import ConfigError, DataError, MmccdWarning, WriteError
+from mmccd.locks import sole_use
 from mmccd.methods import masks_of
 from mmccd.model_file import CARD, Model, load_model, save_model
 from mmccd.networks import UNet
@@ -34,7 +45,6 @@ from mmccd.store import Store
 from mmccd.task import TranslationTask
 from mmccd.training_pictures import CurveCallback, PictureCallback
 
-CHECKPOINT = "last.ckpt"
 VALIDATION_BATCH = 32
 Facts = dict[str, Any]
 Batches = DataLoader[dict[str, torch.Tensor]]
@@ -71,6 +81,7 @@ def train(
     Logs, checkpoints and pictures go to ``output/training``. The model is the running average of the weights.
     Where the device runs out of memory before the first checkpoint, training begins again with half the batch, with a
     warning; the model's card holds the batch that was used.
+    Asked to stop by a signal, it saves the step that it is at, and hands the signal to who handled it before.
 
     Args:
         store: Prepared slices.
@@ -82,19 +93,27 @@ def train(
 
     Raises:
         ConfigError: the modalities, the slice size or the output folder do not fit, or the device runs out of memory
-            where half the batch is no way out: later, on several devices, or with one slice.
-        DataError: the store has no healthy training or validation slice.
+            where half the batch is no way out: later, on several devices, or with one slice; or another process trains
+            there.
+        DataError: the store has no healthy training or validation slice, a data worker died, or the disk is full.
     """
+    with sole_use(output) if rank_zero_only.rank == 0 else nullcontext():
+        return _train(store, output, config, resume, hardware, progress)
+
+
+def _train(
+    store: Store, output: Path, config: Config, resume: bool, hardware: Hardware, progress: ProgressCallback
+) -> Model:
     healthy = {part: store.rows(part, healthy=True) for part in ("train", "validation")}
     _check(store, output, config, healthy, resume)
     device = choose_device(hardware.device)
     logs = output / "training"
     checkpoint = logs / CHECKPOINT if resume and (logs / CHECKPOINT).is_file() else None
-    first_step, finished = _state_of(checkpoint, config, store) if checkpoint else (0, False)
+    first_step, finished = state_of(checkpoint, config, store) if checkpoint else (0, False)
 
     torch.manual_seed(config.seed)
     task = TranslationTask(config).to(memory_format=torch.channels_last)
-    callbacks = [_Report(progress), _Fingerprint(config, store), PictureCallback(store, logs), CurveCallback(logs)]
+    callbacks = [_Report(progress), Fingerprint(config, store), PictureCallback(store, logs), CurveCallback(logs)]
     trainer = _trainer(logs, config, hardware, device, first_step, callbacks)
     pairs = SlicePairs(store, config.source, config.targets or (config.source,))
     sampler = StepSampler(
@@ -114,7 +133,7 @@ def train(
     with warnings.catch_warnings():
         _silence_lightning()
         if checkpoint and finished:  # killed between the last step and the model file
-            task.load_state_dict(_read_checkpoint(checkpoint)["state_dict"])  # the averaged weights
+            task.load_state_dict(read_checkpoint(checkpoint)["state_dict"])  # the averaged weights
             trainer.validate(task, validation, verbose=False)
         else:
             training = batch_loader(pairs, sampler, workers, pin_memory=pinned)
@@ -122,7 +141,7 @@ def train(
     if not fitted:
         del trainer, task, callbacks  # each of them leads to what is on the device
         halved = _with_half_the_batch(config, device)
-        return train(store, output, halved, resume=resume, hardware=hardware, progress=progress)
+        return _train(store, output, halved, resume, hardware, progress)
     steps = first_step if finished else trainer.global_step
     if trainer.is_global_zero:
         error, errors = fit_error(task.method, store, config, device)
@@ -137,8 +156,10 @@ def _fit(
     """False where memory ran out and nothing is lost by training again: the logs of this attempt are then removed."""
     try:
         trainer.fit(task, training, validation, ckpt_path=start, weights_only=True)
-    except SystemExit as leaving:  # Lightning's answer to Ctrl-C
-        raise KeyboardInterrupt from leaving
+    except SystemExit as leaving:
+        if leaving.code == 1:  # Lightning's answer to Ctrl-C
+            raise KeyboardInterrupt from leaving
+        raise
     except torch.OutOfMemoryError as error:
         batch = task.config.training.batch_size
         if batch == 1 or trainer.world_size > 1 or (logs / CHECKPOINT).exists():
@@ -150,6 +171,15 @@ def _fit(
         for logger in trainer.loggers:  # pictures are overwritten
             shutil.rmtree(str(logger.log_dir), ignore_errors=True)
         return False
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DataError(
+            f"a data worker died at step {trainer.global_step:,}: {error}",
+            "often too little memory: go on with --resume and --set training.loader_workers=0",
+        ) from error
+    except OSError as error:
+        raise WriteError(logs, error) from error
     return True
 
 
@@ -191,35 +221,6 @@ def _check(store: Store, output: Path, config: Config, healthy: dict[str, NDArra
         raise ConfigError(f"{output} holds an unfinished training", "add --resume to go on with it, or delete it")
 
 
-def _state_of(checkpoint: Path, config: Config, store: Store) -> tuple[int, bool]:
-    """The steps that are done, and whether they were the last ones."""
-    content = _read_checkpoint(checkpoint)
-    saved, current = content.get("mmccd", {}), _fingerprint(config, store)
-    changed = [key for key in current if saved.get(key) != current[key]]
-    if changed:
-        raise ConfigError(
-            f"the checkpoint was trained with another {', '.join(changed)}",
-            "resume with the same store and settings, or train into another folder",
-        )
-    step, patience = int(content["global_step"]), config.training.patience
-    waited = content["callbacks"][_early_stopping(patience).state_key]["wait_count"] if patience else 0
-    return step, step >= config.training.steps or 0 < patience <= waited
-
-
-def _read_checkpoint(checkpoint: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
-        raise ModelError(
-            f"the checkpoint {checkpoint.name} is damaged: {error}", "delete the folder `training` and train again"
-        ) from error
-    return content
-
-
-def _fingerprint(config: Config, store: Store) -> dict[str, Any]:
-    return {**config.model_dump(mode="json"), "store": store.digest}
-
-
 class _Report(Callback):
     """Turns Lightning's steps into progress."""
 
@@ -243,18 +244,6 @@ class _Report(Callback):
             self.progress(f"stopped early at step {step:,}, the healthy cycle error no longer falls", step, step)
 
 
-class _Fingerprint(Callback):
-    """Puts settings and data into each checkpoint, so that a resumed run cannot silently change them."""
-
-    def __init__(self, config: Config, store: Store) -> None:
-        self.values = _fingerprint(config, store)
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        checkpoint["mmccd"] = self.values
-
-
 def _trainer(
     logs: Path,
     config: Config,
@@ -270,7 +259,8 @@ def _trainer(
     saving = ModelCheckpoint(
         dirpath=logs, filename="last", save_on_train_epoch_end=False, save_top_k=1, enable_version_counter=False
     )
-    stopping = [_early_stopping(training.patience)] if training.patience else []
+    stopping = [early_stopping(training.patience)] if training.patience else []
+    leaving = StopWhenAsked(logs / CHECKPOINT, every)
     loggers = [
         CSVLogger(logs, name="", version=f"log_from_step_{first_step:06d}"),
         TensorBoardLogger(logs, name="", version="tensorboard"),
@@ -289,7 +279,9 @@ def _trainer(
                 val_check_interval=every,
                 num_sanity_val_steps=0,
                 log_every_n_steps=min(25, every),
-                callbacks=[*callbacks, average, *stopping, saving],  # pictures before the average leaves the networks
+                # Pictures before the average leaves the networks; a checkpoint on demand after it took the step.
+                callbacks=[*callbacks, average, *stopping, leaving, saving],
+                plugins=[WholeCheckpoints()],
                 logger=loggers,
                 use_distributed_sampler=False,
                 enable_model_summary=False,
@@ -300,13 +292,6 @@ def _trainer(
                 f"Lightning cannot train with strategy {hardware.strategy} on {hardware.devices} devices: {error}",
                 "--strategy auto and --devices auto are safe choices",
             ) from error
-
-
-def _early_stopping(patience: int) -> EarlyStopping:
-    # An error that is not a number has not fallen either.
-    return EarlyStopping(
-        "validation/cycle", patience=patience, mode="min", check_finite=False, check_on_train_epoch_end=False
-    )
 
 
 def _devices(hardware: Hardware, device: torch.device) -> str | int | list[int]:

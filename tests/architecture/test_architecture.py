@@ -27,6 +27,7 @@ TESTED_BY = {
     "diffusion_reconstruction": "reconstruction",
     "errors": "preparation",
     "evaluation_result": "evaluation",
+    "outcomes": "prediction",
     "patched_diffusion": "reconstruction",
     "phantom_anatomy": "phantom",
     "phantom_lesions": "phantom",

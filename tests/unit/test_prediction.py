@@ -294,6 +294,26 @@ def test_a_killed_run_with_another_model_is_not_taken_for_the_first(
     assert (output / "b_anomaly.nii.gz").read_bytes() == expected
 
 
+def test_the_summary_is_of_the_folder(detector, scans, output, no_pictures, healthy_scan):
+    (scans / "empty.nii.gz").write_bytes(b"")
+    predict(detector, [scans / "a.nii.gz", scans / "empty.nii.gz"], output)
+    (output / "summary.csv").rename(output / "earlier.csv")
+    predict(detector, [scans / "b.nii.gz"], output)
+    assert [(row["case"], row["status"]) for row in table(output)] == [("a", "done"), ("b", "done")]
+
+    (output / "earlier.csv").rename(output / "summary.csv")
+    (output / "notes.json").write_text("[1]")
+    (outcome,) = predict(detector, [scans / "b.nii.gz"], output)
+    assert (outcome.case, outcome.status) == ("b", "kept")
+    rows = {row["case"]: row for row in table(output)}
+    assert {case: row["status"] for case, row in rows.items()} == {"a": "done", "b": "kept", "empty": "failed"}
+    assert rows["empty"]["error"]
+
+    shutil.copy(healthy_scan, scans / "empty.nii.gz")
+    predict(detector, [scans / "empty.nii.gz"], output)
+    assert [row["status"] for row in table(output)] == ["done", "done", "done"]
+
+
 # --- bad input ---
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from mmccd import preparation
 from mmccd.cases import Case
 from mmccd.cohort import Subject, read_cohort
-from mmccd.errors import ConfigError, DataError
+from mmccd.errors import ConfigError, DataError, WriteError
 from mmccd.intensity import normalise
 from mmccd.preparation import StoreSettings, prepare, slices_of
 from mmccd.splits import Split, find_split
@@ -198,7 +198,7 @@ def test_a_killed_run_goes_on_and_keeps_what_is_done(cohort_folder, output, inli
 
     assert done == ["C", "D"]
     monkeypatch.undo()
-    monkeypatch.setattr(preparation, "ProcessPoolExecutor", inline)
+    monkeypatch.setattr("mmccd.workers.ProcessPoolExecutor", inline)
     assert resumed.digest == prepare(cohort, SPLIT, output.with_name("again"), SETTINGS)[0].digest
     assert not (output / "parts").exists()
 
@@ -208,7 +208,7 @@ def test_a_part_that_fails_halfway_leaves_nothing(cohort_folder, output, inline,
         raise OSError("no space left")
 
     monkeypatch.setattr(preparation, "write_json", full)
-    with pytest.raises(DataError, match=r"none of 4 subjects could be prepared .*no space left"):
+    with pytest.raises(WriteError, match=r"cannot write .*no space left"):  # no reason to leave subjects out
         prepare(read_cohort(cohort_folder), SPLIT, output, SETTINGS)
     assert list((output / "parts").iterdir()) == []
 
@@ -252,6 +252,14 @@ def test_the_same_again_reads_nothing_and_anything_else_is_refused(cohort_folder
     ):
         with pytest.raises(ConfigError, match="made from other scans, another split or other settings"):
             prepare(cohort, split, output, settings)
+
+
+def test_parts_left_beside_a_finished_store_go(cohort_folder, output, inline):
+    """A run killed after the manifest and before the end."""
+    first, _ = prepare(read_cohort(cohort_folder), SPLIT, output, SETTINGS)
+    (output / "parts" / "A").mkdir(parents=True)
+    assert prepare(read_cohort(cohort_folder), SPLIT, output, SETTINGS)[0].digest == first.digest
+    assert not (output / "parts").exists()
 
 
 # --- bad subjects ---
