@@ -1,6 +1,5 @@
 """`mmccd predict`: scans in, maps, masks and a summary out; one bad scan never stops the others."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +13,7 @@ import mmccd
 from mmccd.cohort import Image, read_cohort
 from mmccd.detector import Detection, Detector
 from mmccd.errors import ConfigError, DataError, MmccdError
-from mmccd.files import sha256_of_file, sha256_of_json, write_csv, write_json
+from mmccd.files import read_record, sha256_of_file, sha256_of_json, write_csv, write_json
 from mmccd.layouts import LAYOUTS, is_mask, named_otherwise, nifti_files, role_of
 from mmccd.montage import write_preview
 from mmccd.progress import ProgressCallback, no_progress
@@ -22,6 +21,7 @@ from mmccd.provenance import provenance
 from mmccd.volumes import read_volume, stem, write_volume
 
 SUMMARY = "summary.csv"
+SUMMED_UP = ("case", "score", "p_value", "threshold", "lesion_volume_ml", "brain_volume_ml", "seconds")
 
 
 @dataclass(frozen=True)
@@ -210,14 +210,11 @@ def _origin(detector: Detector, item: Input) -> dict[str, str]:
 
 
 def _finished(record: Path, origin: dict[str, str]) -> dict[str, Any] | None:
-    if not record.is_file():
+    values = read_record(record)
+    if values is None or values.get("origin") != origin or not values.keys() >= {*SUMMED_UP, "warnings"}:
         return None
-    try:
-        values: dict[str, Any] = json.loads(record.read_text())
-    except ValueError:
-        return None
-    files = [record.with_name(f"{values.get('case')}_{kind}.nii.gz") for kind in ("anomaly", "mask")]
-    return values if values.get("origin") == origin and all(file.is_file() for file in files) else None
+    files = [record.with_name(f"{record.stem}_{kind}.nii.gz") for kind in ("anomaly", "mask")]
+    return values if all(file.is_file() for file in files) else None
 
 
 def _record(
@@ -251,5 +248,4 @@ def _names(detector: Detector) -> dict[str, Any]:
 
 
 def _summary(values: dict[str, Any]) -> dict[str, Any]:
-    keys = ("case", "score", "p_value", "threshold", "lesion_volume_ml", "brain_volume_ml", "seconds")
-    return {**{key: values[key] for key in keys}, "warnings": "; ".join(values["warnings"])}
+    return {**{key: values[key] for key in SUMMED_UP}, "warnings": "; ".join(values["warnings"])}

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import lightning.pytorch as pl
@@ -194,7 +193,7 @@ def _check(store: Store, output: Path, config: Config, healthy: dict[str, NDArra
 def _state_of(checkpoint: Path, config: Config, store: Store) -> tuple[int, bool]:
     """The steps that are done, and whether they were the last ones."""
     content = _read_checkpoint(checkpoint)
-    saved, current = content.get("mmccd", {}), _fingerprint(config, store)
+    saved, current = content["mmccd"], _fingerprint(config, store)
     changed = [key for key in current if saved.get(key) != current[key]]
     if changed:
         raise ConfigError(
@@ -207,12 +206,14 @@ def _state_of(checkpoint: Path, config: Config, store: Store) -> tuple[int, bool
 
 
 def _read_checkpoint(checkpoint: Path) -> dict[str, Any]:
+    hint = "delete the folder `training` and train again"
     try:
         content: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
-        raise ModelError(
-            f"the checkpoint {checkpoint.name} is damaged: {error}", "delete the folder `training` and train again"
-        ) from error
+    except Exception as error:  # of bytes that are no checkpoint torch says almost anything; it never executes them
+        raise ModelError(f"the checkpoint {checkpoint.name} is damaged: {error}", hint) from error
+    kinds = {"global_step": int, "callbacks": dict, "state_dict": dict, "mmccd": dict}
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), kind) for key, kind in kinds.items()):
+        raise ModelError(f"the checkpoint {checkpoint.name} is damaged: it is none of `mmccd train`", hint)
     return content
 
 
