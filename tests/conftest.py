@@ -32,11 +32,16 @@ class InlineExecutor:
         return future
 
 
-@pytest.fixture
-def inline(monkeypatch):
-    """`prepare` without worker processes."""
-    monkeypatch.setattr("mmccd.preparation.ProcessPoolExecutor", InlineExecutor)
+@pytest.fixture(scope="session")
+def inline_executor():
     return InlineExecutor
+
+
+@pytest.fixture
+def inline(monkeypatch, inline_executor):
+    """`prepare` without worker processes."""
+    monkeypatch.setattr("mmccd.preparation.ProcessPoolExecutor", inline_executor)
+    return inline_executor
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mmccd.cli_shared import Device, Layout, Quiet, finish, out
+from mmccd.cli_shared import Anonymize, Device, Layout, Quiet, finish, out
 from mmccd.complaints import warn
 from mmccd.progress import reported_progress
 
@@ -135,6 +135,7 @@ def predict(
         str,
         typer.Option(help="voxel: marks a known share of a healthy brain. scan: marks nothing in most healthy scans."),
     ] = "voxel",
+    anonymize: Anonymize = None,
     quiet: Quiet = False,
 ) -> None:
     """Score scans: anomaly map, mask, picture and JSON per case, on the scan's own grid, and summary.csv."""
@@ -148,7 +149,7 @@ def predict(
     with reported_progress(f"predict on {detector.device}", quiet=quiet) as progress:
         outcomes = predict_scans(
             detector, inputs, output, layout=layout, brain=brain, subjects=subjects, overwrite=overwrite,
-            progress=progress,
+            anonymize=anonymize, progress=progress,
         )  # fmt: skip
     table = Table("case", "status", "score", "p", "marked ml", "seconds", "remarks")
     for outcome in outcomes:

@@ -75,7 +75,7 @@ class Cohort:
             raise DataError(f"subject {subject_id} was left out: {self.problems[subject_id]}", "mend its files")
         some = ", ".join(subject.id for subject in self.subjects[:5]) or "none"
         raise DataError(
-            f"{self.root} has no subject {subject_id}; it has {len(self.subjects)}: {some}"
+            f"{self.root.name} has no subject {subject_id}; it has {len(self.subjects)}: {some}"
             + (", ..." if len(self.subjects) > 5 else ""),
             "check the spelling of the id, capitals included",
         )
@@ -215,9 +215,9 @@ def _unusable(entries: list[Entry]) -> str | None:
     for entry in entries:
         files.setdefault(entry.role, []).append(entry.path)
         if entry.path.is_symlink() and not entry.path.exists():
-            return f"{entry.path.name} is a dangling link to {entry.path.readlink()}: fetch its content"
+            return f"{entry.path.name} is a dangling link to {_place(entry.path.readlink())}: fetch its content"
         if not entry.path.is_file():
-            return f"{entry.path} does not exist"
+            return f"{_place(entry.path)} does not exist"
     for role, paths in files.items():
         if len(paths) > 1:
             names = " and ".join(_distinct_names(paths))
@@ -227,4 +227,9 @@ def _unusable(entries: list[Entry]) -> str | None:
 
 def _distinct_names(paths: list[Path]) -> list[str]:
     same = len({path.name for path in paths}) < len(paths)
-    return [str(path) if same else path.name for path in sorted(paths)]
+    return [_place(path) if same else path.name for path in sorted(paths)]
+
+
+def _place(path: Path) -> str:
+    """Enough of a path to find it in the cohort, and no more: reasons are written into results, which people share."""
+    return "/".join(path.parts[-2:])

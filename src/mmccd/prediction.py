@@ -1,9 +1,10 @@
 """`mmccd predict`: scans in, maps, masks and a summary out; one bad scan never stops the others."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mmccd.layouts import LAYOUTS, is_mask, named_otherwise, nifti_files, role_o
 from mmccd.montage import write_preview
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
+from mmccd.pseudonyms import UNUSABLE, pseudonyms, without_names
 from mmccd.volumes import read_volume, stem, write_volume
 
 SUMMARY = "summary.csv"
@@ -26,12 +28,26 @@ SUMMED_UP = ("case", "score", "p_value", "threshold", "lesion_volume_ml", "brain
 
 @dataclass(frozen=True)
 class Input:
-    """One scan to score."""
+    """One scan to score.
+
+    Attributes:
+        case: Name of its results.
+        image: The scan.
+        brain: Its brain mask.
+        others: Further modalities.
+        hidden: What the case was called before it got a name that says nothing; None where it has its own.
+    """
 
     case: str
     image: Image
     brain: Image | None = None
     others: Mapping[str, Image] = field(default_factory=dict)
+    hidden: str | None = None
+
+    @property
+    def files(self) -> dict[str, Image | None]:
+        """All files by what they are."""
+        return {"scan": self.image, "brain": self.brain, **self.others}
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,7 @@ def predict(
     brain: Path | None = None,
     subjects: Sequence[str] | None = None,
     overwrite: bool = False,
+    anonymize: Path | None = None,
     progress: ProgressCallback = no_progress,
 ) -> list[Outcome]:
     """Score every scan of ``inputs`` and write `<case>_anomaly.nii.gz`, `<case>_mask.nii.gz` and `<case>.json`.
@@ -72,6 +89,7 @@ def predict(
         brain: Brain mask for a single input file.
         subjects: Score only these subjects; None scores all.
         overwrite: Score again what is already there.
+        anonymize: Key of random names for the cases, see `mmccd.pseudonyms`; no result then holds a name of an input.
         progress: Called with a description, the number done, and the total.
 
     Returns:
@@ -79,6 +97,7 @@ def predict(
 
     Raises:
         DataError: there is no scan to score, or two have one name.
+        ConfigError: the key of the names lies in the output folder, or is none.
     """
     found, problems = find_inputs(inputs, *detector.sources, layout=layout, brain=brain)
     if subjects is not None:
@@ -88,6 +107,11 @@ def predict(
             raise DataError(
                 f"none of the {len(subjects)} subjects asked for is among the scans", "check that ids are spelled alike"
             )
+    if anonymize is not None:
+        names = pseudonyms(anonymize, [*(item.case for item in found), *problems], outside=output)
+        found = [replace(item, case=names[item.case], hidden=item.case) for item in found]
+        found.sort(key=lambda item: item.case)  # the order of the work says nothing either
+        problems = {names[case]: UNUSABLE for case in problems}
     outcomes = [Outcome(case, "failed", error=reason) for case, reason in problems.items()]
     for done, item in enumerate(found):
         progress(item.case, done, len(found))
@@ -186,7 +210,11 @@ def _predict_one(detector: Detector, item: Input, output: Path, overwrite: bool)
     except MmccdError as error:
         message, hint = error.message, error.hint
     except (OSError, MemoryError) as error:
-        message, hint = f"{type(error).__name__}: {error}", "check the file and the memory"
+        reason = getattr(error, "strerror", None) or error
+        message, hint = f"{type(error).__name__}: {reason}", "check the file and the memory"
+    if item.hidden is not None:
+        message, hint = (without_names(text, item.hidden, item.files, item.case) for text in (message, hint))
+    message = message.replace(f"{output}{os.sep}", "")  # results name no place
     with suppress(OSError):
         record.unlink(missing_ok=True)  # a result of an earlier run is not this scan's
     return Outcome(item.case, "failed", error=message, hint=hint)
@@ -200,7 +228,7 @@ def _origin(detector: Detector, item: Input) -> dict[str, str]:
         "runtime": detector.runtime,
         "threshold": detector.threshold["criterion"],
     }
-    for name, image in (("scan", item.image), ("brain", item.brain), *item.others.items()):
+    for name, image in item.files.items():
         if image is not None:
             if not image.path.is_file():
                 raise DataError(f"{image.path.name} does not exist", "check the path")

@@ -245,7 +245,10 @@ class _Report(Callback):
 
 
 class _Fingerprint(Callback):
-    """Puts settings and data into each checkpoint, so that a resumed run cannot silently change them."""
+    """Puts settings and data into each checkpoint, so that a resumed run cannot silently change them.
+
+    Takes out where it lies, which is a path of this machine, and a warning once the folder has moved.
+    """
 
     def __init__(self, config: Config, store: Store) -> None:
         self.values = _fingerprint(config, store)
@@ -254,6 +257,11 @@ class _Fingerprint(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["mmccd"] = self.values
+        for state in checkpoint["callbacks"].values():
+            if "best_model_path" in state:
+                for name in ("dirpath", "best_k_models", "kth_best_model_path", "last_model_path"):
+                    state.pop(name, None)
+                state["best_model_path"] = ""
 
 
 def _trainer(

@@ -195,7 +195,7 @@ def stem(path: Path) -> str:
 
 def _read_image(path: Path) -> tuple[nib.Nifti1Image, NDArray[np.generic]]:
     if not path.exists():
-        raise DataError(f"{path} does not exist", "check the path")
+        raise DataError(f"{path.name} does not exist", "check the path")
     if path.is_dir() or not path.name.endswith(NIFTI_SUFFIXES):
         raise DataError(f"{path.name} is not a NIfTI file", "expected a file that ends in .nii or .nii.gz")
     try:
@@ -207,7 +207,8 @@ def _read_image(path: Path) -> tuple[nib.Nifti1Image, NDArray[np.generic]]:
         return image, np.asanyarray(image.dataobj)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
-            f"{path.name} cannot be read in full: {error}", "the file is truncated or corrupt: copy it again"
+            f"{path.name} cannot be read in full: {getattr(error, 'strerror', None) or error}",
+            "the file is truncated or corrupt: copy it again",
         ) from error
     except MemoryError as error:
         raise DataError(f"{path.name} does not fit into memory", "check the shape in its header") from error

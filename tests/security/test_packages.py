@@ -125,9 +125,12 @@ def test_a_zip_made_by_hand_is_read(package, model_folder, compression):
 
 @pytest.mark.parametrize(
     "name",
-    ["../card.json", "/card.json", "t2/../../card.json", "..\\card.json", "C:\\card.json", "C:/card.json",
-     "a/b/card.json", ".hidden/card.json", "../", "model.pkl", "training/last.ckpt", "card.json.py", "./card.json", "card.json/", " "],
-)  # fmt: skip
+    [
+        *("../card.json", "/card.json", "t2/../../card.json", "..\\card.json", "C:\\card.json", "C:/card.json"),
+        *("a/b/card.json", ".hidden/card.json", "../", "./card.json", "card.json/", "card.json.py", " "),
+        *("model.pkl", "training/last.ckpt"),
+    ],
+)
 def test_members_that_no_model_has(package, name):
     refused(package([(name, b"x")]), "it holds .* expected card.json and model.safetensors")
 
