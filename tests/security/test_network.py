@@ -99,6 +99,11 @@ for use in (
     assert events >= {"socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "urllib.Request"}
 
 
+# urllib3, which other libraries import, asks the system whether it has IPv6: bound to this machine, to no port of its
+# own choice, closed at once, and never listened on.
+HARMLESS = {"socket.bind ('::1', 0)"}
+
+
 @pytest.fixture
 def settings(toy_settings):
     changes = toy_settings | {"training.steps": 2}
@@ -110,7 +115,7 @@ def test_no_command_uses_an_address(watched, settings, tmp_path):
     done, seen = watched(PATH, str(tmp_path), *settings)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "tables" / "table.md").is_file()
-    assert seen == []
+    assert set(seen) <= HARMLESS
 
 
 def test_prediction_uses_no_address(watched, healthy_scan, tmp_path):
@@ -118,11 +123,11 @@ def test_prediction_uses_no_address(watched, healthy_scan, tmp_path):
     done, seen = watched(code, "predict", "builtin:flair", str(healthy_scan), "-o", str(tmp_path / "out"), "-q")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "summary.csv").is_file()
-    assert seen == []
+    assert set(seen) <= HARMLESS
 
 
 def without_network():
-    """The command that runs another one in a network of its own, which has no interface that is up; None if none can."""
+    """The command that runs another one in a network of its own, with no interface that is up; None if none can."""
     for command in (["unshare", "--net"], ["unshare", "--net", "--map-root-user"]):
         if (
             shutil.which("unshare")

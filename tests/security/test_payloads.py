@@ -310,7 +310,7 @@ def test_digest_of_a_store(store, marker, refused):
 # --- scans, tables and earlier results ---
 
 
-def test_extension_of_a_scan(healthy_scan, detector, marker, tmp_path):
+def test_extension_of_a_scan(healthy_scan, detector, model, marker, tmp_path):
     """NIfTI has a number, 16, for extensions that are pickles."""
     path = tmp_path / "evil.nii.gz"
     image = nib.load(healthy_scan)
@@ -324,7 +324,7 @@ def test_extension_of_a_scan(healthy_scan, detector, marker, tmp_path):
 
     np.testing.assert_array_equal(read_volume(path).data, read_volume(healthy_scan).data)
     assert detector.detect(path).score == detector.detect(healthy_scan).score
-    assert main(["predict", "builtin:flair", str(path), "-o", str(tmp_path / "out"), "-q", "--device", "cpu"]) == FINE
+    assert main(["predict", str(model), str(path), "-o", str(tmp_path / "out"), "-q", "--device", "cpu"]) == FINE
     assert not marker.exists()
 
 
