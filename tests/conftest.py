@@ -35,11 +35,16 @@ class InlineExecutor:
         return future
 
 
-@pytest.fixture
-def inline(monkeypatch):
-    """`prepare` without worker processes."""
-    monkeypatch.setattr("mmccd.workers.ProcessPoolExecutor", InlineExecutor)
+@pytest.fixture(scope="session")
+def inline_executor():
     return InlineExecutor
+
+
+@pytest.fixture
+def inline(monkeypatch, inline_executor):
+    """`prepare` without worker processes."""
+    monkeypatch.setattr("mmccd.workers.ProcessPoolExecutor", inline_executor)
+    return inline_executor
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """`mmccd benchmark`: every method on every source modality of a store, under one protocol; a killed run goes on."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -32,7 +31,7 @@ from mmccd.cycle import squared_error
 from mmccd.detector import Detector
 from mmccd.devices import choose_device
 from mmccd.errors import ConfigError, DataError
-from mmccd.files import sha256_of_json, write_atomically, write_json
+from mmccd.files import read_record, sha256_of_json, write_atomically, write_json
 from mmccd.locks import sole_use
 from mmccd.methods import build_method
 from mmccd.model_file import CARD, Model, load_model
@@ -291,14 +290,8 @@ def _pieces_as_bytes(pieces: Sequence[LesionSlice]) -> bytes:
 
 def _kept(path: Path) -> dict[str, Any] | None:
     """The record of an earlier run; what cannot be read is done again."""
-    record = path.with_suffix(".json")
-    if not record.is_file() or not path.with_suffix(".npy").is_file():
-        return None
-    try:
-        values: dict[str, Any] = json.loads(record.read_text())
-    except ValueError:
-        return None
-    return values | {"maps": str(path.with_suffix(".npy"))}
+    values, maps = read_record(path.with_suffix(".json")), path.with_suffix(".npy")
+    return values | {"maps": str(maps)} if values is not None and maps.is_file() else None
 
 
 def _other(source: str, store: Store) -> str:
@@ -360,7 +353,9 @@ def _claim(output: Path, store: Store, plan: Plan, others: Mapping[str, Store]) 
     }
     path = output / SETTINGS
     if path.is_file():
-        before = json.loads(path.read_text())
+        before = read_record(path)
+        if before is None:
+            raise ConfigError(f"{SETTINGS} in {output} is damaged", "choose another output folder")
         changed = [key for key in fixed if before.get(key) != fixed[key]]
         if changed:
             raise ConfigError(

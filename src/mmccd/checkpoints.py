@@ -4,7 +4,6 @@ import signal
 import warnings
 from io import BytesIO
 from pathlib import Path
-from pickle import UnpicklingError
 from types import FrameType
 from typing import Any
 
@@ -37,7 +36,10 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class Fingerprint(Callback):
-    """Puts settings and data into each checkpoint, so that a resumed run cannot silently change them."""
+    """Puts settings and data into each checkpoint, so that a resumed run cannot silently change them.
+
+    Takes out where it lies, which is a path of this machine, and a warning once the folder has moved.
+    """
 
     def __init__(self, config: Config, store: Store) -> None:
         self.values = _fingerprint(config, store)
@@ -45,8 +47,13 @@ class Fingerprint(Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add them."""
+        """Add the ones, take out the others."""
         checkpoint["mmccd"] = self.values
+        for state in checkpoint["callbacks"].values():
+            if "best_model_path" in state:
+                for name in ("dirpath", "best_k_models", "kth_best_model_path", "last_model_path"):
+                    state.pop(name, None)
+                state["best_model_path"] = ""
 
 
 class StopWhenAsked(Callback):
@@ -127,7 +134,7 @@ def state_of(checkpoint: Path, config: Config, store: Store) -> tuple[int, bool]
         ModelError: it is damaged.
     """
     content = read_checkpoint(checkpoint)
-    saved, current = _comparable(content.get("mmccd", {})), _comparable(_fingerprint(config, store))
+    saved, current = _comparable(content["mmccd"]), _comparable(_fingerprint(config, store))
     changed = [key for key in current if saved.get(key) != current[key]]
     if changed:
         raise ConfigError(
@@ -145,12 +152,14 @@ def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
     Raises:
         ModelError: it is damaged.
     """
+    hint = "delete the folder `training` and train again"
     try:
         content: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
-        raise ModelError(
-            f"the checkpoint {checkpoint.name} is damaged: {error}", "delete the folder `training` and train again"
-        ) from error
+    except Exception as error:  # of bytes that are no checkpoint torch says almost anything; it never executes them
+        raise ModelError(f"the checkpoint {checkpoint.name} is damaged: {error}", hint) from error
+    kinds = {"global_step": int, "callbacks": dict, "state_dict": dict, "mmccd": dict}
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), kind) for key, kind in kinds.items()):
+        raise ModelError(f"the checkpoint {checkpoint.name} is damaged: it is none of `mmccd train`", hint)
     return content
 
 

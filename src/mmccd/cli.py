@@ -51,7 +51,7 @@ def _root(
 @app.command()
 def info(
     path: Annotated[
-        Path | None, typer.Argument(help="A model (a folder, or builtin:flair) or a store to describe.")
+        Path | None, typer.Argument(help="A model (a folder, a .zip, or builtin:flair) or a store to describe.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -76,6 +76,7 @@ for _command in (
     cli_models.train,
     cli_models.calibrate,
     cli_models.fuse,
+    cli_models.export,
     cli_models.predict,
     cli_results.evaluate,
     cli_results.benchmark,

@@ -1,4 +1,4 @@
-"""Commands about models: train, calibrate, fuse, predict. Each imports what it needs, so that `--help` is quick."""
+"""Commands about models: train, calibrate, fuse, export, predict. Each imports what it needs: `--help` is quick."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mmccd.cli_shared import Device, Layout, Quiet, finish, out
+from mmccd.cli_shared import Anonymize, Device, Layout, Quiet, finish, out
 from mmccd.complaints import warn
 from mmccd.progress import reported_progress
 
@@ -105,9 +105,22 @@ def fuse(
     _print_model(f"{output}: {', '.join(made.card['members'])}", made.card)
 
 
+def export(
+    model: Annotated[Path, typer.Argument(help="Folder written by `mmccd train`, `calibrate` or `fuse`.")],
+    package: Annotated[Path, typer.Argument(help="File to write, for example model.zip.")],
+) -> None:
+    """A model as one file to hand on: its weights and its card, and nothing else."""
+    from mmccd.model_file import export as export_model
+
+    digest = export_model(model, package)
+    out.print(f"package    {package}", highlight=False, markup=False)
+    out.print(f"sha256     {digest}", highlight=False, markup=False)
+
+
 def predict(
     model: Annotated[
-        Path, typer.Argument(help="Folder written by `mmccd train`; or builtin:flair, builtin:t1, builtin:t2.")
+        Path,
+        typer.Argument(help="Folder or .zip of a model; or builtin:flair, builtin:t1, builtin:t2."),
     ],
     inputs: Annotated[list[Path], typer.Argument(help="NIfTI files, folders of them, or cohorts.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
@@ -122,6 +135,7 @@ def predict(
         str,
         typer.Option(help="voxel: marks a known share of a healthy brain. scan: marks nothing in most healthy scans."),
     ] = "voxel",
+    anonymize: Anonymize = None,
     quiet: Quiet = False,
 ) -> None:
     """Score scans: anomaly map, mask, picture and JSON per case, on the scan's own grid, and summary.csv."""
@@ -135,7 +149,7 @@ def predict(
     with reported_progress(f"predict on {detector.device}", quiet=quiet) as progress:
         outcomes = predict_scans(
             detector, inputs, output, layout=layout, brain=brain, subjects=subjects, overwrite=overwrite,
-            progress=progress,
+            anonymize=anonymize, progress=progress,
         )  # fmt: skip
     table = Table("case", "status", "score", "p", "marked ml", "seconds", "remarks")
     for outcome in outcomes:

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mmccd.cli_shared import CORES, Data, Device, Layout, Quiet, Seed, Workers, finish, out, print_evaluation
+from mmccd.cli_shared import CORES, Anonymize, Data, Device, Layout, Quiet, Seed, Workers, finish, out, print_evaluation
 from mmccd.errors import ConfigError
 from mmccd.progress import reported_progress
 
@@ -46,6 +46,7 @@ def evaluate(
     layout: Layout = "auto",
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples over subjects.")] = 2000,
     seed: Seed = 0,
+    anonymize: Anonymize = None,
     quiet: Quiet = False,
 ) -> None:
     """Compare detections with expert masks, beside a plain intensity threshold, with 95 % intervals."""
@@ -53,8 +54,9 @@ def evaluate(
 
     with reported_progress("evaluate", quiet=quiet) as progress:
         found = evaluate_predictions(
-            predictions, data, output, layout=layout, resamples=resamples, seed=seed, progress=progress
-        )
+            predictions, data, output, layout=layout, resamples=resamples, seed=seed, anonymize=anonymize,
+            progress=progress,
+        )  # fmt: skip
     print_evaluation(found.table())
     out.print(
         f"tables   {output / 'table.md'}", f"montage  {output / 'montage.png'}", sep="\n", highlight=False, markup=False

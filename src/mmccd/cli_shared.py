@@ -21,6 +21,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Anonymize = Annotated[
+    Path | None,
+    typer.Option(help="JSON file of random names for the cases: made or extended, and private. Results hold no other."),
+]
 CORES = os.cpu_count() or 1
 
 

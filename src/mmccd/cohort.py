@@ -77,7 +77,7 @@ class Cohort:
             raise DataError(f"subject {subject_id} was left out: {self.problems[subject_id]}", "mend its files")
         some = ", ".join(subject.id for subject in self.subjects[:5]) or "none"
         raise DataError(
-            f"{self.root} has no subject {subject_id}; it has {len(self.subjects)}: {some}"
+            f"{self.root.name} has no subject {subject_id}; it has {len(self.subjects)}: {some}"
             + (", ..." if len(self.subjects) > 5 else ""),
             "check the spelling of the id, capitals included",
         )
@@ -237,7 +237,7 @@ def _unusable(entries: list[Entry]) -> str | None:
             return trouble
     for role, paths in files.items():
         if len({path.parent for path in paths}) > 1 and role not in (BRAIN, LESION):
-            places = " and ".join(str(path.parent) for path in sorted(paths))
+            places = " and ".join(_place(path.parent) for path in sorted(paths))
             return f"it has a {role} image in {places}; ids must be unique: rename or remove one of them"
         if len(paths) > 1:
             names = " and ".join(_distinct_names(paths))
@@ -248,14 +248,19 @@ def _unusable(entries: list[Entry]) -> str | None:
 def _trouble(path: Path) -> str | None:
     try:
         if path.is_symlink() and not path.exists():
-            return f"{path.name} is a dangling link to {path.readlink()}: fetch its content"
+            return f"{path.name} is a dangling link to {_place(path.readlink())}: fetch its content"
         if path.exists():
-            return None if path.is_file() else f"{path} is not a file"
+            return None if path.is_file() else f"{_place(path)} is not a file"
     except OSError as error:
         return f"{path.name[:50]} cannot be looked up: {error.strerror}"
-    return f"{path} does not exist"
+    return f"{_place(path)} does not exist"
 
 
 def _distinct_names(paths: list[Path]) -> list[str]:
     same = len({path.name for path in paths}) < len(paths)
-    return [str(path) if same else path.name for path in sorted(paths)]
+    return [_place(path) if same else path.name for path in sorted(paths)]
+
+
+def _place(path: Path) -> str:
+    """Enough of a path to find it in the cohort, and no more: reasons are written into results, which people share."""
+    return "/".join(path.parts[-2:])

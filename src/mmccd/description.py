@@ -31,7 +31,7 @@ def describe(path: Path | None) -> dict[str, Any]:
         }
     from mmccd.model_file import CARD, load_any, model_folder
 
-    if (model_folder(path) / CARD).is_file():
+    if (model_folder(path) / CARD).is_file() or path.suffix.lower() == ".zip":
         return load_any(path).card
     raise DataError(f"{path} is neither a model nor a store", "give a folder that `mmccd train` or `prepare` wrote")
 

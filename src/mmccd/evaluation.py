@@ -21,6 +21,7 @@ from mmccd.files import write_atomically, write_csv, write_json
 from mmccd.metrics import Confusion, oracle_threshold
 from mmccd.montage import write_montage
 from mmccd.progress import ProgressCallback, no_progress
+from mmccd.pseudonyms import with_pseudonyms, without_names
 from mmccd.scored_case import BASELINES, ScoredCase, load_scored_case, measure, predicted_cases
 
 __all__ = ["Evaluation", "evaluate"]
@@ -106,6 +107,7 @@ def evaluate(
     layout: str = "auto",
     resamples: int = 2000,
     seed: int = 0,
+    anonymize: Path | None = None,
     progress: ProgressCallback = no_progress,
 ) -> Evaluation:
     """Compare the detections of ``mmccd predict`` with the lesion masks of a cohort.
@@ -120,6 +122,7 @@ def evaluate(
         layout: Layout of ``data``, see ``read_cohort``.
         resamples: Bootstrap resamples over subjects.
         seed: Of the bootstrap.
+        anonymize: Key of the names that the cases were predicted under.
         progress: Called with a case, the number done, and the total.
 
     Raises:
@@ -127,6 +130,8 @@ def evaluate(
     """
     cases = predicted_cases(predictions)
     cohort = read_cohort(data, layout)
+    if anonymize is not None:
+        cohort = with_pseudonyms(cohort, anonymize, outside=output)
     failures: dict[str, str] = {}
     with _scratch_folder(output) as scratch:
         collector = _Collector(Path(scratch))
@@ -135,7 +140,7 @@ def evaluate(
             try:
                 scored_case = load_scored_case(predictions, cohort.subject(case))
             except MmccdError as error:
-                failures[case] = error.message
+                failures[case] = error.message if anonymize is None else _without_names(error.message, cohort, case)
             else:
                 collector.add(scored_case)
         if len(failures) == len(cases):
@@ -159,6 +164,13 @@ def evaluate(
     _draw(output / "montage.png", predictions, cohort, [case for case in cases if case not in failures])
     progress("done", len(cases), len(cases))
     return evaluation
+
+
+def _without_names(text: str, cohort: Cohort, case: str) -> str:
+    files = {
+        subject.id: subject.images | {"brain": subject.brain, "lesion": subject.lesion} for subject in cohort.subjects
+    }
+    return without_names(text, case, files.get(case, {}), case)
 
 
 def _draw(path: Path, predictions: Path, cohort: Cohort, cases: Sequence[str]) -> None:

@@ -94,9 +94,21 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, (text + "\n").encode(errors="backslashreplace"))
 
 
+def read_record(path: Path) -> dict[str, Any] | None:
+    """The JSON table that an earlier run wrote; None where there is none, or something else in its place."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows with the keys of the first one as the header, atomically."""
-    rows = list(rows)
+    """Write rows with the keys of the first one as the header, atomically.
+
+    Text that a spreadsheet would take for a formula gets a ``'`` in front: names come from files of unknown origin.
+    """
+    rows = [{key: _inert(value) for key, value in row.items()} for row in rows]
     stream = io.StringIO(newline="")
     if rows:
         writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
@@ -114,6 +126,10 @@ def sha256_of_file(path: Path) -> str:
 def sha256_of_json(value: Any) -> str:
     """Hex digest of a JSON-able value, independent of key order."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _inert(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _without_nan(value: Any) -> Any:

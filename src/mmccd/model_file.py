@@ -1,15 +1,17 @@
-"""Trained models on disk: a folder with weights (safetensors) and one card (JSON); nothing in it is executed.
+"""Trained models on disk: weights (safetensors) and one card (JSON) in a folder or a zip; nothing in it is executed.
 
 Several models of different source modalities may be fused: a folder with a card and a folder for each member.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import BaseModel, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -20,16 +22,53 @@ from mmccd.errors import ConfigError, ModelError
 from mmccd.evidence import TailEvidence
 from mmccd.files import sha256_of_file, write_atomically, write_json
 from mmccd.methods import Method, build_error, build_method
+from mmccd.model_package import CARD, WEIGHTS, ModelFiles, open_model, write_package
 
 FORMAT = 1
-WEIGHTS = "model.safetensors"
-CARD = "card.json"
 COUNTS = "evidence.counts"
 INTENDED_USE = "Research. Not a medical device: never use it for diagnosis."
 BUILTIN = "builtin:"
 """Before the name of a model that ships with the package, in place of a folder: ``builtin:flair``."""
-CALIBRATED = {"grid", "threshold", "scan_threshold", "healthy_scores", "intensity_baseline", "score_definition"}
-REQUIRED = CALIBRATED | {"config", "weights_sha256"}
+
+
+class _Grid(BaseModel):
+    protocol: Literal["volume", "published"]
+    size_px: Annotated[int, Field(ge=1, le=4096)]
+    pixel_mm: Annotated[float, Field(gt=0)]
+
+
+class _Threshold(BaseModel):
+    value: float
+    criterion: str
+    guarantee: str
+    chosen_on: str
+
+
+class _Baseline(BaseModel):
+    class Thresholds(BaseModel):
+        plain: float
+        smoothed: float
+
+    polarity: Literal["bright", "dark"]
+    smooth_mm: Annotated[float, Field(ge=0)]
+    threshold: Thresholds
+    scan_threshold: Thresholds
+
+
+class _CardOfAny(BaseModel):
+    """What prediction takes from a card, whether of a model or of a fusion."""
+
+    grid: _Grid
+    threshold: _Threshold
+    scan_threshold: _Threshold
+    healthy_scores: list[float]
+    intensity_baseline: _Baseline
+    score_definition: str
+
+
+class _CardOfModel(_CardOfAny):
+    config: dict[str, Any]
+    weights_sha256: str
 
 
 @dataclass(frozen=True)
@@ -137,68 +176,120 @@ def model_folder(name: Path | str) -> Path:
     return Path(str(resources.files("mmccd") / "weights")) / text.removeprefix(BUILTIN)
 
 
-def load_any(folder: Path | str) -> Model | Fusion:
-    """Read what `mmccd train`, `calibrate` or `fuse` wrote, or a model that ships with the package.
+def load_any(model: Path | str) -> Model | Fusion:
+    """Read what `mmccd train`, `calibrate`, `fuse` or `export` wrote, or a model that ships with the package.
 
     Raises:
         ModelError: as `load_model`.
     """
-    folder = model_folder(folder)
-    if "members" not in (card := _read_card(folder)):
-        return load_model(folder)
-    _require(folder, card, CALIBRATED)
-    names = card["members"]
-    if not isinstance(names, list) or not all(
-        isinstance(name, str) and Path(name).name == name != ".." for name in names
-    ):
-        raise ModelError(f"{CARD} in {folder} names no members", "fuse the models again")
-    return Fusion(tuple(load_model(folder / name) for name in names), card)
+    files = open_model(model_folder(model))
+    card = _read_card(files)
+    if "members" not in card:
+        return _load(files, card)
+    return Fusion(tuple(_load(one, _read_card(one)) for one in _members(files, card)), card)
 
 
-def load_model(folder: Path | str) -> Model:
-    """Read a model folder, or a model that ships with the package; the training data need not be there.
+def load_model(model: Path | str) -> Model:
+    """Read a model, or a model that ships with the package; the training data need not be there.
 
     Raises:
-        ModelError: the folder is no model, is damaged, or was written by a later version.
+        ModelError: this is no model, is damaged, or was written by a later version.
     """
-    folder = model_folder(folder)
-    card = _read_card(folder)
+    files = open_model(model_folder(model))
+    card = _read_card(files)
     if "members" in card:
-        raise ModelError(f"{folder} is a fusion of several models", "give the folder of one of them, which lies in it")
-    _require(folder, card, REQUIRED)
+        raise ModelError(
+            f"{files.name} is a fusion of several models", "give the folder of one of them, which lies in it"
+        )
+    return _load(files, card)
+
+
+def export(model: Path | str, package: Path) -> str:
+    """Write a model or fusion as one zip file with its own files and no others; the same model gives the same bytes.
+
+    Returns:
+        SHA-256 of the package.
+
+    Raises:
+        ModelError: as `load_model`.
+        ConfigError: the package exists, or does not end in ``.zip``.
+    """
+    if package.suffix.lower() != ".zip" or package.exists():
+        what = "exists" if package.exists() else "does not end in .zip"
+        raise ConfigError(f"{package} {what}", "choose another name, such as model.zip")
+    load_any(model)  # what cannot be read is not handed on
+    files = open_model(model_folder(model))
+    card = _read_card(files)
+    content = {CARD: files.read(CARD)}
+    if "members" in card:
+        for name, one in zip(card["members"], _members(files, card), strict=True):
+            content |= {f"{name}/{file}": one.read(file) for file in (CARD, WEIGHTS)}
+    else:
+        content[WEIGHTS] = files.read(WEIGHTS)
+    write_package(package, content)
+    return sha256_of_file(package)
+
+
+def _load(files: ModelFiles, card: dict[str, Any]) -> Model:
+    _check_card(files, card, _CardOfModel)
+    config = _config_of(card)
     try:
-        config = _config_of(card)
-        if sha256_of_file(folder / WEIGHTS) != card["weights_sha256"]:
-            raise ModelError(f"{WEIGHTS} in {folder} differs from its card", "copy the model folder again")
-        weights = load_tensors((folder / WEIGHTS).read_bytes())
+        content = files.read(WEIGHTS)
+        if hashlib.sha256(content).hexdigest() != card["weights_sha256"]:
+            raise ModelError(f"{WEIGHTS} in {files.name} differs from its card", "copy the model folder again")
+        weights = load_tensors(content)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise ModelError(f"{folder} is damaged: {error}", "copy the model folder again") from error
+        raise ModelError(f"{files.name} is damaged: {error}", "copy the model folder again") from error
     with torch.random.fork_rng(devices=[]):  # initial weights are thrown away, so leave the caller's seed alone
         method = build_method(config)
     try:
         measure = build_error(config, weights.pop(COUNTS) if config.scoring.evidence == "tail" else None)
         method.load_state_dict(weights)
     except (RuntimeError, KeyError) as reason:
-        raise ModelError(f"the weights in {folder} do not fit its card", "copy the model folder again") from reason
+        raise ModelError(f"the weights in {files.name} do not fit its card", "copy the model folder again") from reason
     return Model(method.eval().requires_grad_(False), measure, config, card)
 
 
-def _read_card(folder: Path) -> dict[str, Any]:
-    if not (folder / CARD).is_file():
-        raise ModelError(f"{folder} is not a model: it has no {CARD}", "give the folder that `mmccd train` wrote")
+def _members(files: ModelFiles, card: dict[str, Any]) -> list[ModelFiles]:
+    _check_card(files, card, _CardOfAny)
+    names = card["members"]
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) and Path(name).name == name != ".." for name in names
+    ):
+        raise ModelError(f"{CARD} in {files.name} names no members", "fuse the models again")
+    return [files.member(name) for name in names]
+
+
+def _read_card(files: ModelFiles) -> dict[str, Any]:
     try:
-        card: dict[str, Any] = json.loads((folder / CARD).read_text())
+        content = files.read(CARD)
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{files.name} is not a model: {error}", "give the folder that `mmccd train` wrote, or a package of it"
+        ) from error
+    except OSError as error:
+        raise ModelError(f"{files.name} cannot be read: {error.strerror}", "check its permissions") from error
+    try:
+        card: dict[str, Any] = json.loads(content)
         found = card["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder} is damaged: {error}", "copy the model folder again") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelError(f"{files.name} is damaged: {error}", "copy the model folder again") from error
     if found != FORMAT:
-        raise ModelError(f"{folder} has model format {found}, expected {FORMAT}", "update mmccd, or train again")
+        raise ModelError(f"{files.name} has model format {found}, expected {FORMAT}", "update mmccd, or train again")
     return card
 
 
-def _require(folder: Path, card: dict[str, Any], keys: set[str]) -> None:
-    if missing := keys - card.keys():
-        raise ModelError(f"{CARD} in {folder} lacks {', '.join(sorted(missing))}", "copy the model folder again")
+def _check_card(files: ModelFiles, card: dict[str, Any], form: type[_CardOfAny]) -> None:
+    if missing := form.model_fields.keys() - card.keys():
+        raise ModelError(f"{CARD} in {files.name} lacks {', '.join(sorted(missing))}", "copy the model folder again")
+    try:
+        form.model_validate(card)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ModelError(
+            f"{CARD} in {files.name} is damaged: {key}: {first['msg']}", "copy the model folder again"
+        ) from error
 
 
 def _config_of(card: dict[str, Any]) -> Config:

@@ -55,7 +55,7 @@ def check_is_file(path: Path) -> None:
         OSError: the path cannot be looked up.
     """
     if not path.exists():
-        raise DataError(f"{path} does not exist", "check the path; a link may lead nowhere")
+        raise DataError(f"{path.name} does not exist", "check the path; a link may lead nowhere")
     if not path.is_file() or not is_nifti_name(path.name):
         raise DataError(f"{path.name} is not a NIfTI file", "expected a file that ends in .nii or .nii.gz")
 
@@ -82,7 +82,8 @@ def read_nifti(path: Path) -> tuple[nib.Nifti1Header, NDArray[np.generic]]:
             return header, _scaled(path, header, voxels)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
-            f"{path.name} cannot be read in full: {error}", "the file is truncated or corrupt: copy it again"
+            f"{path.name} cannot be read in full: {getattr(error, 'strerror', None) or error}",
+            "the file is truncated or corrupt: copy it again",
         ) from error
     except MemoryError as error:
         raise DataError(f"{path.name} does not fit into memory: {error}", "check the shape in its header") from error

@@ -12,6 +12,8 @@ from mmccd.files import write_csv
 from mmccd.locks import one_at_a_time
 
 SUMMARY = "summary.csv"
+SUMMED_UP = ("case", "score", "p_value", "threshold", "lesion_volume_ml", "brain_volume_ml", "seconds")
+"""What a row takes from the record of its case, beside the warnings."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,7 @@ def outcome_of(record: Mapping[str, Any], status: str) -> Outcome:
     Raises:
         KeyError, TypeError: it is no such record.
     """
-    keys = ("case", "score", "p_value", "threshold", "lesion_volume_ml", "brain_volume_ml", "seconds")
-    return Outcome(status=status, warnings="; ".join(record["warnings"]), **{key: record[key] for key in keys})
+    return Outcome(status=status, warnings="; ".join(record["warnings"]), **{key: record[key] for key in SUMMED_UP})
 
 
 def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> None:

@@ -1,11 +1,11 @@
 """`mmccd predict`: scans in, maps, masks and a summary out; one bad scan never stops the others."""
 
-import json
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +15,40 @@ import mmccd
 from mmccd.cohort import Image, read_cohort, unsafe_id
 from mmccd.detector import Detection, Detector
 from mmccd.errors import ConfigError, DataError, MmccdError, WriteError, printable
-from mmccd.files import sha256_of_file, sha256_of_json, staging, write_json
+from mmccd.files import read_record, sha256_of_file, sha256_of_json, staging, write_json
 from mmccd.layouts import LAYOUTS, is_mask, named_otherwise, nifti_files, role_of
 from mmccd.locks import one_at_a_time
 from mmccd.montage import write_preview
 from mmccd.nifti import check_is_file, is_nifti_name, stem
-from mmccd.outcomes import Outcome, outcome_of, write_summary
+from mmccd.outcomes import SUMMED_UP, Outcome, outcome_of, write_summary
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
+from mmccd.pseudonyms import UNUSABLE, pseudonyms, without_names
 from mmccd.volumes import read_volume, write_volume
 
 
 @dataclass(frozen=True)
 class Input:
-    """One scan to score."""
+    """One scan to score.
+
+    Attributes:
+        case: Name of its results.
+        image: The scan.
+        brain: Its brain mask.
+        others: Further modalities.
+        hidden: What the case was called before it got a name that says nothing; None where it has its own.
+    """
 
     case: str
     image: Image
     brain: Image | None = None
     others: Mapping[str, Image] = field(default_factory=dict)
+    hidden: str | None = None
+
+    @property
+    def files(self) -> dict[str, Image | None]:
+        """All files by what they are."""
+        return {"scan": self.image, "brain": self.brain, **self.others}
 
 
 def predict(
@@ -45,6 +60,7 @@ def predict(
     brain: Path | None = None,
     subjects: Sequence[str] | None = None,
     overwrite: bool = False,
+    anonymize: Path | None = None,
     progress: ProgressCallback = no_progress,
 ) -> list[Outcome]:
     """Score every scan of ``inputs`` and write `<case>_anomaly.nii.gz`, `<case>_mask.nii.gz` and `<case>.json`.
@@ -58,6 +74,7 @@ def predict(
         brain: Brain mask for a single input file.
         subjects: Score only these subjects; None scores all.
         overwrite: Score again what is already there.
+        anonymize: Key of random names for the cases, see `mmccd.pseudonyms`; no result then holds a name of an input.
         progress: Called with a description, the number done, and the total.
 
     Returns:
@@ -65,6 +82,7 @@ def predict(
 
     Raises:
         DataError: there is no scan to score, or ``output`` cannot be written.
+        ConfigError: the key of the names lies in the output folder, or is none.
     """
     found, problems = find_inputs(inputs, *detector.sources, layout=layout, brain=brain)
     if subjects is not None:
@@ -74,6 +92,11 @@ def predict(
             raise DataError(
                 f"none of the {len(subjects)} subjects asked for is among the scans", "check that ids are spelled alike"
             )
+    if anonymize is not None:
+        names = pseudonyms(anonymize, [*(item.case for item in found), *problems], outside=output)
+        found = [replace(item, case=names[item.case], hidden=item.case) for item in found]
+        found.sort(key=lambda item: item.case)  # the order of the work says nothing either
+        problems = {names[case]: UNUSABLE for case in problems}
     hint = "mend or rename its files, or leave it out"
     outcomes = [Outcome(case, "failed", error=reason, hint=hint) for case, reason in problems.items()]
     others: list[Input] = []
@@ -193,7 +216,11 @@ def _predict_one(detector: Detector, item: Input, output: Path, overwrite: bool)
     except MmccdError as error:
         message, hint = error.message, error.hint
     except (OSError, MemoryError) as error:
-        message, hint = f"{type(error).__name__}: {error}", "check the file and the memory"
+        reason = getattr(error, "strerror", None) or error
+        message, hint = f"{type(error).__name__}: {reason}", "check the file and the memory"
+    if item.hidden is not None:
+        message, hint = (without_names(text, item.hidden, item.files, item.case) for text in (message, hint))
+    message = message.replace(f"{output}{os.sep}", "")  # results name no place
     with suppress(OSError):
         record.unlink(missing_ok=True)  # a result of an earlier run is not this scan's
     return Outcome(item.case, "failed", error=message, hint=hint)
@@ -207,7 +234,7 @@ def _origin(detector: Detector, item: Input) -> dict[str, str]:
         "runtime": detector.runtime,
         "threshold": detector.threshold["criterion"],
     }
-    for name, image in (("scan", item.image), ("brain", item.brain), *item.others.items()):
+    for name, image in item.files.items():
         if image is not None:
             check_is_file(image.path)
             channel = "" if image.channel is None else f"#{image.channel}"
@@ -216,14 +243,11 @@ def _origin(detector: Detector, item: Input) -> dict[str, str]:
 
 
 def _finished(record: Path, origin: dict[str, str]) -> dict[str, Any] | None:
-    if not record.is_file():
+    values = read_record(record)
+    if values is None or values.get("origin") != origin or not values.keys() >= {*SUMMED_UP, "warnings"}:
         return None
-    try:
-        values: dict[str, Any] = json.loads(record.read_text())
-    except ValueError:
-        return None
-    files = [record.with_name(f"{values.get('case')}_{kind}.nii.gz") for kind in ("anomaly", "mask")]
-    return values if values.get("origin") == origin and all(file.is_file() for file in files) else None
+    files = [record.with_name(f"{record.stem}_{kind}.nii.gz") for kind in ("anomaly", "mask")]
+    return values if all(file.is_file() for file in files) else None
 
 
 def _record(

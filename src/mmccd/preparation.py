@@ -217,7 +217,7 @@ def _prepare_parts(
                     f"{MEMORY} goes on where this one stopped",
                 ) from error
             except (OSError, MemoryError) as error:
-                yield running[future], f"cannot be prepared: {error}"
+                yield running[future], f"cannot be prepared: {getattr(error, 'strerror', None) or error}"
 
 
 def _part_is_done(part: Path, key: str) -> bool:

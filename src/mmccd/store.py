@@ -62,10 +62,17 @@ class Store:
                 f"the store has no {name!r}, it has {', '.join(sorted(self.manifest['arrays']))}",
                 "choose one of these modalities, or prepare the store again with the one you need",
             )
+        path = self.path / f"{name}.npy"
         try:
-            mapped: NDArray[Any] = np.load(self.path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            mapped: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")  # never an archive or a pickle
         except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{name}.npy of the store cannot be read: {error}", "prepare the store again") from error
+            raise DataError(f"{path.name} of the store cannot be read: {error}", "prepare the store again") from error
+        expected = (len(self.index), self.size_px, self.size_px)
+        if mapped.shape != expected or mapped.dtype not in (np.float16, np.bool_):
+            raise DataError(
+                f"{path.name} of the store holds {mapped.dtype} {mapped.shape}, expected {expected}",
+                "prepare the store again",
+            )
         return mapped
 
     def rows(self, split: str, *, healthy: bool | None = None) -> NDArray[np.int64]:

@@ -1,0 +1,80 @@
+import json
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from mmccd.cohort import Cohort, Image, Subject
+from mmccd.errors import ConfigError
+from mmccd.pseudonyms import pseudonyms, with_pseudonyms, without_names
+
+
+@pytest.fixture
+def key(tmp_path):
+    return tmp_path / "private" / "names.json"
+
+
+@pytest.fixture
+def results(tmp_path):
+    return tmp_path / "results"
+
+
+def test_names_are_random_and_stay(key, results, tmp_path):
+    names = pseudonyms(key, ["Jane", "Joe"], outside=results)
+    assert all(re.fullmatch("case-[0-9a-f]{8}", name) for name in names.values())
+    assert len(set(names.values())) == 2
+    assert json.loads(key.read_text()) == names
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert pseudonyms(key, ["Joe"], outside=results) == {"Joe": names["Joe"]}
+    more = pseudonyms(key, ["Ann", "Jane"], outside=results)
+    assert more["Jane"] == names["Jane"]
+    assert json.loads(key.read_text()) == names | more
+    assert pseudonyms(tmp_path / "other.json", ["Jane"], outside=results) != {"Jane": names["Jane"]}
+
+
+def test_a_name_is_never_given_twice(key, results, monkeypatch):
+    drawn = iter(["00000000", "00000000", "11111111"])
+    monkeypatch.setattr("mmccd.pseudonyms.secrets.token_hex", lambda _: next(drawn))
+    assert pseudonyms(key, ["a", "b"], outside=results) == {"a": "case-00000000", "b": "case-11111111"}
+
+
+@pytest.mark.parametrize("place", ["names.json", "deep/names.json", "../results/names.json"])
+def test_a_key_among_the_results_is_refused(results, place):
+    with pytest.raises(ConfigError, match="lies among the results that it opens"):
+        pseudonyms(results / place, ["a"], outside=results)
+    assert not results.exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', '{"a": "Jane"}', '{"a": "../case-00000000"}', "case,name\n"])
+def test_what_is_no_key_is_left_alone(key, results, text):
+    key.parent.mkdir()
+    key.write_text(text)
+    with pytest.raises(ConfigError, match="is no table of cases and their names"):
+        pseudonyms(key, ["a"], outside=results)
+    assert key.read_text() == text
+
+
+def test_a_key_with_one_name_for_two_is_refused(key, results):
+    key.parent.mkdir()
+    key.write_text('{"a": "case-00000000", "b": "case-00000000"}')
+    with pytest.raises(ConfigError, match="one name to two"):
+        pseudonyms(key, ["a"], outside=results)
+
+
+def test_a_cohort_under_other_names(key, results):
+    subjects = tuple(Subject(name, {"flair": Image(Path(f"/d/{name}.nii"))}) for name in ("Ann", "Jane", "Joe"))
+    hidden = with_pseudonyms(Cohort(Path("/d"), "csv", subjects, {"Bob": "Bob.nii is missing"}), key, outside=results)
+    names = json.loads(key.read_text())
+    assert set(names) == {"Ann", "Bob", "Jane", "Joe"}
+    assert hidden.subject(names["Jane"]).images == subjects[1].images
+    assert [subject.id for subject in hidden.subjects] == sorted(names[subject.id] for subject in subjects)
+    assert list(hidden.problems) == [names["Bob"]]
+    assert "Bob" not in str(hidden.problems)
+
+
+def test_messages_without_names():
+    images = {"flair": Image(Path("/data/Doe/Jane_flair.nii.gz")), "brain": None}
+    text = "Jane: /data/Doe/Jane_flair.nii.gz and Jane_flair.nii.gz, Jane_flair"
+    found = without_names(text, "Jane", images, "case-1")
+    assert found == "case-1: case-1 (flair) and case-1 (flair), case-1 (flair)"
