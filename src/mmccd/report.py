@@ -21,21 +21,23 @@ def report(
     Args:
         folder: Predictions, a model (also ``builtin:flair``) or a benchmark.
         output: The page.
-        settings: Of a page of predictions; the others have none.
+        settings: Of a page of predictions; of the others only ``anonymize`` matters.
         progress: Called with a description, the number done, and the total.
 
     Raises:
         DataError: the folder is none of these, or holds nothing that could be shown.
         ConfigError: the page would lie over something that is no page.
     """
+    settings = settings or Settings()
     if output.suffix.lower() not in (".html", ".htm") or output.is_dir():
         raise ConfigError(f"the page would be {output}, expected a file that ends in .html", "for example report.html")
     if str(folder).startswith(BUILTIN) or (folder / CARD).is_file():
-        return Written(output, report_model(model_folder(folder), str(folder.name), output), 1, {})
+        size = report_model(model_folder(folder), folder.name, output, names=not settings.anonymize)
+        return Written(output, size, 1, {})
     if (folder / RESULTS).is_file():
-        return Written(output, report_benchmark(folder, output), 1, {})
+        return Written(output, report_benchmark(folder, output, names=not settings.anonymize), 1, {})
     if holds_predictions(folder):
-        return report_predictions(folder, output, settings or Settings(), progress=progress)
+        return report_predictions(folder, output, settings, progress=progress)
     if not folder.exists():
         raise DataError(f"{folder} does not exist", _ALLOWED)
     if not folder.is_dir():

@@ -21,8 +21,10 @@ _NEEDED = ("contender", "source", "scoring", "method")
 Record = dict[str, Any]
 
 
-def report_benchmark(folder: Path, output: Path) -> int:
+def report_benchmark(folder: Path, output: Path, *, names: bool = True) -> int:
     """Write the page of a folder that `mmccd benchmark` wrote; returns its size in bytes.
+
+    Without ``names`` the montage, in which subjects are named, is left out.
 
     Raises:
         DataError: its results cannot be read.
@@ -31,7 +33,10 @@ def report_benchmark(folder: Path, output: Path) -> int:
     sources = list(dict.fromkeys(str(record["source"]) for record in records))
     first = records[0]
     values = {
-        "sources": [_section(folder, source, [r for r in records if r["source"] == source]) for source in sources],
+        "sources": [
+            _section(folder if names else None, source, [r for r in records if r["source"] == source])
+            for source in sources
+        ],
         "subjects": max(len(record.get("rows", [])) for record in records),
         "contenders": len({record["contender"] for record in records}),
         "size": first.get("size", ""),
@@ -47,23 +52,32 @@ def report_benchmark(folder: Path, output: Path) -> int:
     return write_page(output, "benchmark", values)
 
 
-def _section(folder: Path, source: str, records: Sequence[Record]) -> dict[str, Any]:
+def _section(folder: Path | None, source: str, records: Sequence[Record]) -> dict[str, Any]:
     scored = {record["contender"]: record for record in records if record.get("rows")}
     honest = honest_table(list(scored.values()))
     means = {name: _mean(record["rows"], "auprc") for name, record in scored.items()}
+    dice = {name: _mean(record["rows"], "dice") for name, record in scored.items()}
     ordered = [row[0] for row in honest[1:]]
     return {
         "name": source.upper(),
-        "auprc": forest([_mark(name, means[name]) for name in ordered], axis="AUPRC"),
-        "dice": forest([_mark(name, _mean(scored[name]["rows"], "dice")) for name in ordered], axis="Dice"),
+        "auprc": forest(
+            [_mark(name, means[name]) for name in ordered if means[name].n],
+            axis="AUPRC",
+            guide=means[BEST].mean if BEST in means else None,
+        ),
+        "dice": forest(
+            [_mark(name, dice[name]) for name in ordered if dice[name].n],
+            axis="Dice",
+            guide=dice[BEST].mean if BEST in dice else None,
+        ),
         "curves": [(name, chart) for name in ("square", "evidence") if (chart := _curves(scored, name))],
         "verdict": verdict(scored) if BEST in scored else "",
         "table": honest,
         "against": _against(scored),
         "published": _published(records),
         "cost": _cost(records),
-        "montage": _picture(folder / f"montage_{source}.png"),
-        "sizes": _picture(folder / f"sizes_{source}.png"),
+        "montage": _picture(folder / f"montage_{source}.png") if folder else "",
+        "sizes": _sizes(scored),
     }
 
 
@@ -74,12 +88,13 @@ def _against(scored: dict[str, Record]) -> Markup:
     for name, record in scored.items():
         if name != BEST:
             interval, _ = paired(scored[BEST], record, "auprc")
-            marks.append(Mark(name, interval.mean, interval.low, interval.high,
-                              "marked" if interval.low > 0 else "plain"))  # fmt: skip
-    marks.sort(key=lambda mark: mark.value)
-    ends = [0.0, *(mark.low for mark in marks), *(mark.high for mark in marks)]
-    zero = [mark for mark in marks if mark.low == mark.low]
-    return forest(zero, axis=f"AUPRC of {BEST} less that of ...", low=min(ends), high=max(ends)) if zero else Markup()
+            marks.append(_mark(name, interval, "marked" if interval.low > 0 else "plain"))
+    marks = sorted((mark for mark in marks if mark.value == mark.value), key=lambda mark: mark.value)
+    if not marks:
+        return Markup()
+    low = min(0.0, *(mark.low for mark in marks))
+    high = max(0.0, *(mark.high for mark in marks))
+    return forest(marks, axis=f"AUPRC of {BEST} less that of ...", low=low, high=high, guide=0.0)
 
 
 def _curves(scored: dict[str, Record], scoring: str) -> Markup:
@@ -88,11 +103,36 @@ def _curves(scored: dict[str, Record], scoring: str) -> Markup:
         precision = record.get("precision_at_recalls")
         if not precision or not (name in INTENSITIES or record["scoring"] == scoring):
             continue
-        kind = "marked" if name.startswith("MMCCD") else "baseline" if name in INTENSITIES else "quiet"
         values = [float("nan") if value is None else float(value) for value in precision]
-        lines.append(Line(name, *finite_pairs([float(recall) for recall in CURVE_RECALLS], values), kind=kind))
-    lines.sort(key=lambda line: line.kind == "marked")  # drawn last: on top
-    return line_chart(lines, x_axis="recall", y_axis="precision", square=True) if lines else Markup()
+        lines.append(Line(name, *finite_pairs([float(recall) for recall in CURVE_RECALLS], values), kind=_kind(name)))
+    lines.sort(key=_on_top)
+    return line_chart(lines, x_axis="recall", y_axis="precision", x_from=(0, 1), y_from=(0, 1)) if lines else Markup()
+
+
+def _sizes(scored: dict[str, Record]) -> Markup:
+    """Dice against lesion volume, in thirds of the subjects."""
+    lines = []
+    for name, record in scored.items():
+        rows = sorted((row for row in record["rows"] if row["dice"] is not None), key=lambda row: row["lesion_ml"])
+        count = len(rows)
+        thirds = [rows[count * i // 3 : count * (i + 1) // 3] for i in range(3)] if count >= 3 else []
+        means = [(_average(third, "lesion_ml"), _average(third, "dice")) for third in thirds]
+        if means:
+            lines.append(Line(name, [ml for ml, _ in means], [dice for _, dice in means], _kind(name)))
+    lines.sort(key=_on_top)
+    return line_chart(lines, x_axis="lesion volume, ml", y_axis="Dice", y_from=(0, 1)) if lines else Markup()
+
+
+def _average(rows: Sequence[Record], key: str) -> float:
+    return sum(float(row[key]) for row in rows) / len(rows)
+
+
+def _kind(name: str) -> str:
+    return "marked" if name.startswith("MMCCD") else "baseline" if name in INTENSITIES else "quiet"
+
+
+def _on_top(line: Line) -> bool:
+    return line.kind == "marked"  # drawn last
 
 
 def _published(records: Sequence[Record]) -> list[list[str]]:
@@ -115,9 +155,16 @@ def _cost(records: Sequence[Record]) -> list[list[str]]:
     ]
 
 
-def _mark(name: str, interval: Interval) -> Mark:
-    kind = "marked" if name == BEST else "baseline" if name in INTENSITIES else "plain"
-    return Mark(name, interval.mean, interval.low, interval.high, kind)
+def _mark(name: str, interval: Interval, kind: str = "") -> Mark:
+    kind = kind or ("marked" if name == BEST else "baseline" if name in INTENSITIES else "plain")
+    known = interval.low == interval.low  # one subject says nothing about the spread
+    return Mark(
+        name,
+        interval.mean,
+        interval.low if known else interval.mean,
+        interval.high if known else interval.mean,
+        kind,
+    )
 
 
 def _mean(rows: Sequence[Record], metric: str) -> Interval:

@@ -11,8 +11,8 @@ WIDTH = 900
 NARROW = 620
 ROW = 24
 MOST_ROWS = 40
-_LABELS = 190  # width of the labels of rows
-_LETTERS = 27  # that fit there
+_LABELS = 205  # width of the labels of rows
+_LETTERS = 25  # that fit there
 _BOTTOM = 46
 
 
@@ -83,25 +83,32 @@ def small_strip(value: float, healthy: Sequence[float], every: Sequence[float]) 
     return _chart(32, f"score {value:.3g} beside {len(healthy)} healthy subjects", parts, 300)
 
 
-def forest(marks: Sequence[Mark], *, axis: str, low: float = 0.0, high: float = 1.0) -> Markup:
-    """Means with intervals, one row each; the marked row is drawn in the colour of what was marked."""
+def forest(
+    marks: Sequence[Mark], *, axis: str, low: float = 0.0, high: float = 1.0, guide: float | None = None
+) -> Markup:
+    """Means with intervals, one row each, and a line down through all rows at ``guide``, to compare with."""
     place, ticks = _scale([low, high], _LABELS, width=NARROW)
     top = 10.0
     bottom = top + len(marks) * ROW
     parts = [_frame(place, ticks, top, bottom, axis)]
-    for mark in marks:
-        if mark.kind == "marked":  # a line down through all rows, to compare with
-            parts.append(_svg('<line class="guide" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>', place(mark.value), top,
-                              bottom))  # fmt: skip
+    if guide is not None:
+        parts.append(_svg('<line class="guide" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>', place(guide), top, bottom))
     parts += [_row(mark, place, top + (index + 0.5) * ROW, NARROW) for index, mark in enumerate(marks)]
     return _chart(bottom + _BOTTOM, f"{axis} of {len(marks)} methods with intervals", parts, NARROW)
 
 
-def line_chart(lines: Sequence[Line], *, x_axis: str, y_axis: str, log: bool = False,
-               square: bool = False) -> Markup:  # fmt: skip
-    """Curves on common axes, logarithmic upwards if asked for; ``square`` shows 0 to 1 on both."""
-    xs = [0.0, 1.0] if square else [0.0, *(value for line in lines for value in line.x)]
-    ys = [0.0, 1.0] if square else [value for line in lines for value in line.y]
+def line_chart(
+    lines: Sequence[Line],
+    *,
+    x_axis: str,
+    y_axis: str,
+    log: bool = False,
+    x_from: Sequence[float] = (0.0,),
+    y_from: Sequence[float] = (),
+) -> Markup:
+    """Curves on common axes, logarithmic upwards if asked for; the axes hold at least ``x_from`` and ``y_from``."""
+    xs = [*x_from, *(value for line in lines for value in line.x)]
+    ys = [*y_from, *(value for line in lines for value in line.y)]
     width, left, top, bottom = 480, 58, 12.0, 250.0
     across, x_ticks = _scale(xs, left, width=width, edge=10)
     upwards, y_ticks = _scale(ys, 0, width=bottom - top, edge=6, log=log)
@@ -159,7 +166,9 @@ def _scale(
     logarithmic = low > 0 and (high / low > 30 if log is None else log)
     if logarithmic:
         ticks = [float(tick) for tick in LogLocator(subs=(1.0, 2.0, 5.0)).tick_values(low, high)]
-        ticks = [tick for tick in ticks if low / 1.3 <= tick <= high * 1.3] or [low, high]
+        ticks = [tick for tick in ticks if low / 1.3 <= tick <= high * 1.3]
+        if len(ticks) < 2:
+            ticks = [float(tick) for tick in MaxNLocator(4).tick_values(low, high) if tick > 0]
         low, high = min(low, ticks[0]), max(high, ticks[-1])
         ends = np.log(low), np.log(max(high, low * 1.001))
         return _placed(ends, left + edge, width - edge, np.log), ticks
@@ -186,7 +195,7 @@ def _text(x: float, y: float, text: str, kind: str, anchor: str, title: str = ""
 
 def _svg(form: str, *values: object) -> Markup:
     """Fill a piece of SVG; whatever is not markup already is escaped."""
-    return Markup(form).format(*(value if isinstance(value, Markup) else escape(str(value)) for value in values))  # noqa: S704
+    return Markup(form).format(*(value if isinstance(value, Markup) else escape(str(value)) for value in values))
 
 
 def _chart(height: float, name: str, parts: Sequence[Markup], width: float = WIDTH) -> Markup:

@@ -191,25 +191,27 @@ def load_shown(predictions: Predictions, case: str, scans: Scans | None) -> Show
         return Shown(
             alone.anomaly, alone.mask, alone.affine, None, alone.brain, None, Problem(case, error.message, error.hint)
         )
-    expert, warnings, problem = _expert(scans, item, predictions.records[case]["source"])
+    expert, warnings, problem = _expert(scans, case, item, predictions.records[case]["source"])
     return Shown(anomaly.data, mask.data > 0, anomaly.affine, volume, brain, expert, problem, warnings)
 
 
-def _expert(scans: Scans, item: Input, source: str) -> tuple[NDArray[np.bool_] | None, tuple[str, ...], Problem | None]:
+def _expert(
+    scans: Scans, case: str, item: Input, source: str
+) -> tuple[NDArray[np.bool_] | None, tuple[str, ...], Problem | None]:
     for cohort in scans.cohorts:
         for subject in cohort.subjects:
             if subject.images.get(source) == item.image and subject.lesion is not None:
                 try:
                     loaded = load_case(subject, [source])
                 except MmccdError as error:
-                    return None, (), Problem(item.case, f"no expert mask is shown: {error.message}", error.hint)
+                    return None, (), Problem(case, f"no expert mask is shown: {error.message}", error.hint)
                 return loaded.lesion, loaded.warnings, None
     return None, (), None
 
 
 def without_names(text: str, case: str, shown: str) -> str:
     """A message without the name of a case or of a file: what a report may say of people who are not to be known."""
-    return re.sub(r"\S+\.nii(\.gz)?", "a file", text.replace(case, shown))
+    return re.sub(r"\S+\.nii(\.gz)?", "a file", text).replace(case, shown)
 
 
 def _failures(summary: Path) -> tuple[tuple[Problem, ...], dict[str, str]]:

@@ -1,5 +1,6 @@
 """What was done, as text to paste: sentences that follow from the records, with what they rest on."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,8 +50,8 @@ def methods_of_predictions(
     through = f" through {targets}" if targets and method in ("mmccd", "cyclic-unet") else ""
     versions = first.get("provenance", {}).get("versions", {})
     sentences = [
-        f"Anomalies were sought in {scans} with mmccd {versions.get('mmccd', mmccd.__version__)} [1], by "
-        f"{_NAMES.get(method, method)}{through}{' [2]' if method == 'mmccd' else ''}: tissue that the "
+        f"Anomalies were sought in {scans} with mmccd {versions.get('mmccd', mmccd.__version__)} [@software], by "
+        f"{_NAMES.get(method, method)}{through}{' [@mmccd]' if method == 'mmccd' else ''}: tissue that the "
         "model cannot restore, having learnt from healthy-looking slices alone, counts as anomalous.",
     ]
     if card is not None:
@@ -59,13 +60,14 @@ def methods_of_predictions(
     sentences.append(
         f"Voxels above {first['threshold']:.4g} were marked. No lesion label was used for this threshold: it was "
         f"chosen on {threshold.get('chosen_on', 'healthy slices')} of {threshold.get('subjects', '?')} subjects such "
-        f"that {threshold.get('criterion', 'healthy tissue is rarely marked')} (conformal risk control [3]: "
+        f"that {threshold.get('criterion', 'healthy tissue is rarely marked')} (conformal risk control [@risk]: "
         f"{threshold.get('guarantee', 'no guarantee is recorded')})."
     )
     healthy = first.get("p_value_of", {}).get("healthy_subjects", threshold.get("subjects", "?"))
     sentences.append(
-        f"The score of a scan is the {first.get('score_definition', 'score of its map')}; its conformal p-value [4] "
-        f"is the share of {healthy} healthy reference subjects, the scan itself among them, that score as high."
+        f"The score of a scan is the {first.get('score_definition', 'score of its map')}; its conformal p-value "
+        f"[@conformal] is the share of {healthy} healthy reference subjects, the scan itself among them, that score "
+        "as high."
     )
     sentences.append(
         "Findings are connected parts of the mask (26 neighbours); positions are in the scanner's millimetres."
@@ -76,25 +78,36 @@ def methods_of_predictions(
         f"Computed with {_versions(versions)} on {first.get('provenance', {}).get('device', 'an unknown device')}; "
         f"model {str(first['origin'].get('model', 'unknown'))[:12]}. Research use only; not a medical device."
     )
-    order = ["software", "mmccd", "risk", "conformal", "monai", "torch", *(["niivue"] if viewer else [])]
-    return " ".join(sentences), [REFERENCES[key] for key in order]
+    if viewer:
+        sentences.insert(-1, "Volumes are shown with NiiVue [@niivue].")
+    return _numbered(" ".join(sentences))
 
 
 def methods_of_model(card: Mapping[str, Any]) -> tuple[str, list[str]]:
     """One paragraph about how a model was trained and calibrated, and its references."""
     config = card.get("config") or {}
     method = str(config.get("method", "fusion"))
-    sentences = [f"The model was made with mmccd [1] as {_NAMES.get(method, method)}."]
+    cited = " [@mmccd]" if method == "mmccd" else ""
+    sentences = [f"The model was made with mmccd [@software] as {_NAMES.get(method, method)}{cited}."]
     sentences += _training(card)
     threshold = card["threshold"]
     sentences.append(
         f"Its threshold, {threshold['value']:.4g}, was chosen on {threshold['chosen_on']} of {threshold['subjects']} "
-        f"subjects without lesion labels: {threshold['criterion']} ([3]: {threshold['guarantee']})."
+        f"subjects without lesion labels: {threshold['criterion']} (conformal risk control [@risk]: "
+        f"{threshold['guarantee']})."
     )
     sentences.append(f"Computed with {_versions(card.get('provenance', {}).get('versions', {}))}.")
     return " ".join(sentences), [
         REFERENCES[key] for key in ("software", "mmccd", "risk", "conformal", "monai", "torch")
     ]
+
+
+def _numbered(text: str) -> tuple[str, list[str]]:
+    """References in the order in which the text names them, as ``[@key]``."""
+    keys = list(dict.fromkeys(re.findall(r"\[@(\w+)\]", text)))
+    for number, key in enumerate(keys, start=1):
+        text = text.replace(f"[@{key}]", f"[{number}]")
+    return text, [REFERENCES[key] for key in keys]
 
 
 def _training(card: Mapping[str, Any]) -> list[str]:
@@ -127,6 +140,6 @@ def _training(card: Mapping[str, Any]) -> list[str]:
 
 
 def _versions(versions: Mapping[str, str]) -> str:
-    kept = [(name, shown) for name, shown in (("torch", "PyTorch [6]"), ("monai", "MONAI [5]"), ("python", "Python"))
-            if versions.get(name, "absent") != "absent"]  # fmt: skip
+    named = {"torch": "PyTorch [@torch]", "monai": "MONAI [@monai]", "python": "Python"}
+    kept = [(name, shown) for name, shown in named.items() if versions.get(name, "absent") != "absent"]
     return ", ".join(f"{shown} {versions[name]}" for name, shown in kept) or "unrecorded versions"

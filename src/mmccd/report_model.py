@@ -24,8 +24,10 @@ _TITLES = {
 }
 
 
-def report_model(folder: Path, name: str, output: Path) -> int:
+def report_model(folder: Path, name: str, output: Path, *, names: bool = True) -> int:
     """Write the page of a model's folder; returns its size in bytes.
+
+    Without ``names`` the picture of the training, in which subjects are named, is left out.
 
     Raises:
         DataError: the card cannot be read.
@@ -42,7 +44,7 @@ def report_model(folder: Path, name: str, output: Path) -> int:
         "settings": sorted(_flat(config)),
         "members": [_card(folder / member) for member in card.get("members", []) if (folder / member / CARD).is_file()],
         "curves": _curves(folder / "training", config),
-        "picture": _last_picture(folder / "training" / "pictures"),
+        "picture": _last_picture(folder / "training" / "pictures") if names else None,
         "weights_there": (folder / WEIGHTS).is_file() or bool(card.get("members")),
         "healthy": strip_chart(
             [
@@ -61,7 +63,7 @@ def report_model(folder: Path, name: str, output: Path) -> int:
 
 
 def losses_of(training: Path) -> dict[str, tuple[list[float], list[float]]]:
-    """Steps and values of each logged loss, ``train/forward`` and so on; where a resumed run did steps again, it counts.
+    """Steps and values of each logged loss, ``train/forward`` and so on; of steps that were done again, the later.
 
     Without logs, as of a model that was copied, there is none.
     """

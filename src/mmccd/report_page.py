@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -44,7 +43,6 @@ def render(template: str, values: Mapping[str, Any], *, viewer: bool = False) ->
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["number"] = number
-    environment.filters["json_data"] = json_data
     style, script = asset("report.css"), asset("report.js")
     library = asset(NIIVUE) if viewer else ""
     policy = _POLICY.format(
@@ -53,9 +51,9 @@ def render(template: str, values: Mapping[str, Any], *, viewer: bool = False) ->
     return environment.get_template(f"{template}.html.jinja").render(
         **values,
         policy=policy,
-        style=Markup(style),  # noqa: S704 (files of this package)
-        script=Markup(script),  # noqa: S704
-        library=Markup(library),  # noqa: S704
+        style=Markup(style),
+        script=Markup(script),
+        library=Markup(library),
         disclaimer=DISCLAIMER,
         version=mmccd.__version__,
     )
@@ -74,13 +72,6 @@ def number(value: Any, digits: int = 3) -> str:
         return f"{value:,.0f}"
     text = f"{value:.{digits}g}"
     return f"{value:.0f}" if "e+" in text else text
-
-
-def json_data(value: Any) -> Markup:
-    """JSON that cannot end the script element which holds it."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False)
-    safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    return Markup(safe)  # noqa: S704
 
 
 def _hash(text: str) -> str:

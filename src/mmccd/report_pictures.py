@@ -125,7 +125,7 @@ def outline(mask: NDArray[np.bool_], dx: float, dy: float, left: float, top: flo
         # The padding moves everything by one pixel, centres of pixels lie half a pixel in.
         points = [f"{left + (x - 0.5) * dx:.1f} {top + (y - 0.5) * dy:.1f}" for y, x in contour[:-1]]
         paths.append("M" + "L".join(points) + "Z")
-    return Markup("".join(paths))  # noqa: S704 (numbers only)
+    return Markup("".join(paths))
 
 
 def png(pixels: NDArray[np.uint8], colours: str | None = None) -> str:
