@@ -12,7 +12,7 @@ from mmccd.quality import quality_warnings
 from mmccd.report_findings import Finding, findings_of, place_in_words, strongest_voxel
 from mmccd.report_inputs import Problem, Shown
 from mmccd.report_pictures import Plane, planes_through
-from mmccd.report_viewer import Embedded, embed
+from mmccd.report_viewer import Embedded, embed, middle_of
 
 MOST_FINDINGS = 6
 
@@ -26,10 +26,11 @@ class CaseView:
         key: For addresses in the page.
         record: What `predict` wrote.
         findings: The largest ones; ``count`` counts all.
-        place: In words, of each of ``findings``.
+        place: Of each of ``findings``, in words, from the middle of the brain.
+        middle_mm: That middle, in the scanner's millimetres.
         rest_ml: Volume of the findings that are not listed.
         planes: Through the strongest finding.
-        centre_mm: Where they cross.
+        centre_mm: Where they cross, in the scanner's millimetres.
         embedded: For the viewer; None where there is none.
         warnings: Of `predict`, of the reading and of the quality checks.
         problem: Why the scan is not shown.
@@ -43,6 +44,7 @@ class CaseView:
     findings: list[Finding]
     count: int
     place: list[str]
+    middle_mm: list[float]
     rest_ml: float
     planes: list[Plane]
     centre_mm: list[float]
@@ -124,6 +126,7 @@ def view_of(name: str, key: str, record: Mapping[str, Any], shown: Shown, *, bud
         voxel, affine=shown.affine, anomaly=shown.anomaly, mask=shown.mask, brain=brain, threshold=threshold, scan=scan,
         expert=shown.expert,
     )  # fmt: skip
+    middle = middle_of(brain, shown.affine)
     embedded = None
     if budget is not None:
         embedded = embed(
@@ -147,7 +150,8 @@ def view_of(name: str, key: str, record: Mapping[str, Any], shown: Shown, *, bud
         record=record,
         findings=findings,
         count=count,
-        place=[place_in_words(finding.centre_mm) for finding in findings],
+        place=[place_in_words(np.subtract(finding.centre_mm, middle)) for finding in findings],
+        middle_mm=[round(float(value), 2) for value in middle],
         rest_ml=marked_ml - sum(finding.volume_ml for finding in findings),
         planes=planes,
         centre_mm=[round(float(value), 2) for value in shown.affine[:3, :3] @ voxel + shown.affine[:3, 3]],

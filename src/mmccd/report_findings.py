@@ -1,5 +1,6 @@
 """What was marked, as a list of findings: connected parts with volume, place and strength."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,10 +87,10 @@ def strongest_voxel(
     return int(place[0]), int(place[1]), int(place[2])
 
 
-def place_in_words(centre_mm: tuple[float, float, float]) -> str:
-    """Millimetres from the scanner's origin, in the patient's directions: `R 31  A 12  S 40`."""
+def place_in_words(from_middle_mm: Sequence[float]) -> str:
+    """Millimetres right, front and up of the brain's middle, in the patient's directions: `R 31  A 12  S 40`."""
     letters = (("R", "L"), ("A", "P"), ("S", "I"))
     return "\u2002".join(
         f"{positive if value >= 0 else negative}\u202f{abs(value):.0f}"
-        for value, (positive, negative) in zip(centre_mm, letters, strict=True)
+        for value, (positive, negative) in zip(from_middle_mm, letters, strict=True)
     )

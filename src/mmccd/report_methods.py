@@ -70,7 +70,8 @@ def methods_of_predictions(
         "as high."
     )
     sentences.append(
-        "Findings are connected parts of the mask (26 neighbours); positions are in the scanner's millimetres."
+        "Findings are connected parts of the mask (26 neighbours); positions are millimetres from the middle of the "
+        "brain."
     )
     if expert:
         sentences.append("Expert masks were drawn beside the results and had no part in them.")

@@ -13,7 +13,7 @@ from PIL import Image
 from skimage.measure import find_contours
 
 from mmccd.figures import MAP_COLOURS
-from mmccd.report_viewer import bounding_box, windowed
+from mmccd.report_viewer import bounding_box, middle_of, windowed
 
 PLANES = ("axial", "coronal", "sagittal")
 _ACROSS = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}  # axis of columns, of rows, of the slice
@@ -28,7 +28,7 @@ class Plane:
 
     Attributes:
         name: `axial`, `coronal` or `sagittal`.
-        position_mm: Of the slice, along its axis in the scanner's millimetres.
+        position_mm: Of the slice, right, front or up of the middle of the brain.
         left_mm: Of the frame among those of the case.
         wide_mm: Of the frame.
         high_mm: Of the frame.
@@ -79,7 +79,7 @@ def planes_through(
     beside = 0.0
     grey = None if scan is None else windowed(scan, brain)
     heat = np.round(np.clip(anomaly / (2 * threshold if threshold > 0 else 1.0), 0, 1) * 255).astype(np.uint8)
-    point = affine[:3, :3] @ voxel + affine[:3, 3]
+    point = affine[:3, :3] @ voxel + affine[:3, 3] - middle_of(brain, affine)
     planes = []
     for name in PLANES:
         across, up, along = _ACROSS[name]

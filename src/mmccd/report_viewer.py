@@ -112,6 +112,15 @@ def bounding_box(brain: NDArray[np.bool_], margin: int = 1) -> tuple[slice, slic
     return box[0], box[1], box[2]
 
 
+def middle_of(brain: NDArray[np.bool_], affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where the middle of the box around the brain lies, in the scanner's millimetres.
+
+    Positions are told from there: the scanner's origin may lie anywhere, so that its left need not be the patient's.
+    """
+    centre = [(part.start + part.stop - 1) / 2 for part in bounding_box(brain, margin=0)]
+    return np.asarray(affine[:3, :3] @ centre + affine[:3, 3])
+
+
 def _sizes(finest: float) -> list[float]:
     sizes = [max(finest, FINEST_MM), 1.5, 2.0, 3.0, COARSEST_MM]
     return [sizes[0], *(later for sooner, later in pairwise(sizes) if later > max(sooner, sizes[0]))]

@@ -97,6 +97,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     close();
     const key = place.dataset.case;
     const threshold = Number(place.dataset.threshold);
+    const middle = place.dataset.middle.split(",").map(Number);
     const box = template.content.firstElementChild.cloneNode(true);
     for (const child of place.children) child.hidden = true;
     place.append(box);
@@ -120,8 +121,10 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     });
     open = { viewer, box, place };
     viewer.onLocationChange = ({ mm, values }) => {
-      const at = [["R", "L"], ["A", "P"], ["S", "I"]].map(([more, less], axis) =>
-        `${mm[axis] >= 0 ? more : less} ${Math.abs(mm[axis]).toFixed(0)}`).join("  ");
+      const at = [["R", "L"], ["A", "P"], ["S", "I"]].map(([more, less], axis) => {
+        const from = mm[axis] - middle[axis];
+        return `${from >= 0 ? more : less} ${Math.abs(from).toFixed(0)}`;
+      }).join("  ");
       const found = values?.find((value) => value.name === "map.nii.gz");
       status.textContent = `${at} mm` + (found ? `   anomaly ${found.value.toFixed(2)} ${place.dataset.unit}` : "");
     };
