@@ -157,6 +157,18 @@ def detector(model_folder):
     return Detector.load(model_folder, device="cpu")
 
 
+@pytest.fixture(scope="session")
+def predictions_folder(detector, phantom_folder, tmp_path_factory):
+    """What `predict` leaves of a healthy, a glioma and an MS phantom."""
+    from mmccd.prediction import predict
+
+    output = tmp_path_factory.mktemp("shared") / "predictions"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmccd.prediction.write_preview", lambda *_: None)  # slower than the toy model
+        predict(detector, [phantom_folder], output, subjects=["Phantom_0006", "Phantom_0007", "Phantom_0008"])
+    return output
+
+
 @pytest.fixture
 def bad_scans(healthy_scan):
     """A function that fills a folder with unusable scans and says what the complaint about each must be."""

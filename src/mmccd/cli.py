@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import mmccd
-from mmccd import cli_data, cli_models, cli_results
+from mmccd import cli_data, cli_models, cli_report, cli_results
 from mmccd.cli_shared import BUG, FINE, INTERRUPTED, NONE_WORKED, TERMINATED, USAGE, out
 from mmccd.complaints import complain, warnings_as_lines
 from mmccd.errors import ConfigError, MmccdError, ModelError
@@ -28,7 +28,8 @@ app = typer.Typer(
     "Train on healthy-looking slices of two modalities; at test time one modality is enough.\n\n"
     "[bold]Start here:[/bold]  mmccd demo\n\n"
     "[bold]Your data:[/bold]  mmccd validate DATA  ·  prepare DATA STORE  ·  train STORE MODEL  ·  "
-    "predict MODEL SCANS -o OUT  ·  evaluate OUT DATA -o RESULTS  ·  benchmark STORE OUT\n\n"
+    "predict MODEL SCANS -o OUT  ·  evaluate OUT DATA -o RESULTS  ·  report OUT -o report.html  ·  "
+    "benchmark STORE OUT\n\n"
     "Research use only. Not a medical device.",
 )
 
@@ -80,6 +81,7 @@ for _command in (
     cli_models.predict,
     cli_results.evaluate,
     cli_results.benchmark,
+    cli_report.report,
 ):
     app.command()(_command)
 

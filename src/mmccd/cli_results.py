@@ -30,6 +30,7 @@ def demo(
     print_evaluation(result.table())
     out.print("These scans are simulated; for real ones see the README.", highlight=False, markup=False)
     out.print(
+        f"page     {result.page}",
         f"picture  {result.montage}",
         f"tables   {output / '*' / 'evaluation' / 'table.md'}",
         *([f"scan     {result.preview}"] if result.preview else []),

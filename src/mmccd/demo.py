@@ -15,6 +15,8 @@ from mmccd.phantom import make_phantom
 from mmccd.prediction import predict
 from mmccd.preparation import StoreSettings, prepare
 from mmccd.progress import ProgressCallback
+from mmccd.report import report
+from mmccd.report_predictions import Settings
 from mmccd.scored_case import BASELINES
 from mmccd.splits import find_split
 from mmccd.training import train
@@ -35,11 +37,13 @@ class DemoResult:
     Attributes:
         evaluations: By method, and of the model that ships with the package, by folder.
         montage: Picture of what MMCCD found.
+        page: The same to look at, case by case, in a browser.
         preview: Picture of what the shipped model found in the user's own scan; None without one.
     """
 
     evaluations: dict[str, Evaluation]
     montage: Path
+    page: Path
     preview: Path | None = None
 
     def table(self) -> list[list[str]]:
@@ -90,6 +94,11 @@ def run_demo(
         )
     shipped = output / "shipped"
     evaluations[SHIPPED] = _score(shipped_model, data, split.test, shipped, progress_of, SHIPPED)
+    page = output / "report.html"
+    with progress_of("report") as progress:
+        found_by = output / "mmccd"
+        settings = Settings(scans=(data,), model=found_by / "model")
+        report(found_by / "predictions", page, settings, progress=progress)
     preview = None
     if scan is not None:
         with progress_of(f"predict {scan.name}") as progress:
@@ -97,7 +106,7 @@ def run_demo(
         if outcome.status == "failed":
             raise DataError(f"{scan.name}: {outcome.error}", outcome.hint)
         preview = shipped / "scan" / f"{outcome.case}.png"
-    return DemoResult(evaluations, output / "mmccd" / "evaluation" / "montage.png", preview)
+    return DemoResult(evaluations, output / "mmccd" / "evaluation" / "montage.png", page, preview)
 
 
 def _score(

@@ -260,7 +260,11 @@ def _record(
         "score": detection.score,
         "score_definition": card["score_definition"],
         "p_value": detection.p_value,
-        "p_value_of": {"healthy_subjects": len(card["healthy_scores"]), "from": card["threshold"]["chosen_on"]},
+        "p_value_of": {
+            "healthy_subjects": len(card["healthy_scores"]),
+            "healthy_scores": card["healthy_scores"],
+            "from": card["threshold"]["chosen_on"],
+        },
         "threshold": detection.threshold,
         "threshold_origin": detector.threshold,
         "lesion_volume_ml": detection.lesion_volume_ml,

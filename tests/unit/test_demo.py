@@ -43,6 +43,7 @@ def test_from_nothing_to_a_table_and_a_picture_and_finished_steps_are_kept(small
         *(f"{verb} {m}" for m in methods for verb in ("train", "predict", "evaluate")),
         "predict builtin:flair",
         "evaluate builtin:flair",
+        "report",
     ]
     assert list(result.evaluations) == [*methods, "builtin:flair"]
     for name, evaluation in result.evaluations.items():
@@ -51,6 +52,7 @@ def test_from_nothing_to_a_table_and_a_picture_and_finished_steps_are_kept(small
         assert {row["method"] for row in evaluation.rows} == named | {"intensity threshold"}
     assert [line[0] for line in result.table()] == ["method", *methods, "builtin:flair", "intensity threshold"]
     assert result.preview is None
+    assert "Phantom_0003" in result.page.read_text()
     assert result.montage.read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "mmccd" / "evaluation" / "table.md").is_file()
     assert '"seed": 3' in (tmp_path / "mmccd" / "model" / "card.json").read_text()
@@ -63,10 +65,11 @@ def test_from_nothing_to_a_table_and_a_picture_and_finished_steps_are_kept(small
     before = times()
     scan = tmp_path / "phantom" / "Phantom_0001" / "Phantom_0001_flair.nii.gz"
     again = run_demo(tmp_path, seed=3, workers=1, scan=scan, progress_of=progress_of)
-    assert steps[10:] == [
+    assert steps[11:] == [
         "phantom",
         "prepare",
         *(f"{verb} {m}" for m in (*methods, "builtin:flair") for verb in ("predict", "evaluate")),
+        "report",
         "predict Phantom_0001_flair.nii.gz",
     ]
     assert again.preview is not None

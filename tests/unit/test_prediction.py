@@ -83,7 +83,11 @@ def test_record_and_summary_of_a_case(detector, scans, output, no_pictures):
     assert record["threshold_origin"]["chosen_on"] == "healthy validation slices"
     assert record["model"] == {"method": "cyclic-unet", "targets": ["t2"]}
     assert {"model", "scan"} <= set(record["origin"])
-    assert record["p_value_of"] == {"healthy_subjects": 1, "from": "healthy validation slices"}
+    assert record["p_value_of"] == {
+        "healthy_subjects": 1,
+        "healthy_scores": detector.model.card["healthy_scores"],
+        "from": "healthy validation slices",
+    }
     (row,) = table(output)
     assert row["case"] == "b"
     assert float(row["p_value"]) == record["p_value"]

@@ -1,0 +1,46 @@
+"""`mmccd report`: one page of whatever a folder holds: predictions, a model or a benchmark."""
+
+from pathlib import Path
+
+from mmccd.errors import ConfigError, DataError
+from mmccd.model_file import BUILTIN, CARD, model_folder
+from mmccd.progress import ProgressCallback, no_progress
+from mmccd.report_benchmark import RESULTS, report_benchmark
+from mmccd.report_inputs import holds_predictions
+from mmccd.report_model import report_model
+from mmccd.report_predictions import Settings, Written, report_predictions
+
+_ALLOWED = "give a folder that `mmccd predict`, `train` or `benchmark` wrote, or for example builtin:flair"
+
+
+def report(
+    folder: Path, output: Path, settings: Settings | None = None, *, progress: ProgressCallback = no_progress
+) -> Written:
+    """Write one self-contained HTML page.
+
+    Args:
+        folder: Predictions, a model (also ``builtin:flair``) or a benchmark.
+        output: The page.
+        settings: Of a page of predictions; of the others only ``anonymize`` matters.
+        progress: Called with a description, the number done, and the total.
+
+    Raises:
+        DataError: the folder is none of these, or holds nothing that could be shown.
+        ConfigError: the page would lie over something that is no page.
+    """
+    settings = settings or Settings()
+    if output.suffix.lower() not in (".html", ".htm") or output.is_dir():
+        raise ConfigError(f"the page would be {output}, expected a file that ends in .html", "for example report.html")
+    if str(folder).startswith(BUILTIN) or (folder / CARD).is_file():
+        size = report_model(model_folder(folder), folder.name, output, names=not settings.anonymize)
+        return Written(output, size, 1, {})
+    if (folder / RESULTS).is_file():
+        return Written(output, report_benchmark(folder, output, names=not settings.anonymize), 1, {})
+    if holds_predictions(folder):
+        return report_predictions(folder, output, settings, progress=progress)
+    if not folder.exists():
+        raise DataError(f"{folder} does not exist", _ALLOWED)
+    if not folder.is_dir():
+        raise DataError(f"{folder.name} is a file, expected a folder", _ALLOWED)
+    some = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
+    raise DataError(f"{folder} holds neither predictions nor a model nor a benchmark, but {some}", _ALLOWED)

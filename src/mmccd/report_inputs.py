@@ -1,0 +1,256 @@
+"""What a folder of predictions holds: complete cases, what is torn or lacks files, and what failed; and their scans."""
+
+import csv
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmccd.cases import load_case
+from mmccd.cohort import Cohort, Image, read_cohort
+from mmccd.errors import DataError, MmccdError
+from mmccd.files import sha256_of_file
+from mmccd.prediction import SUMMARY, Input, find_inputs
+from mmccd.volumes import Volume, brain_mask, check_same_grid, read_volume
+
+_MAP, _MASK = "_anomaly.nii.gz", "_mask.nii.gz"
+_NEEDED = ("case", "source", "score", "p_value", "threshold", "threshold_origin", "lesion_volume_ml", "origin")
+_AGAIN = "predict this scan again"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a case is not shown, or not in full."""
+
+    case: str
+    what: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A folder written by `mmccd predict`.
+
+    Attributes:
+        records: The case's `<case>.json`, by case.
+        broken: Cases that are half there.
+        failed: Cases that `predict` could not score, from `summary.csv`.
+    """
+
+    folder: Path
+    records: dict[str, dict[str, Any]]
+    broken: tuple[Problem, ...]
+    failed: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The arrays of one case, (x, y, z) in RAS+; what could not be had is None and said in ``problem``.
+
+    Attributes:
+        anomaly: The map.
+        mask: What was marked.
+        affine: (4, 4), voxel to millimetre.
+        volume: The scan.
+        brain: Inside it the scan may be shown; without a scan, where the map is not 0.
+        expert: The expert's lesion mask.
+        problem: Why the scan is not shown though scans were given.
+        warnings: What was put up with.
+    """
+
+    anomaly: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    affine: NDArray[np.float64]
+    volume: Volume | None
+    brain: NDArray[np.bool_]
+    expert: NDArray[np.bool_] | None = None
+    problem: Problem | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+
+def holds_predictions(folder: Path) -> bool:
+    """Whether `mmccd predict` wrote into a folder, were it only a part of a case."""
+    return folder.is_dir() and ((folder / SUMMARY).is_file() or any(folder.glob(f"*{_MAP}")))
+
+
+def read_predictions(folder: Path) -> Predictions:
+    """Read the records of a folder; nothing here stops at a case that is torn."""
+    records: dict[str, dict[str, Any]] = {}
+    broken: list[Problem] = []
+    failed, status = _failures(folder / SUMMARY)
+    maps = {path.name.removesuffix(_MAP) for path in folder.glob(f"*{_MAP}")}
+    masks = {path.name.removesuffix(_MASK) for path in folder.glob(f"*{_MASK}")}
+    written = {path.name.removesuffix(".json") for path in folder.glob("*.json")}
+    for case in sorted(maps | masks | written | set(status)):
+        if case in {problem.case for problem in failed} and case not in written:
+            continue
+        lacking = [end for end, there in ((_MAP, maps), (_MASK, masks), (".json", written)) if case not in there]
+        if lacking == [_MAP, _MASK] and case not in status and not _is_record(folder / f"{case}.json"):
+            continue  # a JSON file of something else
+        if lacking:
+            names = ", ".join(f"{case}{end}" for end in lacking)
+            broken.append(Problem(case, f"half-written: {names} not there", _AGAIN))
+            continue
+        try:
+            records[case] = _record(folder / f"{case}.json")
+        except DataError as error:
+            broken.append(Problem(case, error.message, error.hint))
+    return Predictions(folder, records, tuple(broken), failed)
+
+
+@dataclass
+class Scans:
+    """Where the scans of predictions lie: by name first, then by content, because files are renamed.
+
+    Attributes:
+        inputs: All that was found, by path.
+        cohorts: Cohorts among them, for their expert masks.
+    """
+
+    inputs: list[Input] = field(default_factory=list)
+    cohorts: list[Cohort] = field(default_factory=list)
+    _digests: dict[Path, str] = field(default_factory=dict)
+
+    @classmethod
+    def found_in(
+        cls, paths: Sequence[Path], source: str, *, layout: str = "auto", brain: Path | None = None
+    ) -> "Scans":
+        """The scans of one modality in files, folders and cohorts.
+
+        Raises:
+            DataError: a path does not exist, or holds no such scan.
+        """
+        scans = cls()
+        for path in paths:
+            if not path.exists():
+                raise DataError(f"{path} does not exist", "give the scans that were predicted, or leave --scans out")
+            scans.inputs += find_inputs([path], source, layout=layout, brain=brain)[0]
+            try:
+                scans.cohorts.append(read_cohort(path, layout))
+            except MmccdError:
+                continue  # loose files
+        return scans
+
+    def of(self, case: str, origin: Mapping[str, str]) -> Input:
+        """The scan that a result was made from.
+
+        Raises:
+            DataError: there is none, or it has changed.
+        """
+        named = [item for item in self.inputs if item.case == case]
+        for item in (*named, *self.inputs):
+            if item.image.path.is_file() and self._digest(item.image) == origin.get("scan"):
+                return item
+        if named:
+            raise DataError(
+                f"{named[0].image.path.name} has changed since it was predicted", "predict it again, or restore it"
+            )
+        raise DataError("its scan is not among the scans given: it has moved", "give --scans the place where it lies")
+
+    def _digest(self, image: Image) -> str:
+        if image.path not in self._digests:
+            self._digests[image.path] = sha256_of_file(image.path)
+        return self._digests[image.path] + ("" if image.channel is None else f"#{image.channel}")
+
+
+def load_shown(predictions: Predictions, case: str, scans: Scans | None) -> Shown:
+    """Read the map and mask of a case, and its scan where it is still the one that was predicted.
+
+    Raises:
+        DataError: map or mask cannot be read.
+    """
+    anomaly = read_volume(predictions.folder / f"{case}{_MAP}", allow_zero=True)
+    mask = read_volume(predictions.folder / f"{case}{_MASK}", allow_zero=True)
+    check_same_grid(anomaly, mask)
+    alone = Shown(anomaly.data, mask.data > 0, anomaly.affine, None, anomaly.data > 0)
+    if scans is None:
+        return alone
+    origin = predictions.records[case]["origin"]
+    try:
+        item = scans.of(case, origin)
+        volume = read_volume(item.image.path, item.image.channel)
+        check_same_grid(anomaly, volume)
+        if "brain" in origin and item.brain is None:
+            raise DataError(
+                "it was predicted with a brain mask that is not there, and no voxel outside the brain is shown",
+                "give --brain, or the cohort that holds the mask",
+            )
+        given = read_volume(item.brain.path, item.brain.channel) if item.brain else None
+        brain = brain_mask(volume, given)
+    except MmccdError as error:
+        return Shown(
+            alone.anomaly, alone.mask, alone.affine, None, alone.brain, None, Problem(case, error.message, error.hint)
+        )
+    expert, warnings, problem = _expert(scans, case, item, predictions.records[case]["source"])
+    return Shown(anomaly.data, mask.data > 0, anomaly.affine, volume, brain, expert, problem, warnings)
+
+
+def _expert(
+    scans: Scans, case: str, item: Input, source: str
+) -> tuple[NDArray[np.bool_] | None, tuple[str, ...], Problem | None]:
+    for cohort in scans.cohorts:
+        for subject in cohort.subjects:
+            if subject.images.get(source) == item.image and subject.lesion is not None:
+                try:
+                    loaded = load_case(subject, [source])
+                except MmccdError as error:
+                    return None, (), Problem(case, f"no expert mask is shown: {error.message}", error.hint)
+                return loaded.lesion, loaded.warnings, None
+    return None, (), None
+
+
+def without_names(text: str, case: str, shown: str) -> str:
+    """A message without the name of a case or of a file: what a report may say of people who are not to be known."""
+    return re.sub(r"\S+\.nii(\.gz)?", "a file", text).replace(case, shown)
+
+
+def _failures(summary: Path) -> tuple[tuple[Problem, ...], dict[str, str]]:
+    if not summary.is_file():
+        return (), {}
+    try:
+        with summary.open(newline="", encoding="utf-8") as stream:
+            rows = [row for row in csv.DictReader(stream) if row.get("case")]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return (), {}
+    failed = [
+        Problem(row["case"], row.get("error") or "not scored", row.get("hint") or "")
+        for row in rows
+        if row.get("status") == "failed"
+    ]
+    return tuple(failed), {row["case"]: row.get("status") or "" for row in rows}
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path.name} is torn: {error}", _AGAIN) from error
+    missing = [key for key in _NEEDED if key not in values] if isinstance(values, dict) else list(_NEEDED)
+    if missing:
+        raise DataError(f"{path.name} lacks {', '.join(missing)}", _AGAIN)
+    numbers = [values[key] for key in ("score", "p_value", "threshold", "lesion_volume_ml")]
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise DataError(f"{path.name} has a score, p-value, threshold or volume that is no number", _AGAIN)
+    if values["case"] != path.name.removesuffix(".json"):
+        raise DataError(f"{path.name} is the record of another case", _AGAIN)
+    if not isinstance(values["origin"], dict) or not isinstance(values["threshold_origin"], dict):
+        raise DataError(f"{path.name} has no usable origin", _AGAIN)
+    return values
+
+
+def _is_record(path: Path) -> bool:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True  # torn: it may be one
+    return isinstance(values, dict) and "case" in values

@@ -1,0 +1,145 @@
+"""Volumes for the viewer of a page: brain only, cropped, 8 bits, compressed, base64; as fine as the budget allows."""
+
+import base64
+import gzip
+import struct
+from dataclasses import dataclass
+from itertools import pairwise
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+FINEST_MM = 0.9
+"""A finer grid is averaged: it would make the page large and show nothing more."""
+COARSEST_MM = 4.0
+HIGHEST = 8.0
+"""Times the threshold: higher anomalies are stored as this."""
+_SLOPE_OFFSET = 112  # of scl_slope in a NIfTI-1 header
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What the viewer of one case shows: NIfTI files, gzip, base64.
+
+    Attributes:
+        scan: uint8, 1 to 255 inside the brain; empty where there is no scan.
+        anomaly: uint8 with a slope, so that values read as on the map.
+        expert: uint8, 1 inside the expert's lesion; empty without one.
+        voxel_mm: Size of these voxels.
+    """
+
+    scan: str
+    anomaly: str
+    expert: str
+    voxel_mm: float
+
+    @property
+    def size(self) -> int:
+        """Characters in the page."""
+        return len(self.scan) + len(self.anomaly) + len(self.expert)
+
+
+def embed(
+    anomaly: NDArray[np.float32],
+    affine: NDArray[np.float64],
+    *,
+    scan: NDArray[np.float32] | None,
+    brain: NDArray[np.bool_],
+    expert: NDArray[np.bool_] | None,
+    threshold: float,
+    budget: int,
+) -> Embedded | None:
+    """The finest version that fits into ``budget`` characters; None where even the coarsest does not.
+
+    Args:
+        anomaly: (x, y, z) in RAS+.
+        affine: (4, 4), voxel to millimetre.
+        scan: Of the same shape, or None. No voxel outside the brain is stored.
+        brain: Of the same shape.
+        expert: Of the same shape, or None.
+        threshold: In the unit of ``anomaly``.
+        budget: In characters.
+    """
+    box = bounding_box(brain)
+    spacing = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+    origin = affine.copy()
+    origin[:3, 3] = affine[:3, :3] @ [part.start for part in box] + affine[:3, 3]
+    inside = brain[box].astype(np.float32)
+    top = max(float(min(anomaly.max(initial=0.0), HIGHEST * threshold)), threshold, 1e-6)
+    previous = None
+    for wanted in _sizes(float(spacing.min())):
+        factors = np.maximum(1, np.round(wanted / spacing)).astype(int)
+        if previous is not None and (factors == previous).all():
+            continue
+        previous = factors
+        weight = _averaged(inside, factors)
+        grid = origin.copy()
+        grid[:3, :3] = origin[:3, :3] * factors
+        grid[:3, 3] += origin[:3, :3] @ ((factors - 1) / 2)
+        shown = ""
+        if scan is not None:
+            values = _averaged(np.where(brain[box], scan[box], 0), factors) / np.maximum(weight, 1e-6)
+            shown = _nifti(windowed(values, weight >= 0.5), grid)
+        found = _averaged(np.where(brain[box], anomaly[box], 0), factors)
+        result = Embedded(
+            scan=shown,
+            anomaly=_nifti(np.round(np.clip(found / top, 0, 1) * 255).astype(np.uint8), grid, top / 255),
+            expert="" if expert is None else _nifti(_averaged(expert[box], factors) >= 0.5, grid),
+            voxel_mm=float((spacing * factors).max()),
+        )
+        if result.size <= budget:
+            return result
+    return None
+
+
+def windowed(values: NDArray[np.float32], brain: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Grey levels, uint8: 1 (zero and below) to 255 (99.5th percentile and above) inside the brain, 0 outside."""
+    high = float(np.quantile(values[brain], 0.995)) if brain.any() else 1.0
+    grey = 1 + 254 * np.clip(values / (high if high > 0 else 1.0), 0, 1)
+    return np.where(brain, np.round(grey), 0).astype(np.uint8)
+
+
+def bounding_box(brain: NDArray[np.bool_], margin: int = 1) -> tuple[slice, slice, slice]:
+    """The part of a volume that holds the brain; the whole volume where there is none."""
+    if not brain.any():
+        return tuple(slice(0, size) for size in brain.shape)  # type: ignore[return-value]
+    box = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        places = np.flatnonzero(brain.any(axis=others))
+        box.append(slice(max(0, int(places[0]) - margin), int(places[-1]) + 1 + margin))
+    return box[0], box[1], box[2]
+
+
+def middle_of(brain: NDArray[np.bool_], affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where the middle of the box around the brain lies, in the scanner's millimetres.
+
+    Positions are told from there: the scanner's origin may lie anywhere, so that its left need not be the patient's.
+    """
+    centre = [(part.start + part.stop - 1) / 2 for part in bounding_box(brain, margin=0)]
+    return np.asarray(affine[:3, :3] @ centre + affine[:3, 3])
+
+
+def _sizes(finest: float) -> list[float]:
+    sizes = [max(finest, FINEST_MM), 1.5, 2.0, 3.0, COARSEST_MM]
+    return [sizes[0], *(later for sooner, later in pairwise(sizes) if later > max(sooner, sizes[0]))]
+
+
+def _averaged(values: NDArray[np.generic], factors: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Means of blocks; the last block of an axis is filled up with zeros."""
+    wide = values.astype(np.float32)
+    if (factors == 1).all():
+        return wide
+    wide = np.pad(wide, [(0, int(-size % factor)) for size, factor in zip(wide.shape, factors, strict=True)])
+    x, y, z = (size // factor for size, factor in zip(wide.shape, factors, strict=True))
+    blocks = wide.reshape(x, factors[0], y, factors[1], z, factors[2])
+    return np.asarray(blocks.mean(axis=(1, 3, 5)), dtype=np.float32)
+
+
+def _nifti(values: NDArray[np.generic], affine: NDArray[np.float64], slope: float = 1.0) -> str:
+    image = nib.Nifti1Image(values.astype(np.uint8), affine)
+    image.header.set_xyzt_units("mm")
+    content = bytearray(image.to_bytes())
+    struct.pack_into("<f", content, _SLOPE_OFFSET, slope)  # nibabel would scale the voxels with it
+    return base64.b64encode(gzip.compress(bytes(content), compresslevel=9, mtime=0)).decode()

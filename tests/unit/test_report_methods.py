@@ -1,0 +1,70 @@
+"""The methods text says what ran, and only that."""
+
+import copy
+import json
+import re
+
+import pytest
+
+from mmccd import model_file
+from mmccd.model_file import CARD
+from mmccd.report_methods import methods_of_model, methods_of_predictions
+
+
+@pytest.fixture
+def record(predictions_folder):
+    return json.loads((predictions_folder / "Phantom_0007.json").read_text())
+
+
+@pytest.fixture
+def card(model_folder):
+    return json.loads((model_folder / CARD).read_text())
+
+
+def test_scans_method_threshold_and_promise_are_named(record, card):
+    text, references = methods_of_predictions([record, record], card, expert=True, viewer=True)
+
+    assert "2 skull-stripped FLAIR scans" in text
+    assert "by the Cyclic U-Net through T2" in text
+    assert f"Voxels above {record['threshold']:.4g} were marked" in text
+    assert record["threshold_origin"]["guarantee"] in text
+    assert "trained for 4 steps" in text
+    assert f"{record['provenance']['versions']['torch']}, " in text
+    assert "Expert masks were drawn beside the results" in text
+    assert "not a medical device" in text
+    cited = re.findall(r"\[(\d)\]", text)
+    assert cited == sorted(cited)  # numbered in the order of the text
+    assert len(references) == len(set(cited)) == 6
+    assert "mmccd" in references[0]
+    assert any("NiiVue" in reference for reference in references)
+
+
+def test_what_is_not_known_is_not_said(record):
+    text, references = methods_of_predictions([record], None, expert=False, viewer=False)
+
+    assert "1 skull-stripped FLAIR scan " in text
+    assert "steps" not in text
+    assert "Expert" not in text
+    assert not any("NiiVue" in reference for reference in references)
+
+
+def test_an_old_record_without_its_model_still_gives_a_text(record):
+    old = copy.deepcopy(record)
+    for key in ("model", "provenance", "p_value_of"):
+        del old[key]
+
+    text, _ = methods_of_predictions([old], None, expert=False, viewer=False)
+
+    assert "an unnamed method" in text
+    assert "unrecorded versions" in text
+
+
+@pytest.mark.parametrize("name", ["builtin:flair", "builtin:t1", "builtin:t2"])
+def test_models_that_ship_describe_their_training(name):
+    shipped = json.loads((model_file.model_folder(name) / CARD).read_text())
+
+    text, references = methods_of_model(shipped)
+
+    assert f"{shipped['parameters']:,} parameters" in text
+    assert shipped["threshold"]["criterion"] in text
+    assert any("2308.16150" in reference for reference in references)
