@@ -34,7 +34,8 @@ from mmccd.errors import ConfigError, DataError
 from mmccd.files import read_record, sha256_of_json, write_atomically, write_json
 from mmccd.locks import sole_use
 from mmccd.methods import build_method
-from mmccd.model_file import CARD, Model, load_model
+from mmccd.model_file import Model, load_model
+from mmccd.model_package import CARD
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
 from mmccd.published import LesionSlice

@@ -10,7 +10,7 @@ from mmccd.config import load_config
 from mmccd.detector import Detector
 from mmccd.errors import DataError
 from mmccd.evaluation import Evaluation, evaluate
-from mmccd.model_file import CARD
+from mmccd.model_package import CARD
 from mmccd.phantom import make_phantom
 from mmccd.prediction import predict
 from mmccd.preparation import StoreSettings, prepare
@@ -97,8 +97,8 @@ def run_demo(
     page = output / "report.html"
     with progress_of("report") as progress:
         found_by = output / "mmccd"
-        settings = Settings(scans=(data,), model=found_by / "model")
-        report(found_by / "predictions", page, settings, progress=progress)
+        shown = Settings(scans=(data,), model=found_by / "model")
+        report(found_by / "predictions", page, shown, progress=progress)
     preview = None
     if scan is not None:
         with progress_of(f"predict {scan.name}") as progress:

@@ -29,7 +29,8 @@ def describe(path: Path | None) -> dict[str, Any]:
             "failures": store.manifest["failures"],
             "digest": f"{store.digest} (verified)",
         }
-    from mmccd.model_file import CARD, load_any, model_folder
+    from mmccd.model_file import load_any, model_folder
+    from mmccd.model_package import CARD
 
     if (model_folder(path) / CARD).is_file() or path.suffix.lower() == ".zip":
         return load_any(path).card

@@ -167,10 +167,10 @@ def evaluate(
 
 
 def _without_names(text: str, cohort: Cohort, case: str) -> str:
-    files = {
-        subject.id: subject.images | {"brain": subject.brain, "lesion": subject.lesion} for subject in cohort.subjects
-    }
-    return without_names(text, case, files.get(case, {}), case)
+    for subject in cohort.subjects:
+        if subject.id == case:
+            return without_names(text, case, {**subject.images, "brain": subject.brain, "lesion": subject.lesion}, case)
+    return without_names(text, case, {}, case)
 
 
 def _draw(path: Path, predictions: Path, cohort: Cohort, cases: Sequence[str]) -> None:

@@ -11,7 +11,8 @@ from mmccd.calibration import fit_error, healthy_scans, thresholds_of
 from mmccd.detector import Detector
 from mmccd.errors import ConfigError, DataError
 from mmccd.locks import sole_use
-from mmccd.model_file import CARD, Fusion, load_model, save_fusion
+from mmccd.model_file import Fusion, load_model, save_fusion
+from mmccd.model_package import CARD
 from mmccd.provenance import provenance
 from mmccd.store import Store
 

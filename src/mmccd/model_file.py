@@ -204,6 +204,18 @@ def load_model(model: Path | str) -> Model:
     return _load(files, card)
 
 
+def read_card(model: Path | str) -> dict[str, Any]:
+    """What a model or fusion says of itself, checked; its weights are left alone.
+
+    Raises:
+        ModelError: this is no model, is damaged, or was written by a later version.
+    """
+    files = open_model(model_folder(model))
+    card = _read_card(files)
+    _check_card(files, card, _CardOfAny if "members" in card else _CardOfModel)
+    return card
+
+
 def export(model: Path | str, package: Path) -> str:
     """Write a model or fusion as one zip file with its own files and no others; the same model gives the same bytes.
 

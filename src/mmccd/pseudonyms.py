@@ -12,7 +12,7 @@ from pathlib import Path
 from mmccd.cohort import Cohort, Image
 from mmccd.errors import ConfigError
 from mmccd.files import read_record, write_json
-from mmccd.volumes import stem
+from mmccd.nifti import stem
 
 _NAME = re.compile(r"case-[0-9a-f]{8}")
 UNUSABLE = "cannot be used; `mmccd validate` says why"

@@ -10,7 +10,8 @@ from mmccd.devices import choose_device
 from mmccd.errors import ConfigError, DataError
 from mmccd.locks import sole_use
 from mmccd.methods import build_method, masks_of
-from mmccd.model_file import CARD, Model, load_model, save_model
+from mmccd.model_file import Model, load_model, save_model
+from mmccd.model_package import CARD
 from mmccd.provenance import provenance
 from mmccd.store import Store
 

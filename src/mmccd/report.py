@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from mmccd.errors import ConfigError, DataError
-from mmccd.model_file import BUILTIN, CARD, model_folder
+from mmccd.model_file import BUILTIN, model_folder
+from mmccd.model_package import CARD
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.report_benchmark import RESULTS, report_benchmark
 from mmccd.report_inputs import holds_predictions

@@ -1,6 +1,6 @@
 """What was marked, as a list of findings: connected parts with volume, place and strength."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +87,7 @@ def strongest_voxel(
     return int(place[0]), int(place[1]), int(place[2])
 
 
-def place_in_words(from_middle_mm: Sequence[float]) -> str:
+def place_in_words(from_middle_mm: Iterable[float]) -> str:
     """Millimetres right, front and up of the brain's middle, in the patient's directions: `R 31  A 12  S 40`."""
     letters = (("R", "L"), ("A", "P"), ("S", "I"))
     return "\u2002".join(

@@ -15,7 +15,8 @@ from mmccd.cases import load_case
 from mmccd.cohort import Cohort, Image, read_cohort
 from mmccd.errors import DataError, MmccdError
 from mmccd.files import sha256_of_file
-from mmccd.prediction import SUMMARY, Input, find_inputs
+from mmccd.outcomes import SUMMARY
+from mmccd.prediction import Input, find_inputs
 from mmccd.volumes import Volume, brain_mask, check_same_grid, read_volume
 
 _MAP, _MASK = "_anomaly.nii.gz", "_mask.nii.gz"
@@ -232,7 +233,7 @@ def _failures(summary: Path) -> tuple[tuple[Problem, ...], dict[str, str]]:
 
 def _record(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path.name} is torn: {error}", _AGAIN) from error
     missing = [key for key in _NEEDED if key not in values] if isinstance(values, dict) else list(_NEEDED)

@@ -1,15 +1,14 @@
 """The page of a model: what it learnt from, how its losses fell, what it restores, and what its threshold promises."""
 
 import csv
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from mmccd.errors import DataError
-from mmccd.model_file import CALIBRATED, CARD, WEIGHTS
+from mmccd.model_file import read_card
+from mmccd.model_package import CARD, WEIGHTS
 from mmccd.report_charts import Line, Mark, finite_pairs, line_chart, strip_chart
 from mmccd.report_methods import methods_of_model
 from mmccd.report_page import write_page
@@ -30,9 +29,9 @@ def report_model(folder: Path, name: str, output: Path, *, names: bool = True) -
     Without ``names`` the picture of the training, in which subjects are named, is left out.
 
     Raises:
-        DataError: the card cannot be read.
+        ModelError: the card cannot be read.
     """
-    card = _card(folder)
+    card = read_card(folder)
     config = card.get("config") or {}
     text, references = methods_of_model(card)
     scores = [float(score) for score in card["healthy_scores"]]
@@ -42,7 +41,9 @@ def report_model(folder: Path, name: str, output: Path, *, names: bool = True) -
         "card": card,
         "config": config,
         "settings": sorted(_flat(config)),
-        "members": [_card(folder / member) for member in card.get("members", []) if (folder / member / CARD).is_file()],
+        "members": [
+            read_card(folder / member) for member in card.get("members", []) if (folder / member / CARD).is_file()
+        ],
         "curves": _curves(folder / "training", config),
         "picture": _last_picture(folder / "training" / "pictures") if names else None,
         "weights_there": (folder / WEIGHTS).is_file() or bool(card.get("members")),
@@ -105,17 +106,6 @@ def _last_picture(folder: Path) -> dict[str, str] | None:
         return None
     step = pictures[-1].stem.removeprefix("step_").lstrip("0") or "0"
     return {"address": data_address(pictures[-1].read_bytes()), "step": f"{int(step):,}" if step.isdigit() else step}
-
-
-def _card(folder: Path) -> dict[str, Any]:
-    try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{CARD} in {folder} is damaged: {error}", "copy the model folder again") from error
-    missing = CALIBRATED - card.keys() if isinstance(card, dict) else CALIBRATED
-    if missing:
-        raise DataError(f"{CARD} in {folder} lacks {', '.join(sorted(missing))}", "copy the model folder again")
-    return card
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

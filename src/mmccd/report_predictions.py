@@ -1,6 +1,5 @@
 """The page of a folder of predictions: a cohort at a glance, then case by case."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Any
 
 from mmccd.errors import DataError, MmccdError
 from mmccd.files import sha256_of_json
-from mmccd.model_file import CARD, builtin_models, model_folder
+from mmccd.model_file import builtin_models, read_card
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.report_case import CaseView, view_of
 from mmccd.report_charts import Mark, small_strip, strip_chart
@@ -170,16 +169,11 @@ def _card_of(digest: str, given: Path | None) -> dict[str, Any] | None:
     """The card of the model that most cases were scored with: of the folder given, or of one that ships.
 
     Raises:
+        ModelError: the one that is given is no model.
         DataError: the model that is given is another one.
     """
     for name in [given] if given is not None else list(builtin_models()):
-        path = model_folder(name) / CARD
-        try:
-            card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            if given is None:
-                continue
-            raise DataError(f"{given} is no model: {error}", "give the folder that `mmccd train` wrote") from error
+        card = read_card(name)
         if digest and sha256_of_json(card) == digest:
             return card
     if given is not None and digest:

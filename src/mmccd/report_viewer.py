@@ -93,7 +93,7 @@ def embed(
     return None
 
 
-def windowed(values: NDArray[np.float32], brain: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def windowed(values: NDArray[np.floating], brain: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Grey levels, uint8: 1 (zero and below) to 255 (99.5th percentile and above) inside the brain, 0 outside."""
     high = float(np.quantile(values[brain], 0.995)) if brain.any() else 1.0
     grey = 1 + 254 * np.clip(values / (high if high > 0 else 1.0), 0, 1)

@@ -16,7 +16,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning_utilities.core.rank_zero import rank_zero_only
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
@@ -37,7 +37,8 @@ from mmccd.devices import choose_device, uses_bf16
 from mmccd.errors import ConfigError, DataError, MmccdWarning, WriteError
 from mmccd.locks import sole_use
 from mmccd.methods import masks_of
-from mmccd.model_file import CARD, Model, load_model, save_model
+from mmccd.model_file import Model, load_model, save_model
+from mmccd.model_package import CARD
 from mmccd.networks import UNet
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
@@ -97,7 +98,7 @@ def train(
             there.
         DataError: the store has no healthy training or validation slice, a data worker died, or the disk is full.
     """
-    with sole_use(output) if rank_zero_only.rank == 0 else nullcontext():
+    with sole_use(output) if getattr(rank_zero_only, "rank", 0) == 0 else nullcontext():
         return _train(store, output, config, resume, hardware, progress)
 
 
