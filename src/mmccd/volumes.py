@@ -262,8 +262,8 @@ def _forms_disagree(header: nib.Nifti1Header) -> bool:
         return True
     if not np.isfinite(forms).all():
         return True
-    sides = [np.sqrt((form[:3, :3] ** 2).sum(axis=0)) for form in forms]
-    return not (np.array_equal(*map(io_orientation, forms)) and np.allclose(sides[0], sides[1], rtol=0.01))
+    by_q, by_s = (np.sqrt((form[:3, :3] ** 2).sum(axis=0)) for form in forms)
+    return not (np.array_equal(*map(io_orientation, forms)) and np.allclose(by_q, by_s, rtol=0.01))
 
 
 def _name(volume: Volume) -> str:
