@@ -7,7 +7,6 @@ import os
 import zlib
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -97,7 +96,7 @@ def _header(path: Path, stream: BufferedIOBase) -> nib.Nifti1Header:
     size = {int.from_bytes(start, order) for order in ("little", "big")} & {348, 540} if len(start) == 4 else set()
     if not size:
         raise _not_nifti(path, start + stream.read(200))
-    kind: Any = nib.Nifti1Header if size == {348} else nib.Nifti2Header
+    kind: type[nib.Nifti1Header] = nib.Nifti1Header if size == {348} else nib.Nifti2Header
     block = start + _exactly(stream, size.pop() - 4)
     header = kind(block, check=True)
     as_stored = kind(block, check=False)  # the check makes 1 mm of a side of 0
