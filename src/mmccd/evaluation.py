@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mmccd import published
 from mmccd.bootstrap import Interval, bootstrap_mean
-from mmccd.cohort import Cohort, read_cohort
+from mmccd.cohort import Cohort, Image, read_cohort
 from mmccd.errors import DataError, MmccdError
 from mmccd.evaluation_result import METRICS, PUBLISHED_METRICS, Evaluation, Row
 from mmccd.files import write_atomically, write_csv, write_json
@@ -167,10 +167,11 @@ def evaluate(
 
 
 def _without_names(text: str, cohort: Cohort, case: str) -> str:
+    files: dict[str, Image | None] = {}
     for subject in cohort.subjects:
         if subject.id == case:
-            return without_names(text, case, {**subject.images, "brain": subject.brain, "lesion": subject.lesion}, case)
-    return without_names(text, case, {}, case)
+            files = {**subject.images, "brain": subject.brain, "lesion": subject.lesion}
+    return without_names(text, case, files, case)
 
 
 def _draw(path: Path, predictions: Path, cohort: Cohort, cases: Sequence[str]) -> None:

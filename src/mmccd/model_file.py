@@ -22,7 +22,8 @@ from mmccd.errors import ConfigError, ModelError
 from mmccd.evidence import TailEvidence
 from mmccd.files import sha256_of_file, write_atomically, write_json
 from mmccd.methods import Method, build_error, build_method
-from mmccd.model_package import CARD, WEIGHTS, ModelFiles, open_model, write_package
+from mmccd.model_package import CARD as CARD
+from mmccd.model_package import WEIGHTS, ModelFiles, open_model, write_package
 
 FORMAT = 1
 COUNTS = "evidence.counts"
