@@ -17,6 +17,7 @@ from mmccd.report_viewer import bounding_box, middle_of, windowed
 
 PLANES = ("axial", "coronal", "sagittal")
 _ACROSS = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}  # axis of columns, of rows, of the slice
+_SIDES = ("RL", "AP", "SI")  # where a position along each axis is positive, and negative
 _LETTERS = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}  # left, right, top, bottom of the picture
 MARGIN_MM = 8.0
 """Around the pixels, for the letters."""
@@ -28,7 +29,7 @@ class Plane:
 
     Attributes:
         name: `axial`, `coronal` or `sagittal`.
-        position_mm: Of the slice, right, front or up of the middle of the brain.
+        position: Of the slice, in millimetres from the middle of the brain: `L 21 mm`.
         left_mm: Of the frame among those of the case.
         wide_mm: Of the frame.
         high_mm: Of the frame.
@@ -43,7 +44,7 @@ class Plane:
     """
 
     name: str
-    position_mm: float
+    position: str
     left_mm: float
     wide_mm: float
     high_mm: float
@@ -97,7 +98,7 @@ def planes_through(
         planes.append(
             Plane(
                 name=name,
-                position_mm=float(point[along]),
+                position=f"{_SIDES[along][int(point[along] < 0)]} {abs(point[along]):.0f} mm",
                 left_mm=round(beside, 2),
                 wide_mm=round(width + 2 * MARGIN_MM, 2),
                 high_mm=round(high, 2),

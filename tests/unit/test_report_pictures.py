@@ -43,7 +43,8 @@ def test_page_left_is_the_patients_right_and_the_front_is_up(planes):
         assert lit.tolist() == [[1, 1]], plane.name  # top left, within the voxel of margin around the brain
         assert image.shape == pixels(plane.scan).shape
     assert [plane.letters for plane in planes] == ["RLAP", "RLSI", "APSI"]
-    assert [axial.position_mm, coronal.position_mm, sagittal.position_mm] == [4 * 2.5, 3 * 3.5, 2 * 4.5]
+    # The brain has 10 x 8 x 6 voxels of 2 x 3 x 4 mm: from its middle to the centre of its last voxel.
+    assert [axial.position, coronal.position, sagittal.position] == ["S 10 mm", "A 10 mm", "R 9 mm"]
 
 
 def test_frames_lie_side_by_side_in_millimetres(planes):
