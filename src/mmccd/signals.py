@@ -41,9 +41,13 @@ def leaving_when_asked() -> Iterator[None]:
 
 
 def ignore_in_worker(_worker: int) -> None:
-    """In a data worker: a signal to the whole group is for the parent to answer, which still needs its data."""
+    """In a data worker: a signal to the whole group is for the parent to answer, which still needs its data.
+
+    Not so SIGTERM, by which the parent itself ends it.
+    """
     for number in STOPPING:
-        signal.signal(number, signal.SIG_IGN)
+        if number != signal.SIGTERM:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

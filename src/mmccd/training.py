@@ -16,7 +16,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning_utilities.core.rank_zero import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
@@ -98,7 +98,8 @@ def train(
             there.
         DataError: the store has no healthy training or validation slice, a data worker died, or the disk is full.
     """
-    with sole_use(output) if getattr(rank_zero_only, "rank", 0) == 0 else nullcontext():
+    first = getattr(rank_zero_only, "rank", 0) == 0  # of several processes, which Lightning starts and numbers
+    with sole_use(output) if first else nullcontext():
         return _train(store, output, config, resume, hardware, progress)
 
 

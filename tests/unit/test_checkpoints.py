@@ -45,7 +45,7 @@ def check_resumed(store, config, reference, output):
     return seen
 
 
-@pytest.mark.parametrize("step", [1, 2, 4])
+@pytest.mark.parametrize("step", [1, pytest.param(2, marks=pytest.mark.slow), 4])
 def test_a_training_asked_to_stop_goes_on_after_that_step(phantom_store, toy_config, trained_folder, tmp_path, step):
     """Between two validations, where one is due, and after the last step."""
 
