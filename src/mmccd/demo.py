@@ -97,8 +97,8 @@ def run_demo(
     page = output / "report.html"
     with progress_of("report") as progress:
         found_by = output / "mmccd"
-        settings = Settings(scans=(data,), model=found_by / "model")
-        report(found_by / "predictions", page, settings, progress=progress)
+        shown = Settings(scans=(data,), model=found_by / "model")
+        report(found_by / "predictions", page, shown, progress=progress)
     preview = None
     if scan is not None:
         with progress_of(f"predict {scan.name}") as progress:

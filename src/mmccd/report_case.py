@@ -150,7 +150,7 @@ def view_of(name: str, key: str, record: Mapping[str, Any], shown: Shown, *, bud
         record=record,
         findings=findings,
         count=count,
-        place=[place_in_words(np.subtract(finding.centre_mm, middle)) for finding in findings],
+        place=[place_in_words(list(np.subtract(finding.centre_mm, middle))) for finding in findings],
         middle_mm=[round(float(value), 2) for value in middle],
         rest_ml=marked_ml - sum(finding.volume_ml for finding in findings),
         planes=planes,

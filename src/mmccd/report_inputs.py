@@ -232,7 +232,7 @@ def _failures(summary: Path) -> tuple[tuple[Problem, ...], dict[str, str]]:
 
 def _record(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path.name} is torn: {error}", _AGAIN) from error
     missing = [key for key in _NEEDED if key not in values] if isinstance(values, dict) else list(_NEEDED)

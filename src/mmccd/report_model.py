@@ -109,7 +109,7 @@ def _last_picture(folder: Path) -> dict[str, str] | None:
 
 def _card(folder: Path) -> dict[str, Any]:
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{CARD} in {folder} is damaged: {error}", "copy the model folder again") from error
     missing = CALIBRATED - card.keys() if isinstance(card, dict) else CALIBRATED
