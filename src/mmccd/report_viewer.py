@@ -79,8 +79,8 @@ def embed(
         grid[:3, 3] += origin[:3, :3] @ ((factors - 1) / 2)
         shown = ""
         if scan is not None:
-            values = _averaged(np.where(brain[box], scan[box], 0), factors) / np.maximum(weight, 1e-6)
-            shown = _nifti(windowed(values, weight >= 0.5), grid)
+            values = _averaged(np.where(brain[box], scan[box], 0), factors) / np.maximum(weight, np.float32(1e-6))
+            shown = _nifti(windowed(values.astype(np.float32), weight >= 0.5), grid)
         found = _averaged(np.where(brain[box], anomaly[box], 0), factors)
         result = Embedded(
             scan=shown,
