@@ -98,7 +98,7 @@ def _header(path: Path, stream: BufferedIOBase) -> nib.Nifti1Header:
         raise _not_nifti(path, start + stream.read(200))
     kind: type[nib.Nifti1Header] = nib.Nifti1Header if size == {348} else nib.Nifti2Header
     block = start + _exactly(stream, size.pop() - 4)
-    header = kind(block, check=True)
+    header: nib.Nifti1Header = kind(block, check=True)
     as_stored = kind(block, check=False)  # the check makes 1 mm of a side of 0
     if as_stored["sform_code"] <= 0 and 0 in as_stored["pixdim"][1 : 1 + min(3, as_stored["dim"][0])]:
         raise DataError(

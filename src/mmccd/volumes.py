@@ -115,16 +115,21 @@ def _turned(stored: NDArray[np.generic], affine: NDArray[np.float64], header: ni
 
 def _affine_mm(header: nib.Nifti1Header, path: Path) -> NDArray[np.float64]:
     try:
-        affine = np.array(header.get_best_affine(), dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused next
+            affine = np.array(header.get_best_affine(), dtype=np.float64)
+            affine[:3] *= _UNITS_MM.get(int(header["xyzt_units"]) & 7, 1.0)
     except (HeaderDataError, ValueError) as error:
         raise DataError(f"{path.name} has no valid affine: {error}", "repair the header (qform or sform)") from error
-    affine[:3] *= _UNITS_MM.get(int(header["xyzt_units"]) & 7, 1.0)
     return affine
 
 
+def _is_flat(affine: NDArray[np.float64], sides: NDArray[np.float64]) -> bool:
+    return bool(sides.min() == 0 or abs(np.linalg.det(affine[:3, :3] / sides)) <= 1e-6)
+
+
 def _check_affine(affine: NDArray[np.float64], path: Path) -> None:
-    sides = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) <= 1e-6 * sides.prod():
+    sides = np.hypot(np.hypot(affine[0, :3], affine[1, :3]), affine[2, :3])  # squares may overflow
+    if not np.isfinite(affine).all() or _is_flat(affine, sides):
         raise DataError(
             f"{path.name} has an affine that is not invertible, so its voxels have no place or size",
             "repair the header (sform or qform), for example by converting the DICOM series again",
@@ -257,10 +262,11 @@ def is_whole(volume: Volume) -> bool:
 
 def _forms_disagree(header: nib.Nifti1Header) -> bool:
     try:
-        forms = [header.get_qform(), header.get_sform()]
+        with np.errstate(over="ignore", invalid="ignore"):
+            forms = [header.get_qform(), header.get_sform()]
     except (HeaderDataError, ValueError):
         return True
-    if not np.isfinite(forms).all():
+    if not np.isfinite(forms).all() or np.abs(forms).max() > 1e100:
         return True
     by_q, by_s = (np.sqrt((form[:3, :3] ** 2).sum(axis=0)) for form in forms)
     return not (np.array_equal(*map(io_orientation, forms)) and np.allclose(by_q, by_s, rtol=0.01))

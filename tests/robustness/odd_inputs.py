@@ -246,6 +246,8 @@ SCANS = [
     Odd("sform_zero", "an sform of zeros", saved(srow_x=np.zeros(4), srow_y=np.zeros(4), srow_z=np.zeros(4)), "an affine that is not invertible"),
     Odd("sform_flat", "an sform with two equal axes", saved(srow_y=AFFINE[0]), "an affine that is not invertible"),
     Odd("pixdim_nan", "voxel sizes NaN", no_sform(pixdim__2=np.nan), "an affine that is not invertible", "no_sform"),
+    Odd("pixdim_infinite", "voxel sizes infinite", no_sform(pixdim__1=np.inf), "an affine that is not invertible", "no_sform"),
+    Odd("sform_huge", "an sform of 1e300", saved(kind=nib.Nifti2Image, srow_x__0=1e300), "has voxels of", "nifti2"),
     Odd("pixdim_zero", "voxel sizes 0", no_sform(pixdim__2=0), "has no voxel size", "no_sform"),
     Odd("pixdim_negative", "voxel sizes below 0, whose sign means nothing", no_sform(pixdim__2=-SPACING[1])),
     Odd("quaternion", "a qform that is none", no_sform(quatern_b=9), "has no valid affine", "no_sform"),
