@@ -281,7 +281,7 @@ def _read_card(files: ModelFiles) -> dict[str, Any]:
             f"{files.name} is not a model: {error}", "give the folder that `mmccd train` wrote, or a package of it"
         ) from error
     except OSError as error:
-        raise ModelError(f"{files.name} cannot be read: {error.strerror}", "check its permissions") from error
+        raise ModelError(f"{CARD} in {files.name} cannot be read: {error.strerror}", "check its permissions") from error
     try:
         card: dict[str, Any] = json.loads(content)
         found = card["format"]

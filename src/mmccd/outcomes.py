@@ -60,7 +60,8 @@ def _failed_before(path: Path) -> dict[str, dict[str, Any]]:
     with suppress(OSError, ValueError, csv.Error), path.open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
         if reader.fieldnames == columns:  # else a user's own, or of another version
-            return {row["case"]: row for row in reader if row["status"] == "failed"}
+            rows = [row | {"case": row["case"].removeprefix("'")} for row in reader if row["status"] == "failed"]
+            return {row["case"]: row for row in rows}  # the mark is of the table, see `write_csv`
     return {}
 
 

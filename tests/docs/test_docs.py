@@ -158,3 +158,11 @@ def test_no_file_names_a_path_of_one_machine():
             offenders.append(name)
 
     assert offenders == []
+
+
+def test_each_test_that_reliability_names_is_there():
+    named = re.findall(r"`(\w+/test_\w+\.py)(?:::(\w+))?`", (DOCS / "reliability.md").read_text())
+    assert len(named) > 30
+    for file, test in named:
+        assert not test or f"def {test}(" in (ROOT / "tests" / file).read_text(), (file, test)
+        assert (ROOT / "tests" / file).is_file(), file

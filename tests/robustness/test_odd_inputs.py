@@ -147,7 +147,7 @@ def test_predict_of_all_at_once_does_the_good_ones_and_names_the_others(tmp_path
     failed = failed_lines(done)
     assert set(failed) == {case_name(odd) for odd in odds if odd.refused} | {"missing"}
     with (tmp_path / "out" / "summary.csv").open(newline="", encoding="utf-8") as stream:
-        rows = {row["case"]: row for row in csv.DictReader(stream)}
+        rows = {row["case"].removeprefix("'"): row for row in csv.DictReader(stream)}
     assert len(rows) == len(odds) + 1
     for odd in odds:
         row = rows[case_name(odd)]

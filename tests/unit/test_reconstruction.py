@@ -36,7 +36,7 @@ class Perfect(torch.nn.Module):
 
 @pytest.fixture
 def build(toy_settings):
-    """A method with weights shaken, as the last layer starts at zero; three steps of sampling from 250 on."""
+    """A method with weights shaken, as the last layer starts at zero; three steps of sampling from 900 on."""
 
     def build(name, network=None, **changed):
         torch.manual_seed(0)
@@ -180,7 +180,7 @@ def test_a_slice_is_drowned_at_the_first_step_and_swims_back_with_the_same_noise
     method = build(name, network)
     assert torch.equal(method.restore(source), source)
     noise = shared_noise(source, 1, 0, draw)(source)
-    assert [int(t[0]) for _, t in network.given] == list(method.steps) == [250, 167, 83]
+    assert [int(t[0]) for _, t in network.given] == list(method.steps) == [900, 600, 300]
     for images, t in network.given:
         torch.testing.assert_close(images, method.schedule.add_noise(source, noise, t), rtol=1e-4, atol=1e-4)
 
@@ -215,7 +215,7 @@ def test_only_the_patch_drowns_and_the_rest_stays_the_source(build, source):
     network = Perfect(torch.full_like(source, 5.0))
     method = build("pddpm", network)
     noise = shared_noise(source, 1, 0, simplex)(source)
-    first = torch.full((3,), 250)
+    first = torch.full((3,), 900)
     covered = torch.zeros(16, 16, dtype=torch.bool)
     for index, (hidden, restored) in enumerate(method.restorations(source)):
         patch = hidden[0, 0, 0]
@@ -223,7 +223,7 @@ def test_only_the_patch_drowns_and_the_rest_stays_the_source(build, source):
         assert 0 < patch.sum() < patch.numel()
         given = network.given[3 * index :]
         assert len(given) == 3
-        assert [int(t[0]) for _, t in given] == [250, 167, 83]
+        assert [int(t[0]) for _, t in given] == [900, 600, 300]
         for images, _ in given:
             assert torch.equal(images[..., ~patch], source[..., ~patch])
         drowned = method.schedule.add_noise(source, noise, first)

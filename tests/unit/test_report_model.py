@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from mmccd.errors import DataError
+from mmccd.errors import ModelError
 from mmccd.model_file import model_folder as folder_of
 from mmccd.report_model import losses_of, report_model
 
@@ -69,5 +69,5 @@ def test_losses_of_resumed_runs_are_joined(tmp_path):
 def test_a_damaged_card_is_refused(tmp_path, text, said):
     (tmp_path / "card.json").write_text(text)
 
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(ModelError, match=said):
         report_model(tmp_path, "model", tmp_path / "page.html")

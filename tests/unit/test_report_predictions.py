@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mmccd.errors import DataError
+from mmccd.errors import DataError, ModelError
 from mmccd.report_predictions import Settings, report_predictions
 
 CASES = ("Phantom_0006", "Phantom_0007", "Phantom_0008")
@@ -205,7 +205,7 @@ def test_an_old_record_without_healthy_scores_asks_for_the_model(write, folder):
 def test_another_model_is_refused(write, tmp_path):
     with pytest.raises(DataError, match="not the model"):
         write(model="builtin:flair")
-    with pytest.raises(DataError, match="is no model"):
+    with pytest.raises(ModelError, match="is not a model"):
         write(model=tmp_path)
 
 
