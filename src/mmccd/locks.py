@@ -60,7 +60,11 @@ def one_at_a_time(folder: Path, name: str, *, wait: bool) -> Iterator[bool]:
     with _lock(folder / f".{name}.lock", wait=wait) as mine:
         if mine:
             remove_partial(folder, name)
-        yield mine
+        try:
+            yield mine
+        finally:
+            if mine:  # a signal may have broken off the cleaning up
+                remove_partial(folder, name)
 
 
 @contextmanager
