@@ -86,6 +86,14 @@ class Running:
         return self.process.exitcode
 
 
+@pytest.fixture(scope="module", autouse=True)
+def hears_ctrl_c():
+    """A shell has its background jobs ignore SIGINT, and what they start inherits that."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     """A function that starts a command; what still runs at the end is killed."""
