@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+# A process per core with one thread each: threads of two processes on the same cores wait for each other.
+PARALLEL := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 .PHONY: demo test test-long lint format clean
 
@@ -11,11 +13,11 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/pytest -m openvino
-	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 -m "not slow and not openvino"
+	$(PARALLEL) --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 -m "not slow and not openvino"
 
 test-long: $(STAMP)
 	$(BIN)/pytest -m openvino
-	$(BIN)/pytest -m "not openvino"
+	$(PARALLEL) -m "not openvino"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -90,9 +90,10 @@ def read_volume(path: Path | str, channel: int | None = None, *, allow_zero: boo
         )
     stored = stored.reshape(shape, order="F")
     stored = stored if channel is None else stored[..., channel]
-    if not allow_zero and not stored.any():
+    volume = _turned(stored, _affine_mm(header, path), header, path)
+    if not allow_zero and not volume.data.any():  # float32, in which the smallest numbers vanish
         raise DataError(f"{path.name} is zero everywhere", "check the step that wrote it")
-    return _turned(stored, _affine_mm(header, path), header, path)
+    return volume
 
 
 def _turned(stored: NDArray[np.generic], affine: NDArray[np.float64], header: nib.Nifti1Header, path: Path) -> Volume:

@@ -263,6 +263,7 @@ SCANS = [
     Odd("infinite", "a voxel that is infinite", saved(holed(np.inf), dtype=np.float32), "holds 1 voxels that are NaN"),
     Odd("too_bright", "a voxel beyond float32", saved(holed(1e300, np.float64), dtype=np.float64), "holds 1 voxels that are NaN"),
     Odd("zero", "zero everywhere", saved(VOXELS * 0), "is zero everywhere"),
+    Odd("too_dark", "values that vanish in float32", saved(VOXELS * 1e-300, dtype=np.float64), "is zero everywhere"),
     Odd("constant", "one value in the whole brain, as a mask has", saved(BRAIN), "has the value 1 throughout the brain"),
     Odd("z_scores", "intensities normalised to mean 0", saved(scores(), dtype=np.float32), "is negative in", "ringing"),
     Odd("negative", "negative everywhere", saved(-VOXELS), "is negative in 100%", "ringing"),
