@@ -160,7 +160,7 @@ def find_inputs(
 
 def _is_folder(path: Path) -> bool:
     try:
-        return path.is_dir()
+        return path.is_dir() and not is_nifti_name(path.name)  # one that has the name of a scan is no scan, and fails
     except OSError:  # no such name can be
         return False
 

@@ -174,6 +174,14 @@ def test_scans_of_one_name_fail_and_the_others_are_done(detector, scans, tmp_pat
     assert not list(output.glob("a*"))
 
 
+def test_a_folder_with_the_name_of_a_scan_stops_no_other(scans, tmp_path, detector):
+    odd = tmp_path / "odd.nii.gz"
+    odd.mkdir()
+    outcomes = predict(detector, [odd, scans / "a.nii.gz"], tmp_path / "out")
+    assert [(outcome.case, outcome.status) for outcome in outcomes] == [("a", "done"), ("odd", "failed")]
+    assert outcomes[1].error == "odd.nii.gz is not a NIfTI file"
+
+
 def test_folders_of_loose_files_and_of_modalities(scans, tmp_path, healthy_scan):
     found, problems = find_inputs([scans], "flair")
     assert ([item.case for item in found], problems) == (["a", "b"], {})
