@@ -11,8 +11,8 @@ WIDTH = 900
 NARROW = 620
 ROW = 24
 MOST_ROWS = 40
-_LABELS = 205  # width of the labels of rows
-_LETTERS = 25  # that fit there
+_LABELS = 235  # width of the labels of rows
+_LETTERS = 25  # that fit there, in bold
 _BOTTOM = 46
 
 
