@@ -20,8 +20,12 @@ PARTIAL = ".partial"
 
 
 @contextmanager
-def whole_or_absent(path: Path) -> Iterator[BinaryIO]:
+def whole_or_absent(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
     """A stream whose content appears as ``path`` once all of it is on the disk, and not at all otherwise.
+
+    Args:
+        path: Its folder is made where there is none.
+        mode: Who may read it, from the moment that it appears.
 
     Raises:
         WriteError: it cannot be written; what was there stays.
@@ -35,7 +39,7 @@ def whole_or_absent(path: Path) -> Iterator[BinaryIO]:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-            temporary.chmod(0o644)
+            temporary.chmod(mode)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -44,9 +48,9 @@ def whole_or_absent(path: Path) -> Iterator[BinaryIO]:
         raise WriteError(path, error) from error
 
 
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
+def write_atomically(path: Path, content: bytes | memoryview, *, mode: int = 0o644) -> None:
     """Write ``content`` so that ``path`` never holds a part of it, whenever the process is killed."""
-    with whole_or_absent(path) as stream:
+    with whole_or_absent(path, mode=mode) as stream:
         stream.write(content)
 
 
@@ -88,10 +92,10 @@ def remove_partial(folder: Path, name: str | None = None) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
     """Write ``value`` as indented JSON, atomically; NaN is written as null."""
     text = json.dumps(_without_nan(value), indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, (text + "\n").encode(errors="backslashreplace"))
+    write_atomically(path, (text + "\n").encode(errors="backslashreplace"), mode=mode)
 
 
 def read_record(path: Path) -> dict[str, Any] | None:

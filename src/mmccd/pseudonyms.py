@@ -50,8 +50,7 @@ def pseudonyms(key: Path, cases: Iterable[str], *, outside: Path) -> dict[str, s
             if name not in names.values():
                 names[case] = name
     if names != known:
-        write_json(key, names)
-        key.chmod(0o600)
+        write_json(key, names, mode=0o600)
     return {case: names[case] for case in wanted}
 
 

@@ -210,7 +210,7 @@ def _expert(
     return None, (), None
 
 
-def without_names(text: str, case: str, shown: str) -> str:
+def without_file_names(text: str, case: str, shown: str) -> str:
     """A message without the name of a case or of a file: what a report may say of people who are not to be known."""
     return re.sub(r"\S+\.nii(\.gz)?", "a file", text).replace(case, shown)
 

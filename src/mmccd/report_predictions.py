@@ -12,7 +12,7 @@ from mmccd.model_file import builtin_models, read_card
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.report_case import CaseView, view_of
 from mmccd.report_charts import Mark, small_strip, strip_chart
-from mmccd.report_inputs import Problem, Scans, load_shown, read_predictions, without_names
+from mmccd.report_inputs import Problem, Scans, load_shown, read_predictions, without_file_names
 from mmccd.report_methods import methods_of_predictions
 from mmccd.report_page import NIIVUE, asset, write_page
 
@@ -99,7 +99,7 @@ def report_predictions(
         if budget is not None and view.embedded is None:
             view.warnings.append("no viewer: the page would be too large (--max-mb)")
         if settings.anonymize:
-            view.warnings = [without_names(text, case, names[case]) for text in view.warnings]
+            view.warnings = [without_file_names(text, case, names[case]) for text in view.warnings]
             view.problem = _nameless(view.problem, names) if view.problem else None
         cases.append(view)
     progress("done", len(records), len(records))
@@ -216,9 +216,8 @@ def _names(cases: Sequence[str], *, anonymize: bool) -> dict[str, str]:
 
 def _nameless(problem: Problem, names: dict[str, str]) -> Problem:
     shown = names[problem.case]
-    return Problem(
-        shown, without_names(problem.what, problem.case, shown), without_names(problem.hint, problem.case, shown)
-    )
+    what, hint = (without_file_names(text, problem.case, shown) for text in (problem.what, problem.hint))
+    return Problem(shown, what, hint)
 
 
 def _budget(settings: Settings, cases: int) -> int | None:

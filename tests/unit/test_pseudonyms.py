@@ -33,6 +33,19 @@ def test_names_are_random_and_stay(key, results, tmp_path):
     assert pseudonyms(tmp_path / "other.json", ["Jane"], outside=results) != {"Jane": names["Jane"]}
 
 
+def test_nobody_else_can_read_the_key_at_any_moment(key, results, monkeypatch):
+    modes = []
+    replace = Path.replace
+
+    def seen(temporary, target):
+        modes.append(stat.S_IMODE(temporary.stat().st_mode))
+        return replace(temporary, target)
+
+    monkeypatch.setattr(Path, "replace", seen)
+    pseudonyms(key, ["Jane"], outside=results)
+    assert modes == [0o600]
+
+
 def test_a_name_is_never_given_twice(key, results, monkeypatch):
     drawn = iter(["00000000", "00000000", "11111111"])
     monkeypatch.setattr("mmccd.pseudonyms.secrets.token_hex", lambda _: next(drawn))

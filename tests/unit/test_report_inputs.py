@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from mmccd.errors import DataError
-from mmccd.report_inputs import Scans, holds_predictions, load_shown, read_predictions, without_names
+from mmccd.report_inputs import Scans, holds_predictions, load_shown, read_predictions, without_file_names
 
 CASE = "Phantom_0007"
 
@@ -159,4 +159,4 @@ def test_a_place_without_scans_is_refused(folder, tmp_path):
 def test_messages_can_lose_their_names():
     text = "sub-01_flair.nii.gz has changed; see /data/sub-02_T1.nii and sub-01"
 
-    assert without_names(text, "sub-01", "case 1") == "a file has changed; see a file and case 1"
+    assert without_file_names(text, "sub-01", "case 1") == "a file has changed; see a file and case 1"
