@@ -134,7 +134,11 @@ def training_config(plan: Plan, store: Store, source: str, method: str) -> Confi
     """Settings of one training: all methods have the same steps, batches and optimiser."""
     overrides: dict[str, Any] = {"method": method, "source": source, "seed": plan.seed}
     if method not in RECONSTRUCTIONS:
-        overrides["targets"] = [_other(source, store)]
+        overrides["targets"] = (
+            [name for name in store.modalities if name != source]
+            if method == "veiled-cycle"
+            else [_other(source, store)]
+        )
     return load_config([SIZES[plan.size][0], "best"], {**(plan.overrides or {}), **overrides})
 
 

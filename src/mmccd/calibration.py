@@ -13,7 +13,7 @@ from mmccd.config import Config, ScoringConfig
 from mmccd.conformal import scan_threshold, voxel_threshold
 from mmccd.cycle import Error
 from mmccd.devices import uses_bf16
-from mmccd.evidence import count_pairs, no_pairs
+from mmccd.evidence import compared, count_pairs, no_pairs
 from mmccd.inference import anomaly_volume, in_batches
 from mmccd.intensity import BACKGROUND
 from mmccd.methods import Method, build_error
@@ -37,8 +37,9 @@ def count_healthy(method: Method, store: Store, config: Config, device: torch.de
         brain = source > BACKGROUND
         counts = no_pairs()
         for hidden, restored in method.restorations(source):
-            seen = (hidden & brain).expand_as(restored)
-            counts += count_pairs(source.expand_as(restored)[seen], restored[seen]).cpu()
+            x, x_hat = compared(source, restored)
+            seen = (hidden & brain).expand_as(x)
+            counts += count_pairs(x[seen], x_hat[seen]).cpu()
         return counts
 
     totals: dict[str, Tensor] = {}

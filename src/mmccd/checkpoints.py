@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from mmccd.config import Config
+from mmccd.config import Config, parse_config
 from mmccd.errors import ConfigError, MmccdWarning, ModelError
 from mmccd.files import write_atomically
 from mmccd.signals import listen
@@ -168,6 +168,11 @@ def _fingerprint(config: Config, store: Store) -> dict[str, Any]:
 
 
 def _comparable(fingerprint: dict[str, Any]) -> dict[str, Any]:
-    """Without what decides no weight: the number of workers may be lowered where one died."""
-    training = {key: value for key, value in fingerprint.get("training", {}).items() if key != "loader_workers"}
-    return fingerprint | {"training": training}
+    """With the defaults of settings that were not there yet, and without what decides no weight.
+
+    The number of workers may be lowered where one died.
+    """
+    settings = {key: value for key, value in fingerprint.items() if key != "store"}
+    whole = parse_config(settings).model_dump(mode="json")
+    training = {key: value for key, value in whole["training"].items() if key != "loader_workers"}
+    return whole | {"training": training, "store": fingerprint.get("store")}

@@ -28,7 +28,8 @@ def train(
         str | None, typer.Option(help="Modality to translate to, for example t2; or several at once: t1,t2.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="mmccd, cyclic-unet, or a baseline: ae, vae, dae, ddpm, anoddpm, pddpm.")
+        str | None,
+        typer.Option(help="mmccd, cyclic-unet, veiled-cycle, or a baseline: ae, vae, dae, ddpm, anoddpm, pddpm."),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override one setting: training.steps=500. May be repeated.")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from mmccd.errors import ConfigError
 
-MethodName = Literal["cyclic-unet", "mmccd", "ae", "vae", "dae", "ddpm", "anoddpm", "pddpm"]
+MethodName = Literal["cyclic-unet", "mmccd", "veiled-cycle", "ae", "vae", "dae", "ddpm", "anoddpm", "pddpm"]
 METHODS: tuple[str, ...] = get_args(MethodName)
 RECONSTRUCTIONS = ("ae", "vae", "dae", "ddpm", "anoddpm", "pddpm")
 """Methods that restore the source from itself and have no target."""
@@ -35,6 +35,9 @@ class NetworkConfig(_Settings):
     """Channels per attention head."""
     patch_px: Literal[1, 2, 4] = 1
     """Side of the pixel block folded into channels: 2 leaves the network a quarter of the pixels."""
+
+    from_background: bool = False
+    """Whether networks count intensities from the background, so that it is 0 to them: they start nearer their goal."""
 
     @model_validator(mode="after")
     def _levels_agree(self) -> "NetworkConfig":
@@ -133,7 +136,7 @@ class Config(_Settings):
     """Everything that decides a model, besides the data."""
 
     method: MethodName = "cyclic-unet"
-    """`mmccd`, `cyclic-unet`, or a baseline that reconstructs: `ae`, `vae`, `dae`, `ddpm`, `anoddpm`, `pddpm`."""
+    """`mmccd`, `cyclic-unet`, `veiled-cycle`, or a baseline: `ae`, `vae`, `dae`, `ddpm`, `anoddpm`, `pddpm`."""
     source: str = "flair"
     """Modality that is scored: the only one needed at test time."""
     targets: tuple[str, ...] = ("t2",)

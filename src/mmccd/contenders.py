@@ -19,6 +19,7 @@ SQUARE: dict[str, Any] = {
 LABELS = {
     "mmccd": "MMCCD",
     "cyclic-unet": "Cyclic U-Net",
+    "veiled-cycle": "Veiled cycle",
     "ae": "AE",
     "vae": "VAE",
     "dae": "DAE",

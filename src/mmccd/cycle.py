@@ -9,14 +9,17 @@ from mmccd.diffusion import NoiseSchedule
 from mmccd.inpainting import Forward, Noise, sample_target
 
 Restoration = tuple[Tensor, Tensor]
-"""``hidden``, (masks, 1, 1, height, width) bool, and x_hat under each mask, (masks, batch, 1, height, width)."""
+"""``hidden``, (masks, 1, 1, height, width) bool, and x_hat under each mask, (masks, batch, 1 or 2, height, width).
+
+The second channel, where a method has one, is the spread: the standard deviation that it expects of x around x_hat.
+"""
 Error = Callable[[Tensor, Tensor], Tensor]
-"""How badly x_hat, (masks, batch, 1, height, width), explains x, (batch, 1, height, width); of the shape of x_hat."""
+"""How badly a restoration explains x, (batch, 1, height, width): (masks, batch, 1, height, width)."""
 
 
 def squared_error(source: Tensor, restored: Tensor) -> Tensor:
-    """The published error of each pixel: (x - x_hat)^2."""
-    return (source - restored).square()
+    """The published error of each pixel: (x - x_hat)^2, whatever its spread."""
+    return (source - restored[:, :, :1]).square()
 
 
 def masked_restorations(

@@ -1,21 +1,10 @@
 """Denoising autoencoder: remove coarse noise, and lesions with it."""
 
-from functools import partial
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmccd.intensity import BACKGROUND
-from mmccd.noise import coarse_gaussian
+from mmccd.noise import coarse_noise
 from mmccd.reconstruction import Reconstruction
-
-NOISE = 1.2
-"""Standard deviation: the paper's 0.2 of a range [0, 1], on our range [-3, 3]."""
-NODES = 16
-"""Nodes of the noise along a side of 240 mm: the paper's 16 along its slices."""
-
-_draw = partial(coarse_gaussian, nodes=NODES)
 
 
 class DenoisingAutoencoder(Reconstruction):
@@ -38,7 +27,4 @@ class DenoisingAutoencoder(Reconstruction):
 
     def losses(self, source: Tensor, _target: Tensor) -> dict[str, Tensor]:
         """Mean squared error after coarse noise was added to the brain."""
-        batch, channels, height, width = source.shape
-        noise = NOISE * torch.cat([_draw((1, channels, height, width), None, source.device) for _ in range(batch)])
-        noisy = torch.where(source > BACKGROUND, source + noise, source)
-        return {"reconstruction": F.mse_loss(self.network(noisy), source)}
+        return {"reconstruction": F.mse_loss(self.network(coarse_noise(source)), source)}

@@ -16,6 +16,8 @@ Polarity = Literal["either", "bright", "dark"]
 
 LOW, HIGH, BINS = -4.0, 8.0, 61
 """Grid of normalised intensities, 0.2 apart; values beyond it count as its ends."""
+SPREADS = 8.0
+"""How many spreads of x around x_hat fill the half of the grid on either side of its middle."""
 KERNEL_WIDTH = 0.2
 """Scale of the Laplace kernel: beyond the last healthy pixel evidence goes on rising, one nat per 0.2."""
 
@@ -44,12 +46,31 @@ class TailEvidence(nn.Module):
         self.register_buffer("table", mixed.float(), persistent=False)
 
     def forward(self, source: Tensor, restored: Tensor) -> Tensor:
-        """Evidence of x, (batch, 1, height, width), given x_hat, (masks, batch, 1, height, width); at least 0."""
-        x, x_hat = (2 * (image.float() - LOW) / (HIGH - LOW) - 1 for image in (source.expand_as(restored), restored))
+        """Evidence of x, (batch, 1, height, width), given what was restored: (masks, batch, 1, height, width), >= 0."""
+        x, x_hat = (2 * (image - LOW) / (HIGH - LOW) - 1 for image in compared(source, restored))
         where = torch.stack([x.flatten(), x_hat.flatten()], dim=-1)[None, None]
         table = self.table.to(where.device)[None, None]
         found = F.grid_sample(table, where, padding_mode="border", align_corners=True)
-        return found.reshape(restored.shape)
+        return found.reshape(x_hat.shape)
+
+
+def compared(source: Tensor, restored: Tensor) -> tuple[Tensor, Tensor]:
+    """What the table is entered with: x and x_hat; or, where the spread is known, the error in spreads and x_hat.
+
+    The error in spreads is laid over the grid of intensities, 0 in its middle.
+
+    Args:
+        source: x, (batch, 1, height, width).
+        restored: x_hat and perhaps its spread, (masks, batch, 1 or 2, height, width).
+
+    Returns:
+        Two float32 tensors, (masks, batch, 1, height, width).
+    """
+    x_hat = restored[:, :, :1].float()
+    x = source.float().expand_as(x_hat)
+    if restored.shape[2] == 1:
+        return x, x_hat
+    return (LOW + HIGH) / 2 + (x - x_hat) / restored[:, :, 1:].float() * (HIGH - LOW) / 2 / SPREADS, x_hat
 
 
 def count_pairs(source: Tensor, restored: Tensor) -> Tensor:

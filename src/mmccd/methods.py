@@ -1,6 +1,7 @@
 """The methods by name: how a config becomes networks, and an error between what they are given and restore."""
 
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -21,8 +22,9 @@ from mmccd.patched_diffusion import PatchedDiffusion
 from mmccd.reconstruction import Reconstruction
 from mmccd.scoring import typical_polarity
 from mmccd.variational_autoencoder import VariationalAutoencoder
+from mmccd.veiled_cycle import VeiledCycle
 
-Method = CyclicUNet | MaskedDiffusionCycle | Reconstruction
+Method = CyclicUNet | MaskedDiffusionCycle | VeiledCycle | Reconstruction
 """What every method offers: ``losses(source, target)``, ``cycle(source)`` and ``restorations(source)``."""
 
 
@@ -33,14 +35,17 @@ def build_method(config: Config) -> Method:
         ConfigError: masks or steps that cannot work.
     """
 
-    def unet(in_channels: int, out_channels: int) -> nn.Module:
-        return UNet(in_channels, out_channels, **config.network.model_dump())
+    def unet(in_channels: int, out_channels: int, **other: Any) -> nn.Module:
+        return UNet(in_channels, out_channels, **(config.network.model_dump() | other))
 
     if config.method in RECONSTRUCTIONS:
         return _build_reconstruction(config)
     targets = len(config.targets)
     if config.method == "cyclic-unet":
         return CyclicUNet(to_target=unet(1, targets), to_source=unet(targets, 1))
+    if config.method == "veiled-cycle":
+        own = {"from_background": False}  # it counts from there itself
+        return VeiledCycle(to_target=unet(1, targets, **own), to_source=unet(targets, 2, **own))
     diffusion = config.diffusion
     steps = kept_steps(diffusion.schedule_steps, diffusion.sampling_steps, spacing=diffusion.spacing)
     return MaskedDiffusionCycle(

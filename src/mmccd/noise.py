@@ -7,12 +7,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmccd.intensity import BACKGROUND
+
 Draw = Callable[[tuple[int, int, int, int], torch.Generator | None, torch.device], Tensor]
 """Noise of a shape (batch, channels, height, width), from a generator (None is torch's own) on a device."""
 
 NOISE_SEED = 0
 COARSEST, OCTAVES, PERSISTENCE = 4, 6, 0.8
 _GRADIENTS = 128
+COARSE_DEVIATION = 1.2
+"""Of coarse noise: the 0.2 of a range [0, 1] of Kascenas et al., on our range [-3, 3]."""
+COARSE_NODES = 16
+"""Along a side of 240 mm: as many as theirs."""
 
 
 def gaussian(shape: tuple[int, int, int, int], generator: torch.Generator | None, device: torch.device) -> Tensor:
@@ -31,6 +37,14 @@ def coarse_gaussian(
     image = F.interpolate(grid, size=shape[2:], mode="bilinear")
     shifts = [int(torch.randint(side, (), generator=generator, device=device)) for side in shape[2:]]
     return image.roll(shifts, dims=(2, 3))
+
+
+def coarse_noise(source: Tensor) -> Tensor:
+    """Slices, (batch, 1, height, width), under coarse noise wherever there is brain; another draw for each of them."""
+    batch, channels, height, width = source.shape
+    one = (1, channels, height, width)
+    drawn = [coarse_gaussian(one, None, source.device, nodes=COARSE_NODES) for _ in range(batch)]
+    return torch.where(source > BACKGROUND, source + COARSE_DEVIATION * torch.cat(drawn), source)
 
 
 def simplex(shape: tuple[int, int, int, int], generator: torch.Generator | None, device: torch.device) -> Tensor:

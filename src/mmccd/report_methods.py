@@ -21,6 +21,7 @@ REFERENCES = {
 _NAMES = {
     "mmccd": "modality cycles with masked conditional diffusion (MMCCD)",
     "cyclic-unet": "the Cyclic U-Net",
+    "veiled-cycle": "a modality cycle under coarse noise",
     "ae": "an autoencoder",
     "vae": "a variational autoencoder",
     "dae": "a denoising autoencoder",
@@ -47,7 +48,7 @@ def methods_of_predictions(
     model = first.get("model", {})
     method = str(model.get("method", "an unnamed method"))
     targets = ", ".join(str(name).upper() for name in model.get("targets", []))
-    through = f" through {targets}" if targets and method in ("mmccd", "cyclic-unet") else ""
+    through = f" through {targets}" if targets and method in ("mmccd", "cyclic-unet", "veiled-cycle") else ""
     versions = first.get("provenance", {}).get("versions", {})
     sentences = [
         f"Anomalies were sought in {scans} with mmccd {versions.get('mmccd', mmccd.__version__)} [@software], by "

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmccd.cycle import cycle_map
-from mmccd.evidence import BINS, HIGH, KERNEL_WIDTH, LOW, TailEvidence, count_pairs, no_pairs
+from mmccd.evidence import BINS, HIGH, KERNEL_WIDTH, LOW, TailEvidence, compared, count_pairs, no_pairs
 
 NODES = torch.linspace(LOW, HIGH, BINS)
 POLARITIES = ("either", "bright", "dark")
@@ -177,3 +177,37 @@ def test_the_counts_are_what_is_kept(healthy):
     measure = TailEvidence(healthy, polarity="bright")
     assert list(measure.state_dict()) == ["counts"]
     assert torch.equal(measure.counts.long(), healthy)
+
+
+# --- with an expected spread ---
+
+
+def test_without_a_spread_x_and_x_hat_are_compared_as_they_are():
+    source, restored = torch.randn(2, 1, 3, 3), torch.randn(4, 2, 1, 3, 3)
+    x, x_hat = compared(source, restored)
+    assert torch.equal(x, source.expand(4, 2, 1, 3, 3))
+    assert torch.equal(x_hat, restored)
+
+
+def test_with_a_spread_the_error_is_counted_in_spreads_from_the_middle_of_the_grid():
+    source = torch.tensor([1.0, 3.0, 5.0, -7.0]).reshape(1, 1, 1, 4)
+    restored = torch.stack([torch.ones(4), torch.tensor([1.0, 0.5, 0.25, 1.0])]).reshape(1, 1, 2, 1, 4)
+    places, x_hat = compared(source, restored)
+    assert x_hat.flatten().tolist() == [1, 1, 1, 1]
+    assert places.flatten().tolist() == [2, 5, 14, -4]  # 0, 4, 16 and -8 spreads: 8 reach the ends of the grid
+
+
+def test_the_same_error_is_more_evident_where_a_smaller_one_was_expected():
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.where(torch.rand(1, 1, 1, 400, 400, generator=generator) < 0.5, 0.2, 1.0)
+    restored = torch.cat([torch.ones_like(spread), spread], dim=2)
+    source = (1 + spread * torch.randn(spread.shape, generator=generator))[0]
+    x, x_hat = compared(source, restored)
+    for polarity, side in (("bright", 1), ("dark", -1), ("either", 1), ("either", -1)):
+        measure = TailEvidence(count_pairs(x, x_hat), polarity=polarity)
+        found = measure(torch.full_like(source, 1 + side * 0.6), restored)
+        assert found.shape == spread.shape
+        sure, unsure = found[spread == 0.2].mean(), found[spread == 1.0].mean()
+        normal_tail = 2 * math.erfc(3 / math.sqrt(2)) / 2 if polarity == "either" else math.erfc(3 / math.sqrt(2)) / 2
+        assert sure.item() == pytest.approx(-math.log(normal_tail), abs=1)
+        assert unsure < sure - 4

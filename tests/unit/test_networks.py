@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mmccd.config import NetworkConfig
+from mmccd.intensity import BACKGROUND
 from mmccd.networks import CodeNetwork, UNet
 
 
@@ -60,6 +61,28 @@ def small_code(**changed):
     for weight in network.parameters():
         torch.nn.init.normal_(weight, std=0.2)
     return network
+
+
+def test_a_network_that_counts_from_the_background_is_the_same_network_between_two_shifts():
+    images = torch.randn(2, 1, 8, 8)
+    plain, shifted = small(), small(from_background=True)
+    with torch.inference_mode():
+        torch.testing.assert_close(shifted(images), plain(images - BACKGROUND) + BACKGROUND)
+        untrained = UNet(1, channels=(16,), attention=(False,), residual_blocks=1, norm_groups=8, head_channels=16,
+                         patch_px=1, from_background=True)  # fmt: skip
+        assert (untrained(images) == BACKGROUND).all()
+
+
+def test_a_code_that_counts_from_the_background_is_the_same_code_between_two_shifts():
+    images = torch.randn(2, 1, 16, 16)
+    torch.manual_seed(0)
+    plain = CodeNetwork(channels=(16, 16), residual_blocks=1, norm_groups=8, patch_px=1).eval()
+    shifted = CodeNetwork(channels=(16, 16), residual_blocks=1, norm_groups=8, patch_px=1, from_background=True).eval()
+    shifted.load_state_dict(plain.state_dict())
+    with torch.inference_mode():
+        code, _ = shifted.encode(images)
+        torch.testing.assert_close(code, plain.encode(images - BACKGROUND)[0])
+        torch.testing.assert_close(shifted.decode(code), plain.decode(code) + BACKGROUND)
 
 
 @pytest.mark.parametrize("patch_px", [1, 2, 4])

@@ -26,7 +26,7 @@ def shaken(config, **changed):
     return method.to(memory_format=torch.channels_last)
 
 
-@pytest.fixture(scope="module", params=["cyclic-unet", "mmccd"])
+@pytest.fixture(scope="module", params=["cyclic-unet", "mmccd", "veiled-cycle"])
 def method(request, toy_config):
     return shaken(toy_config, method=request.param, targets=("t1", "t2"))
 

@@ -8,11 +8,10 @@ from torch.distributions import Normal, kl_divergence
 
 from mmccd.config import RECONSTRUCTIONS, load_config
 from mmccd.cycle import cycle_map
-from mmccd.denoising_autoencoder import NOISE
 from mmccd.intensity import BACKGROUND
 from mmccd.methods import build_method
 from mmccd.model_file import load_model
-from mmccd.noise import gaussian, shared_noise, simplex
+from mmccd.noise import COARSE_DEVIATION, gaussian, shared_noise, simplex
 from mmccd.training import Hardware, train
 
 
@@ -163,7 +162,7 @@ def test_the_denoiser_is_given_noise_in_the_brain_and_none_when_it_restores(buil
     inside = brain.expand_as(source)
     assert (noisy[~inside] == BACKGROUND).all()
     noise = noisy[inside].reshape(16, -1) - 1
-    assert noise.std() == pytest.approx(NOISE * 2 / 3, rel=0.1)  # bilinear between nodes, which have 1
+    assert noise.std() == pytest.approx(COARSE_DEVIATION * 2 / 3, rel=0.1)  # bilinear between nodes, which have 1
     assert noise.corrcoef().fill_diagonal_(0).abs().max() < 0.5
 
     method.restore(source)
