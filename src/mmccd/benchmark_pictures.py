@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mmccd.benchmark_scores import CURVE_RECALLS
-from mmccd.contenders import BEST, INTENSITIES
+from mmccd.contenders import BEST, INTENSITIES, OURS
 from mmccd.figures import BACKGROUND, INK, LESION, MAP_COLOURS, MUTED, Panel, grid_png, png_of
 from mmccd.files import write_atomically
 from mmccd.store import Store
@@ -25,7 +25,7 @@ def write_curves(path: Path, records: Sequence[Record], source: str) -> None:
     for axis, scoring in zip(axes, ("square", "evidence"), strict=True):
         shown = [r for r in records if r.get("precision_at_recalls") and (_intensity(r) or r["scoring"] == scoring)]
         for record, colour in zip(shown, _colours(shown), strict=True):
-            width, style = 2.4 if record["contender"] == BEST else 1.2, ":" if _intensity(record) else "-"
+            width, style = 2.4 if record["contender"] in OURS else 1.2, ":" if _intensity(record) else "-"
             precision = record["precision_at_recalls"]
             axis.plot(CURVE_RECALLS, precision, label=record["contender"], color=colour, lw=width, ls=style)
         axis.set_title(f"scored by {scoring}", color=INK, fontsize=9)

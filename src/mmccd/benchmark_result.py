@@ -12,7 +12,7 @@ import mmccd
 from mmccd.artefacts import ARTEFACTS
 from mmccd.benchmark_pictures import write_curves, write_montage, write_sizes
 from mmccd.bootstrap import Interval, bootstrap_mean
-from mmccd.contenders import BEST, PUBLISHED
+from mmccd.contenders import OURS, PUBLISHED
 from mmccd.evaluation_result import markdown_table
 from mmccd.files import write_atomically, write_csv, write_json
 from mmccd.store import Store
@@ -69,7 +69,7 @@ def write_results(
             f"## {source.upper()} as input",
             markdown_table(honest_table(mine)),
             f"![Precision against recall](curves_{source}.png)",
-            *_against_best(mine),
+            *(part for ours in OURS for part in _against_others(mine, ours)),
             f"![Dice by lesion size](sizes_{source}.png)",
             f"![The same subjects, all methods](montage_{source}.png)",
         ]
@@ -115,30 +115,30 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def _against_best(records: Sequence[Record]) -> list[str]:
-    """MMCCD best less each other contender, paired over subjects."""
+def _against_others(records: Sequence[Record], ours: str) -> list[str]:
+    """One of ours less each other contender, paired over subjects; nothing where it is not there."""
     named = {record["contender"]: record for record in records if "rows" in record}
-    if BEST not in named:
+    if ours not in named:
         return []
-    rivals = [name for name in named if name != BEST]
-    found = [paired(named[BEST], named[name], "auprc") for name in rivals]
-    dice = [paired(named[BEST], named[name], "dice")[0] for name in rivals]
+    rivals = [name for name in named if name != ours]
+    found = [paired(named[ours], named[name], "auprc") for name in rivals]
+    dice = [paired(named[ours], named[name], "dice")[0] for name in rivals]
     adjusted = holm([p for _, p in found])
-    lines = [["MMCCD best less ...", "AUPRC", "p (Wilcoxon, Holm)", "dice"]]
+    lines = [[f"{ours} less ...", "AUPRC", "p (Wilcoxon, Holm)", "dice"]]
     lines += [
         [name, str(interval), f"{p:.4f}", str(other)]
         for name, (interval, _), p, other in zip(rivals, found, adjusted, dice, strict=True)
     ]
-    return [verdict(named), markdown_table(lines)]
+    return [verdict(named, ours), markdown_table(lines)]
 
 
-def verdict(named: Mapping[str, Record]) -> str:
-    """One honest sentence about MMCCD best among the others, from the intervals of the paired differences."""
+def verdict(named: Mapping[str, Record], ours: str) -> str:
+    """One honest sentence about one of ours among the others, from the intervals of the paired differences."""
     ahead, level, behind = [], [], 0
     for name, record in named.items():
-        if name == BEST:
+        if name == ours:
             continue
-        interval, _ = paired(named[BEST], record, "auprc")
+        interval, _ = paired(named[ours], record, "auprc")
         difference = f"{name} ({-interval.mean:+.3f})"
         if interval.low > 0:
             behind += 1
@@ -147,7 +147,7 @@ def verdict(named: Mapping[str, Record]) -> str:
         else:
             level.append(difference)
     # Intervals are of one comparison each; the table's p is adjusted for all of them.
-    text = f"MMCCD best has AUPRC {_mean(named[BEST], 'auprc').mean:.3f}; {behind} of {len(named) - 1} are behind it"
+    text = f"{ours} has AUPRC {_mean(named[ours], 'auprc').mean:.3f}; {behind} of {len(named) - 1} are behind it"
     text += f"; ahead of it: {', '.join(ahead)}" if ahead else "; none is ahead of it"
     if level:
         text += f"; the interval of the difference holds 0 for {', '.join(level)}"

@@ -29,6 +29,9 @@ LABELS = {
 }
 PUBLISHED = "MMCCD published"
 BEST = "MMCCD best"
+VEILED = "Veiled cycle, evidence"
+OURS = (BEST, VEILED)
+"""What is compared with all others, subject by subject."""
 INTENSITIES = {"intensity": "plain", "smoothed intensity": "smoothed", "equalised intensity": "equalised"}
 """The normalised scan itself, the same smoothed as evidence is, and its ranks in the brain (Meissen et al., 2021)."""
 

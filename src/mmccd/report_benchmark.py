@@ -10,7 +10,7 @@ from markupsafe import Markup
 from mmccd.benchmark_result import HOW_TO_READ, PUBLISHED_METRICS, PUBLISHED_NOTE, honest_table, paired, verdict
 from mmccd.benchmark_scores import CURVE_RECALLS
 from mmccd.bootstrap import Interval, bootstrap_mean
-from mmccd.contenders import BEST, INTENSITIES
+from mmccd.contenders import BEST, INTENSITIES, OURS
 from mmccd.errors import DataError
 from mmccd.report_charts import Line, Mark, finite_pairs, forest, line_chart
 from mmccd.report_page import write_page
@@ -71,7 +71,7 @@ def _section(folder: Path | None, source: str, records: Sequence[Record]) -> dic
             guide=dice[BEST].mean if BEST in dice else None,
         ),
         "curves": [(name, chart) for name in ("square", "evidence") if (chart := _curves(scored, name))],
-        "verdict": verdict(scored) if BEST in scored else "",
+        "verdict": " ".join(verdict(scored, name) for name in OURS if name in scored),
         "table": honest,
         "against": _against(scored),
         "published": _published(records),

@@ -262,12 +262,13 @@ def test_the_verdict_names_who_is_ahead_and_whom_nothing_tells_apart():
         "worse": record("worse", ours - 0.1),
         "level": record("level", ours + wobble),
     }
-    text = verdict(named)
+    text = verdict(named, BEST)
     assert text == (
         "MMCCD best has AUPRC 0.500; 1 of 3 are behind it; ahead of it: better (+0.100); "
         "the interval of the difference holds 0 for level (-0.000)."
     )
-    assert "none is ahead of it" in verdict({name: named[name] for name in (BEST, "worse")})
+    assert "none is ahead of it" in verdict({name: named[name] for name in (BEST, "worse")}, BEST)
+    assert verdict(named, "better").startswith("better has AUPRC 0.600; 3 of 3 are behind it; none is ahead of it.")
 
 
 def test_paired_differences_leave_out_what_is_undefined():
