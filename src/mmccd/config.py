@@ -121,7 +121,7 @@ class ScoringConfig(_Settings):
     polarity: Literal["either", "bright", "dark", "typical"] = "either"
     """For `tail`: the side that counts. `typical` is how most lesions look: bright in FLAIR and T2, dark in T1."""
     unconditional: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """For `tail`: weight of how rare x is in a healthy brain, whatever was restored."""
+    """For `tail`: weight of how rare x, or its error in spreads, is in a healthy brain, whatever was restored."""
     smooth_mm: Annotated[float, Field(ge=0, le=20)] = 0.0
     """Standard deviation of a Gaussian over the map, in all three directions within the brain."""
     edge_mm: Annotated[float, Field(ge=0, le=20)] = 7.5
