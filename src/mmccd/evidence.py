@@ -2,7 +2,8 @@
 
 The raw square asks how large the error is. But healthy tissue has large errors where it is hard to restore, and small
 ones where it is easy. Evidence asks instead what share of healthy pixels with the same x_hat lie as far out as x, and
-counts it in nats: 0 is ordinary, 4.6 is one in a hundred, 6.9 one in a thousand.
+counts it in nats: 0 is ordinary, 4.6 is one in a hundred, 6.9 one in a thousand. Where a method says how far off it
+expects to be, the error is first divided by that.
 """
 
 from typing import Literal

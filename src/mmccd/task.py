@@ -15,7 +15,7 @@ from mmccd.methods import build_method
 
 
 class TranslationTask(pl.LightningModule):
-    """Trains all networks of a method at once; each has its own loss and its own gradient clipping."""
+    """Trains all networks of a method at once; each has its own gradient clipping."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class TranslationTask(pl.LightningModule):
         self.method = build_method(config)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """Sum of the networks' losses; their gradients do not mix."""
+        """Sum of the networks' losses; their gradients do not mix, but in the veiled cycle."""
         source, target = self._slices(batch)
         if self.config.training.flip_left_right:
             mirrored = torch.rand(len(source), 1, 1, 1, device=self.device) < 0.5
