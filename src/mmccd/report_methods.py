@@ -18,6 +18,7 @@ REFERENCES = {
     "arXiv:1912.01703.",
     "niivue": "NiiVue: a WebGL2 viewer for medical images. https://github.com/niivue/niivue",
 }
+_CITED = ("mmccd", "veiled-cycle")
 _NAMES = {
     "mmccd": "modality cycles with masked conditional diffusion (MMCCD)",
     "cyclic-unet": "the Cyclic U-Net",
@@ -48,11 +49,11 @@ def methods_of_predictions(
     model = first.get("model", {})
     method = str(model.get("method", "an unnamed method"))
     targets = ", ".join(str(name).upper() for name in model.get("targets", []))
-    through = f" through {targets}" if targets and method in ("mmccd", "cyclic-unet", "veiled-cycle") else ""
+    through = f" through {targets}" if targets and method in ("cyclic-unet", *_CITED) else ""
     versions = first.get("provenance", {}).get("versions", {})
     sentences = [
         f"Anomalies were sought in {scans} with mmccd {versions.get('mmccd', mmccd.__version__)} [@software], by "
-        f"{_NAMES.get(method, method)}{through}{' [@mmccd]' if method == 'mmccd' else ''}: tissue that the "
+        f"{_NAMES.get(method, method)}{through}{' [@mmccd]' if method in _CITED else ''}: tissue that the "
         "model cannot restore, having learnt from healthy-looking slices alone, counts as anomalous.",
     ]
     if card is not None:
@@ -89,7 +90,7 @@ def methods_of_model(card: Mapping[str, Any]) -> tuple[str, list[str]]:
     """One paragraph about how a model was trained and calibrated, and its references."""
     config = card.get("config") or {}
     method = str(config.get("method", "fusion"))
-    cited = " [@mmccd]" if method == "mmccd" else ""
+    cited = " [@mmccd]" if method in _CITED else ""
     sentences = [f"The model was made with mmccd [@software] as {_NAMES.get(method, method)}{cited}."]
     sentences += _training(card)
     threshold = card["threshold"]
