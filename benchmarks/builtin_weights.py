@@ -29,7 +29,7 @@ from mmccd.store import open_store
 HERE = Path(__file__).parent
 WEIGHTS = Path(mmccd.__file__).parent / "weights"
 TRAINED = {"flair": "mmccd --target t2", "t1": "veiled-cycle --target flair,t2", "t2": "veiled-cycle --target flair,t1"}
-"""What was best on small lesions in FLAIR, and on tumours in T1 and T2 (docs/benchmark.md)."""
+"""Of our two the one that finds more multiple sclerosis in FLAIR, more tumour in T1 and T2 (docs/benchmark.md)."""
 LICENSED = ("brats_2021", "brats_africa_2023")
 SHOWN = ("auprc", "dice", "oracle_dice", "lesion_f1", "healthy_marked")
 

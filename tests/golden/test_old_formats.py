@@ -38,7 +38,7 @@ def test_every_format_is_kept_whole():
         "cyclic-unet", "mmccd", "veiled-cycle", "ae", "vae", "dae", "ddpm", "anoddpm", "pddpm", "fusion"
     }  # fmt: skip
     for folder in FORMATS:
-        assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 450_000
+        assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 400_000
 
 
 @pytest.mark.parametrize("model", MODELS, ids=named)
