@@ -173,8 +173,8 @@ def _fit(
         for logger in trainer.loggers:  # pictures are overwritten
             shutil.rmtree(str(logger.log_dir), ignore_errors=True)
         return False
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, ConnectionError, EOFError) as error:  # the last two: amid a batch
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         raise DataError(
             f"a data worker died at step {trainer.global_step:,}: {error}",

@@ -1,6 +1,7 @@
 """Training that is reproducible, resumable, and refuses what cannot work."""
 
 import csv
+import errno
 import json
 import math
 import re
@@ -414,3 +415,25 @@ def test_ctrl_c_reaches_the_caller(phantom_store, toy_config, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         train(phantom_store, tmp_path, toy_config, hardware=CPU, progress=interrupt)
+
+
+@pytest.mark.parametrize(
+    ("error", "complaint"),
+    [
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "worker died at step 1: .*Killed"),
+        (ConnectionResetError(errno.ECONNRESET, "reset by peer"), "worker died at step 1: .*reset by peer"),
+        (EOFError("half a batch"), "worker died at step 1: half a batch"),
+        (OSError(errno.ENOSPC, "No space left on device"), "cannot write .*No space left"),
+    ],
+)
+def test_a_dead_worker_is_told_from_a_full_disk(phantom_store, toy_config, tmp_path, monkeypatch, error, complaint):
+    training_step = TranslationTask.training_step
+
+    def failing(self, batch, batch_idx):
+        if self.global_step == 1:
+            raise error
+        return training_step(self, batch, batch_idx)
+
+    monkeypatch.setattr(TranslationTask, "training_step", failing)
+    with pytest.raises(DataError, match=complaint):
+        train(phantom_store, tmp_path, toy_config, hardware=CPU)
