@@ -13,7 +13,7 @@ from mmccd.config import Config, ScoringConfig
 from mmccd.conformal import scan_threshold, voxel_threshold
 from mmccd.cycle import Error
 from mmccd.devices import uses_bf16
-from mmccd.evidence import compared, count_pairs, no_pairs
+from mmccd.evidence import count_healthy_pairs, no_pairs
 from mmccd.inference import anomaly_volume, in_batches
 from mmccd.intensity import BACKGROUND
 from mmccd.methods import Method, build_error
@@ -28,7 +28,8 @@ def count_healthy(method: Method, store: Store, config: Config, device: torch.de
     """How often each pair of x and x_hat occurs in healthy validation slices, as `TailEvidence` needs it.
 
     Returns:
-        (patients, BINS, BINS) int64, in the order of `healthy_scans`: each can be scored without its own pixels.
+        (patients, BINS, BINS) or (patients, 2, BINS, BINS) int64, see `count_healthy_pairs`; in the order of
+        `healthy_scans`: each can be scored without its own pixels.
     """
     method = method.to(device).eval()
     bf16 = uses_bf16(config.training.precision, device)
@@ -37,9 +38,8 @@ def count_healthy(method: Method, store: Store, config: Config, device: torch.de
         brain = source > BACKGROUND
         counts = no_pairs()
         for hidden, restored in method.restorations(source):
-            x, x_hat = compared(source, restored)
-            seen = (hidden & brain).expand_as(x)
-            counts += count_pairs(x[seen], x_hat[seen]).cpu()
+            seen = (hidden & brain).expand_as(restored[:, :, :1])
+            counts = counts + count_healthy_pairs(source, restored, seen).cpu()
         return counts
 
     totals: dict[str, Tensor] = {}

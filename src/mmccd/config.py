@@ -120,8 +120,9 @@ class ScoringConfig(_Settings):
     """`square` is the published (x - x_hat)^2; `tail` asks how rare x is among healthy pixels with the same x_hat."""
     polarity: Literal["either", "bright", "dark", "typical"] = "either"
     """For `tail`: the side that counts. `typical` is how most lesions look: bright in FLAIR and T2, dark in T1."""
-    unconditional: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """For `tail`: weight of how rare x, or its error in spreads, is in a healthy brain, whatever was restored."""
+    unconditional: Annotated[float, Field(ge=0, le=1)] | Literal["typical"] = 0.0
+    """For `tail`: weight of how rare x is in a healthy brain, whatever was restored. `typical` is 0.5 in FLAIR, where
+    hardly anything healthy is as bright as a lesion, and 0 elsewhere, where fluid is."""
     smooth_mm: Annotated[float, Field(ge=0, le=20)] = 0.0
     """Standard deviation of a Gaussian over the map, in all three directions within the brain."""
     edge_mm: Annotated[float, Field(ge=0, le=20)] = 7.5
@@ -258,13 +259,19 @@ def parse_config(values: dict[str, Any]) -> Config:
         return Config.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = _key(first["loc"])
         got = "" if first["type"] in ("missing", "extra_forbidden") else f", got {first['input']!r}"
-        reason = "unknown setting" if first["type"] == "extra_forbidden" else first["msg"]
+        ways = [way["msg"] for way in error.errors() if _key(way["loc"]) == key]  # a number or a name: one for each
+        reason = "unknown setting" if first["type"] == "extra_forbidden" else " or ".join(ways)
         raise ConfigError(
             f"setting {key or 'of the model'}: {reason}{got if key else ''}",
             "see `mmccd train --help` and docs/config.md",
         ) from error
+
+
+def _key(place: tuple[int | str, ...]) -> str:
+    """A setting's name as it is written, without what pydantic adds where a setting has two types."""
+    return ".".join(str(part) for part in place if isinstance(part, int) or part.isidentifier())
 
 
 def parse_override(text: str) -> tuple[str, Any]:

@@ -30,7 +30,8 @@ class TailEvidence(nn.Module):
     finite and rising where no healthy pixel was ever seen.
 
     Args:
-        counts: (BINS, BINS), healthy pixels by restored value (rows) and value (columns); see `count_pairs`.
+        counts: (BINS, BINS), healthy pixels by restored value (rows) and value (columns); or (2, BINS, BINS), by errors
+            in spreads and by values. See `count_healthy_pairs`.
         polarity: The side that counts: ``either`` is -ln(2 x the smaller tail).
         unconditional: Weight from 0 to 1 of the evidence that needs no x_hat, as if everything were hidden: how rare x
             is in a healthy brain. The rest is the weight of the evidence given x_hat.
@@ -38,21 +39,24 @@ class TailEvidence(nn.Module):
 
     counts: Tensor
     table: Tensor
+    everywhere: Tensor
 
     def __init__(self, counts: Tensor, *, polarity: Polarity, unconditional: float = 0.0) -> None:
         super().__init__()
+        self.unconditional = unconditional
         self.register_buffer("counts", counts.double())
-        given, everywhere = (_table(c, polarity) for c in (self.counts, self.counts.sum(dim=0, keepdim=True)))
-        mixed = (1 - unconditional) * given + unconditional * everywhere
-        self.register_buffer("table", mixed.float(), persistent=False)
+        pairs = self.counts.reshape(-1, BINS, BINS)
+        self.register_buffer("table", _table(pairs[0], polarity).float(), persistent=False)
+        everywhere = _table(pairs[-1].sum(dim=0, keepdim=True), polarity)
+        self.register_buffer("everywhere", everywhere.float(), persistent=False)
 
     def forward(self, source: Tensor, restored: Tensor) -> Tensor:
         """Evidence of x, (batch, 1, height, width), given what was restored: (masks, batch, 1, height, width), >= 0."""
-        x, x_hat = (2 * (image - LOW) / (HIGH - LOW) - 1 for image in compared(source, restored))
-        where = torch.stack([x.flatten(), x_hat.flatten()], dim=-1)[None, None]
-        table = self.table.to(where.device)[None, None]
-        found = F.grid_sample(table, where, padding_mode="border", align_corners=True)
-        return found.reshape(x_hat.shape)
+        given = _look_up(self.table, *compared(source, restored))
+        if self.unconditional == 0:
+            return given
+        alone = _look_up(self.everywhere, source.float(), source.float())  # its single row is that of any x_hat
+        return (1 - self.unconditional) * given + self.unconditional * alone
 
 
 def compared(source: Tensor, restored: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,9 +87,30 @@ def count_pairs(source: Tensor, restored: Tensor) -> Tensor:
     return torch.bincount((row * BINS + column).flatten(), minlength=BINS**2).reshape(BINS, BINS)
 
 
+def count_healthy_pairs(source: Tensor, restored: Tensor, seen: Tensor) -> Tensor:
+    """What `TailEvidence` needs of healthy slices: (BINS, BINS), or (2, BINS, BINS) where the spread is known; int64.
+
+    Args:
+        source: x, (batch, 1, height, width).
+        restored: x_hat and perhaps its spread, (masks, batch, 1 or 2, height, width).
+        seen: The pixels that count, (masks, batch, 1, height, width) bool.
+    """
+    kinds = [compared(source, restored[:, :, :channels]) for channels in range(restored.shape[2], 0, -1)]
+    found = [count_pairs(x[seen], x_hat[seen]) for x, x_hat in kinds]
+    return torch.stack(found).squeeze(0)
+
+
 def no_pairs() -> Tensor:
     """An empty histogram to add to."""
     return torch.zeros(BINS, BINS, dtype=torch.int64)
+
+
+def _look_up(table: Tensor, x: Tensor, x_hat: Tensor) -> Tensor:
+    """The table, (rows, BINS), at x_hat (rows) and x (columns), linear between its nodes; of the shape of x."""
+    where = torch.stack([2 * (image - LOW) / (HIGH - LOW) - 1 for image in (x.flatten(), x_hat.flatten())], dim=-1)
+    table = table.to(where.device)[None, None]
+    found = F.grid_sample(table, where[None, None], padding_mode="border", align_corners=True)
+    return found.reshape(x.shape)
 
 
 def _table(counts: Tensor, polarity: Polarity) -> Tensor:

@@ -20,7 +20,7 @@ from mmccd.networks import CodeNetwork, UNet
 from mmccd.noise import gaussian, simplex
 from mmccd.patched_diffusion import PatchedDiffusion
 from mmccd.reconstruction import Reconstruction
-from mmccd.scoring import typical_polarity
+from mmccd.scoring import typical_polarity, typical_unconditional
 from mmccd.variational_autoencoder import VariationalAutoencoder
 from mmccd.veiled_cycle import VeiledCycle
 
@@ -45,7 +45,7 @@ def build_method(config: Config) -> Method:
         return CyclicUNet(to_target=unet(1, targets), to_source=unet(targets, 1))
     if config.method == "veiled-cycle":
         own = {"from_background": False}  # it counts from there itself
-        return VeiledCycle(to_target=unet(1, targets, **own), to_source=unet(targets, 2, **own))
+        return VeiledCycle(to_target=unet(1, 1 + targets + 1, **own), to_source=unet(targets, 2, **own))
     diffusion = config.diffusion
     steps = kept_steps(diffusion.schedule_steps, diffusion.sampling_steps, spacing=diffusion.spacing)
     return MaskedDiffusionCycle(
@@ -88,7 +88,8 @@ def build_error(config: Config, counts: Tensor | None) -> Error:
     if counts is None:
         return squared_error
     polarity: Polarity = typical_polarity(config.source) if scoring.polarity == "typical" else scoring.polarity
-    return TailEvidence(counts, polarity=polarity, unconditional=scoring.unconditional)
+    share = typical_unconditional(config.source) if scoring.unconditional == "typical" else scoring.unconditional
+    return TailEvidence(counts, polarity=polarity, unconditional=share)
 
 
 def masks_of(diffusion: DiffusionConfig, size_px: int) -> Tensor:

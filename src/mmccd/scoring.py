@@ -9,6 +9,7 @@ from scipy.ndimage import binary_erosion, gaussian_filter
 from skimage.morphology import disk
 
 TYPICAL_POLARITY: dict[str, Literal["bright", "dark"]] = {"flair": "bright", "t2": "bright", "t1": "dark"}
+TYPICAL_UNCONDITIONAL = {"flair": 0.5}
 
 SCORE_QUANTILE = 0.99
 SCORE_DEFINITION = "99th percentile of the anomaly map over the brain voxels of the scan"
@@ -47,6 +48,11 @@ def smoothed(
 def typical_polarity(modality: str) -> Literal["bright", "dark"]:
     """How most lesions differ from healthy tissue: bright, but dark in T1."""
     return TYPICAL_POLARITY.get(modality, "bright")
+
+
+def typical_unconditional(modality: str) -> float:
+    """Weight of an intensity by itself: half in FLAIR, nothing where healthy fluid is as bright or dark as a lesion."""
+    return TYPICAL_UNCONDITIONAL.get(modality, 0.0)
 
 
 def intensity_score(normalised: NDArray[np.float32], polarity: str) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Veiled cycle: see through coarse noise to the other modalities, come back, and say how far off to expect to be."""
+"""Veiled cycle: see through coarse noise, straight back and by way of the other modalities, and say how surely."""
 
 from collections.abc import Iterator
 
@@ -10,10 +10,12 @@ from mmccd.cycle import Restoration
 from mmccd.intensity import BACKGROUND
 from mmccd.noise import coarse_noise
 
+CYCLE_WEIGHT = 0.3
+"""Of the cycle's errors beside that of the straight way back, which shares f with it and is the harder one to learn."""
 SPREAD_WEIGHT = 0.02
-"""Of the spread's loss beside the errors: enough to learn it, too little to bend the restoration."""
+"""Of the spreads' loss beside the errors: enough to learn them, too little to bend the restorations."""
 SMALLEST, LARGEST = -4.0, 2.0
-"""Bounds of the logarithm of the spread."""
+"""Bounds of the logarithm of a spread."""
 
 
 class VeiledCycle(nn.Module):
@@ -21,13 +23,14 @@ class VeiledCycle(nn.Module):
 
     A mask takes from the network what it would need to know a ventricle from a lesion. A veil of coarse noise (Kascenas
     et al., 2023, https://arxiv.org/abs/2301.08330) leaves all edges and hides how bright a region is: the forward
-    network learns to see through it to the other modalities. In use there is no veil; what a healthy brain does not
-    explain is taken for noise and is lost on the way. The backward network also learns how far off it will be (Nix and
-    Weigend, 1994), so that an error counts more where healthy tissue comes back well.
+    network learns to see through it, to the slice itself as their denoiser does, and to the other modalities, from
+    which the backward network returns. In use there is no veil; what a healthy brain does not explain is taken for
+    noise and is lost on both ways. Both networks also learn how far off they will be (Nix and Weigend, 1994), so that
+    an error counts more where healthy tissue comes back well.
 
     Args:
-        to_target: Forward network f: x to y.
-        to_source: Backward network g: y to x and the logarithm of the spread, two channels.
+        to_target: Forward network f: x to x straight back, y, and the logarithm of the spread of the former.
+        to_source: Backward network g: y to x and the logarithm of its spread, two channels.
     """
 
     def __init__(self, to_target: nn.Module, to_source: nn.Module) -> None:
@@ -36,31 +39,36 @@ class VeiledCycle(nn.Module):
         self.to_source = to_source
 
     def losses(self, source: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Mean squared errors of both halves of the cycle under a veil, and the Gaussian surprise of its error."""
+        """Squared errors straight back and of both halves of the cycle, and the Gaussian surprise of both x_hat."""
         translated, restored, log_spread = self._through(coarse_noise(source))
         brain = source > BACKGROUND
         error = (source - restored.detach()) / log_spread.exp()
-        surprise = (0.5 * error.square() + log_spread)[brain].sum() / brain.sum().clamp(min=1)
+        surprise = ((0.5 * error.square() + log_spread) * brain).sum() / brain.sum().clamp(min=1)
+        straight, back = (F.mse_loss(x_hat, source) for x_hat in restored)
         return {
-            "forward": F.mse_loss(translated, target),
-            "backward": F.mse_loss(restored, source),
+            "straight": straight,
+            "forward": CYCLE_WEIGHT * F.mse_loss(translated, target),
+            "backward": CYCLE_WEIGHT * back,
             "spread": SPREAD_WEIGHT * surprise,
         }
 
     def cycle(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """The translation y_hat = f(x), and the restored x_hat = g(y_hat)."""
+        """The translation y_hat of f, and the restored x_hat = g(y_hat)."""
         translated, restored, _ = self._through(source)
-        return translated, restored
+        return translated, restored[1]
 
     def restorations(self, source: Tensor) -> Iterator[Restoration]:
-        """x_hat of the whole slice and its spread: one "mask" that counts every pixel."""
+        """x_hat and its spread, straight back and through the cycle: two "masks" that count every pixel."""
         _, restored, log_spread = self._through(source)
-        both = torch.cat([restored, log_spread.exp()], dim=1)[None]
+        both = torch.cat([restored, log_spread.exp()], dim=2)
         yield torch.ones_like(both[:, :1, :1], dtype=torch.bool), both
 
     def _through(self, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """y_hat, x_hat and the logarithm of its spread; the networks count from the background, to begin near it."""
-        above = self.to_target(source - BACKGROUND)
-        back = self.to_source(above).float()
-        log_spread = back[:, 1:].clamp(SMALLEST, LARGEST)
-        return above.float() + BACKGROUND, back[:, :1] + BACKGROUND, log_spread
+        """y_hat; x_hat straight back and through the cycle, (2, batch, 1, height, width); the logarithms of its spread.
+
+        The networks count from the background, to begin near what they are to give.
+        """
+        seen = self.to_target(source - BACKGROUND)
+        above = seen[:, 1:-1]
+        back = torch.stack([seen[:, [0, -1]], self.to_source(above)]).float()
+        return above.float() + BACKGROUND, back[:, :, :1] + BACKGROUND, back[:, :, 1:].clamp(SMALLEST, LARGEST)

@@ -86,6 +86,7 @@ def test_overrides_reach_any_depth_and_are_typed():
         ({"scoring.polarity": "grey"}, r"setting scoring\.polarity: .*'either', 'bright', 'dark' or 'typical'"),
         ({"scoring.unconditional": -0.1}, r"setting scoring\.unconditional: .*greater than or equal to 0"),
         ({"scoring.unconditional": 1.1}, r"setting scoring\.unconditional: .*less than or equal to 1"),
+        ({"scoring.unconditional": "usual"}, r"setting scoring\.unconditional: .*number.* or .*'typical', got 'usual'"),
         ({"scoring.smooth_mm": -1}, r"setting scoring\.smooth_mm: .*greater than or equal to 0"),
         ({"scoring.smooth_mm": 20.5}, r"setting scoring\.smooth_mm: .*less than or equal to 20"),
         ({"scoring.smooth_mm": float("nan")}, r"setting scoring\.smooth_mm"),

@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmccd.cycle import cycle_map
-from mmccd.evidence import BINS, HIGH, KERNEL_WIDTH, LOW, TailEvidence, compared, count_pairs, no_pairs
+from mmccd.evidence import (
+    BINS,
+    HIGH,
+    KERNEL_WIDTH,
+    LOW,
+    TailEvidence,
+    compared,
+    count_healthy_pairs,
+    count_pairs,
+    no_pairs,
+)
 
 NODES = torch.linspace(LOW, HIGH, BINS)
 POLARITIES = ("either", "bright", "dark")
@@ -195,6 +205,31 @@ def test_with_a_spread_the_error_is_counted_in_spreads_from_the_middle_of_the_gr
     places, x_hat = compared(source, restored)
     assert x_hat.flatten().tolist() == [1, 1, 1, 1]
     assert places.flatten().tolist() == [2, 5, 14, -4]  # 0, 4, 16 and -8 spreads: 8 reach the ends of the grid
+
+
+def test_with_a_spread_errors_and_values_are_both_counted():
+    source = torch.tensor([1.0, 3.0]).reshape(1, 1, 1, 2)
+    restored = torch.stack([torch.ones(2), torch.full((2,), 0.5)]).reshape(1, 1, 2, 1, 2)
+    seen = torch.ones(1, 1, 1, 1, 2, dtype=torch.bool)
+    in_spreads, values = count_healthy_pairs(source, restored, seen)
+    assert torch.equal(values, count_healthy_pairs(source, restored[:, :, :1], seen))
+    assert values.nonzero().tolist() == [[25, 25], [25, 35]]  # x_hat is 1, x is 1 and 3
+    assert in_spreads.nonzero().tolist() == [[25, 30], [25, 45]]  # no error, and 4 spreads of 8
+    seen[..., 1] = False
+    assert count_healthy_pairs(source, restored, seen).sum(dim=(1, 2)).tolist() == [1, 1]
+
+
+def test_with_a_spread_what_needs_no_restored_value_is_still_the_value():
+    generator = torch.Generator().manual_seed(0)
+    spread = 0.2 + torch.rand(1, 1, 1, 200, 200, generator=generator)
+    restored = torch.cat([4 * torch.rand(spread.shape, generator=generator), spread], dim=2)
+    source = (restored[:, :, :1] + spread * torch.randn(spread.shape, generator=generator))[0]
+    seen = torch.ones_like(spread, dtype=torch.bool)
+    both, values = (count_healthy_pairs(source, some, seen) for some in (restored, restored[:, :, :1]))
+    given, half, alone = (TailEvidence(both, polarity="bright", unconditional=w)(source, restored) for w in (0, 0.5, 1))
+    torch.testing.assert_close(half, (given + alone) / 2)
+    plain = TailEvidence(values, polarity="bright", unconditional=1)(source, restored[:, :, :1])
+    torch.testing.assert_close(alone, plain)
 
 
 def test_the_same_error_is_more_evident_where_a_smaller_one_was_expected():

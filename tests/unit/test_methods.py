@@ -71,7 +71,7 @@ def test_two_targets_are_made_and_translated_back_together(both_targets, name, d
     source, target = torch.randn(3, 1, 48, 48), torch.randn(3, 2, 48, 48)
 
     losses = method.losses(source, target)
-    own = {"spread"} if name == "veiled-cycle" else set()
+    own = {"straight", "spread"} if name == "veiled-cycle" else set()
     assert {key: loss.shape for key, loss in losses.items()} == dict.fromkeys({"forward", "backward"} | own, ())
     sum(losses.values()).backward()
     assert all(weight.grad is not None for weight in method.parameters())
@@ -102,14 +102,16 @@ def test_both_targets_count_in_the_loss_and_in_the_restored_slice(both_targets, 
             assert (method.to_source(other) - method.to_source(target)).abs().max() > 0.01
 
 
-@pytest.mark.parametrize(("name", "given", "back"), [("cyclic-unet", 1, 1), ("mmccd", 3, 1), ("veiled-cycle", 1, 2)])
-def test_channels_of_the_networks_follow_the_targets(both_targets, name, given, back):
+@pytest.mark.parametrize(
+    ("name", "given", "seen", "back"), [("cyclic-unet", 1, 2, 1), ("mmccd", 3, 2, 1), ("veiled-cycle", 1, 4, 2)]
+)
+def test_channels_of_the_networks_follow_the_targets(both_targets, name, given, seen, back):
     def channels(network):
         first, last = network.unet.conv_in.conv, network.unet.out[-1].conv
         return first.in_channels // 4, last.out_channels // 4  # folded in blocks of 2 x 2
 
     method = both_targets(name)
-    assert channels(method.to_target) == (given, 2)
+    assert channels(method.to_target) == (given, seen)
     assert channels(method.to_source) == (2, back)
 
 
@@ -209,3 +211,7 @@ def test_the_error_is_the_square_or_evidence_of_the_polarity_of_the_source():
         found = build_error(load_config("best", asked), counts)
         reference = TailEvidence(counts, polarity=expected, unconditional=0.3)
         torch.testing.assert_close(found(x, x_hat), reference(x, x_hat))
+    for source, share in (("flair", 0.5), ("t1", 0.0), ("t2", 0.0), ("pd", 0.0)):
+        asked = {"source": source, "targets": ["other"], "scoring.unconditional": "typical"}
+        reference = TailEvidence(counts, polarity="dark" if source == "t1" else "bright", unconditional=share)
+        torch.testing.assert_close(build_error(load_config("best", asked), counts)(x, x_hat), reference(x, x_hat))
