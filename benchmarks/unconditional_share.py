@@ -33,25 +33,32 @@ SHARES = (0.0, 0.25, 0.5, 1.0)
 
 def main() -> None:
     store = open_store(Path(sys.argv[1]))
-    found: dict[str, dict[str, list[float]]] = {}
+    table: dict[str, dict[str, list[float]]] = {}
     for folder in sys.argv[2:]:
         model = load_model(folder)
         source = model.config.source
         counts = count_healthy(model.method, store, model.config, torch.device("cpu")).sum(dim=0)
-        for share in SHARES:
-            evidence = TailEvidence(counts, polarity=typical_polarity(source), unconditional=share)
-            detector = Detector(replace(model, error=evidence), device="cpu")
-            values = [
-                auprc(detector.score_slices({source: scan.source}, scan.brain, scan.slice_mm)[scan.brain],
-                      scan.lesion[scan.brain])
-                for scan in scans(store, "validation", source) if scan.lesion.any()
-            ]  # fmt: skip
-            name = f"{source}, {LABELS[model.config.method]}"
-            found.setdefault(name, {})[str(share)] = [float(value) for value in values]
-            print(f"{name:24s} {share:4.2f} {bootstrap_mean(values)}", flush=True)
-    (HERE / "unconditional_share.json").write_text(json.dumps(found, indent=1) + "\n")
+        given, alone = (
+            Detector(
+                replace(model, error=TailEvidence(counts, polarity=typical_polarity(source), unconditional=share)),
+                device="cpu",
+            )
+            for share in (0.0, 1.0)
+        )
+        shares: dict[str, list[float]] = {str(share): [] for share in SHARES}
+        for scan in scans(store, "validation", source):
+            if scan.lesion.any():
+                maps = [one.score_slices({source: scan.source}, scan.brain, scan.slice_mm) for one in (given, alone)]
+                without, only = (found[scan.brain] for found in maps)
+                for share in SHARES:  # smoothing and the mean over masks are linear, so both maps are enough
+                    mixed = (1 - share) * without + share * only
+                    shares[str(share)].append(float(auprc(mixed, scan.lesion[scan.brain])))
+        table[f"{source}, {LABELS[model.config.method]}"] = shares
+        for share, values in shares.items():
+            print(f"{source}, {LABELS[model.config.method]:14s} {share:4s} {bootstrap_mean(values)}", flush=True)
+    (HERE / "unconditional_share.json").write_text(json.dumps(table, indent=1) + "\n")
     lines = [f"| | {' | '.join(map(str, SHARES))} | 0.5 less 0 |", f"| --- |{' --- |' * (len(SHARES) + 1)}"]
-    for name, shares in found.items():
+    for name, shares in table.items():
         difference = bootstrap_mean([a - b for a, b in zip(shares["0.5"], shares["0.0"], strict=True)])
         means = " | ".join(f"{bootstrap_mean(values).mean:.3f}" for values in shares.values())
         lines.append(f"| {name} | {means} | {difference} |")

@@ -189,7 +189,7 @@ def test_a_model_ships_for_each_modality_and_is_small(modality):
     model = load_model(f"builtin:{modality}")
     assert f"builtin:{modality}" in builtin_models()
     assert model.config.source == modality
-    assert model.config.method == ("mmccd" if modality == "flair" else "veiled-cycle")
+    assert model.config.method == "veiled-cycle"
     assert isinstance(model.error, TailEvidence)
     assert model.card["intended_use"].startswith("Research")
     files = list(model_file.model_folder(f"builtin:{modality}").iterdir())
