@@ -11,7 +11,7 @@ from mmccd.intensity import BACKGROUND
 from mmccd.noise import coarse_noise
 
 CYCLE_WEIGHT = 0.3
-"""Of the cycle's errors beside that of the straight way back, which shares f with it and is the harder one to learn."""
+"""Of the cycle's errors beside that of the straight way back, which shares f with it; not tuned."""
 SPREAD_WEIGHT = 0.02
 """Of the spreads' loss beside the errors: enough to learn them, too little to bend the restorations."""
 SMALLEST, LARGEST = -4.0, 2.0

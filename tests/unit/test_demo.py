@@ -48,7 +48,7 @@ def test_from_nothing_to_a_table_and_a_picture_and_finished_steps_are_kept(small
     assert list(result.evaluations) == [*methods, "builtin:flair"]
     for name, evaluation in result.evaluations.items():
         assert {row["case"] for row in evaluation.rows} == {"Phantom_0003"}  # only the unseen one
-        named = {"mmccd", "smoothed intensity"} if name == "builtin:flair" else {name}
+        named = {"veiled-cycle", "smoothed intensity"} if name == "builtin:flair" else {name}
         assert {row["method"] for row in evaluation.rows} == named | {"intensity threshold"}
     assert [line[0] for line in result.table()] == ["method", *methods, "builtin:flair", "intensity threshold"]
     assert result.preview is None
