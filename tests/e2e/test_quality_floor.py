@@ -39,14 +39,14 @@ def float32(phantom_folder):
 
 
 def test_the_shipped_model_finds_the_simulated_glioma(float32, phantom_folder):
-    """AUPRC 0.668 was measured, and 0.872 for plain intensity: on the phantom the shipped model is below it.
+    """AUPRC 0.762 was measured, and 0.872 for plain intensity: on the phantom the shipped model is below it.
 
     It was trained on real scans. A random score would get the lesion's share of the brain, below 0.05.
     """
     intensity = scores(lambda scan: normalise(scan.data, scan.data > 0), phantom_folder, GLIOMA)
-    assert float32 > 0.62
+    assert float32 > 0.71
     assert 0.82 < intensity < 0.92
-    assert float32 > intensity - 0.25
+    assert float32 > intensity - 0.15
 
 
 def test_bf16_finds_the_same(float32, phantom_folder):
@@ -65,7 +65,7 @@ def test_openvino_finds_the_same(float32, phantom_folder, precision):
 
 @pytest.mark.slow
 def test_the_demo_reaches_what_it_reached(tmp_path):
-    """AUPRC measured, mean of 8 subjects: MMCCD 0.460, Cyclic U-Net 0.223, shipped model 0.438, intensity 0.640, the
+    """AUPRC measured, mean of 8 subjects: MMCCD 0.460, Cyclic U-Net 0.223, shipped model 0.462, intensity 0.640, the
     same smoothed 0.434. MMCCD is below plain intensity on these lesions, and above it when both are smoothed."""
     assert main(["demo", "--output", str(tmp_path), "--quiet"]) == 0
     found = {}
@@ -74,7 +74,7 @@ def test_the_demo_reaches_what_it_reached(tmp_path):
         for name, metrics in record["aggregates"].items():
             found[folder if name in ("mmccd", "cyclic-unet") else name] = metrics["auprc"]["mean"]
     assert found["mmccd"] > 0.40
-    assert found["shipped"] > 0.40
+    assert found["shipped"] > 0.42
     assert found["mmccd"] > found["cyclic-unet"] + 0.10
     assert found["mmccd"] > found["smoothed intensity"] - 0.03
     assert 0.60 < found["intensity threshold"] < 0.68
