@@ -259,7 +259,10 @@ def _load(files: ModelFiles, card: dict[str, Any]) -> Model:
         measure = build_error(config, weights.pop(COUNTS) if config.scoring.evidence == "tail" else None)
         method.load_state_dict(weights)
     except (RuntimeError, KeyError) as reason:
-        raise ModelError(f"the weights in {files.name} do not fit its card", "copy the model folder again") from reason
+        raise ModelError(
+            f"the weights in {files.name} do not fit its card",
+            "copy the model folder again; if another version trained it, train again",
+        ) from reason
     return Model(method.eval().requires_grad_(False), measure, config, card)
 
 
