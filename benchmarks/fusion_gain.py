@@ -7,16 +7,14 @@ are fused on the validation subjects. Beside them stands what needs no network: 
 modalities, and their sum. Writes fusion_gain.json and .md here.
 """
 
-import json
 import sys
 import tempfile
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from measure import machine
+from measure import write_page
 
-import mmccd
 from mmccd.benchmark_scores import scans
 from mmccd.bootstrap import bootstrap_mean
 from mmccd.contenders import LABELS
@@ -47,7 +45,6 @@ def main() -> None:
         rows[f"smoothed intensity, {' + '.join(names)}"] = [
             _row(one, _bright(store, one, names)) for one in _subjects(store)
         ]
-    (HERE / "fusion_gain.json").write_text(json.dumps(rows, indent=1) + "\n")
     single = {name: [row["auprc"] for row in kept] for name, kept in rows.items()}
     first = f"{method}, {next(iter(models))}"
     lines = ["| input | AUPRC | less the first row | label-free Dice |", "| --- | --- | --- | --- |"]
@@ -55,14 +52,11 @@ def main() -> None:
         difference = bootstrap_mean([a - b for a, b in zip(single[name], single[first], strict=True)])
         dice = bootstrap_mean([row["dice"] for row in kept]) if "dice" in kept[0] else ""
         lines.append(f"| {name} | {bootstrap_mean(single[name])} | {difference} | {dice} |")
-    page = [
-        "# What several modalities gain",
+    what = (
         f"Written by `python benchmarks/fusion_gain.py STORE MODEL ...`: {len(kept)} test subjects with a lesion, "
-        f"whole volumes, {store.size_px} px; 95 % bootstrap intervals, differences paired by subject; mmccd "
-        f"{mmccd.__version__}, seed 0, {machine()}.",
-        "\n".join(lines),
-    ]
-    (HERE / "fusion_gain.md").write_text("\n\n".join(page) + "\n")
+        f"whole volumes, {store.size_px} px; 95 % bootstrap intervals, differences paired by subject; seed 0"
+    )
+    write_page(HERE / "fusion_gain", "What several modalities gain", what, ["\n".join(lines)], rows)
 
 
 def _subjects(store):

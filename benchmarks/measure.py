@@ -6,8 +6,11 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import mmccd
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,21 @@ def commands_table(rows: list[Measured]) -> str:
     lines = ["| command | wall time | peak memory |", "| --- | --- | --- |"]
     lines += [f"| `{row.command}` | {row.seconds:.0f} s | {row.peak_gb:.2f} GB |" for row in rows]
     return "\n".join(lines)
+
+
+def write_page(path: Path, title: str, what: str, tables: Sequence[str], found: object) -> None:
+    """Write ``path``.md, and what it was made of to ``path``.json.
+
+    Args:
+        path: Without a suffix.
+        title: Of the page.
+        what: By which command it was written, of what, how it is averaged, and the seeds.
+        tables: Tables and headings.
+        found: The values behind them.
+    """
+    path.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+    parts = [f"# {title}", f"{what}; mmccd {mmccd.__version__}, {machine()}.", *tables]
+    path.with_suffix(".md").write_text("\n\n".join(parts) + "\n")
 
 
 def keep(path: Path, rows: list[Measured], **facts: object) -> None:

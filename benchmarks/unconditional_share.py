@@ -7,15 +7,13 @@ slices say what is ordinary and whose lesions nobody has trained on; test subjec
 unconditional_share.json and .md here.
 """
 
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from measure import machine
+from measure import write_page
 
-import mmccd
 from mmccd.benchmark_scores import scans
 from mmccd.bootstrap import bootstrap_mean
 from mmccd.calibration import count_healthy
@@ -56,20 +54,17 @@ def main() -> None:
         table[f"{source}, {LABELS[model.config.method]}"] = shares
         for share, values in shares.items():
             print(f"{source}, {LABELS[model.config.method]:14s} {share:4s} {bootstrap_mean(values)}", flush=True)
-    (HERE / "unconditional_share.json").write_text(json.dumps(table, indent=1) + "\n")
     lines = [f"| | {' | '.join(map(str, SHARES))} | 0.5 less 0 |", f"| --- |{' --- |' * (len(SHARES) + 1)}"]
     for name, shares in table.items():
         difference = bootstrap_mean([a - b for a, b in zip(shares["0.5"], shares["0.0"], strict=True)])
         means = " | ".join(f"{bootstrap_mean(values).mean:.3f}" for values in shares.values())
         lines.append(f"| {name} | {means} | {difference} |")
-    page = [
-        "# How much an intensity by itself says",
+    what = (
         "Written by `python benchmarks/unconditional_share.py STORE MODEL ...`: mean AUPRC by `scoring.unconditional`, "
         f"{len(values)} validation subjects with lesion, whole volumes, {store.size_px} px; 95 % bootstrap intervals "
-        f"paired by subject; mmccd {mmccd.__version__}, seed 0, {machine()}.",
-        "\n".join(lines),
-    ]
-    (HERE / "unconditional_share.md").write_text("\n\n".join(page) + "\n")
+        "paired by subject; seed 0"
+    )
+    write_page(HERE / "unconditional_share", "How much an intensity by itself says", what, ["\n".join(lines)], table)
 
 
 if __name__ == "__main__":

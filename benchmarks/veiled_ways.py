@@ -1,21 +1,19 @@
-"""What the two ways back of the veiled cycle find alone and together: AUPRC on the whole volumes of test subjects.
+"""What the two ways back of the veiled cycle find alone and together: AUPRC on whole volumes.
 
     python benchmarks/veiled_ways.py STORE MODEL [MODEL ...]
 
-Veiled cycles trained on the store. Each way is scored with the evidence of its own healthy restorations. Writes
-veiled_ways.json and .md here.
+Veiled cycles trained on the store. Each way is scored with the evidence of its own healthy restorations. How both are
+put together was chosen on the validation subjects. Writes veiled_ways.json and .md here.
 """
 
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from measure import machine
+from measure import write_page
 from torch import nn
 
-import mmccd
 from mmccd.benchmark_scores import scans
 from mmccd.bootstrap import bootstrap_mean
 from mmccd.calibration import count_healthy
@@ -26,52 +24,59 @@ from mmccd.model_file import load_model
 from mmccd.store import open_store
 
 HERE = Path(__file__).parent
-WAYS = {"straight back": slice(0, 1), "through the cycle": slice(1, 2), "both": slice(0, 2)}
+TOGETHER = "both, the least"
+WAYS = {
+    "straight back": lambda pairs: pairs[:, :, :2],
+    "through the cycle": lambda pairs: pairs[:, :, 2:],
+    "both, their mean": lambda pairs: torch.cat([pairs[:, :, :2], pairs[:, :, 2:]]),
+    TOGETHER: lambda pairs: pairs,
+}
 
 
 class Some(nn.Module):
-    """Some of the restorations of a method."""
+    """A method whose restorations are made of those of another."""
 
-    def __init__(self, method: nn.Module, ways: slice) -> None:
+    def __init__(self, method: nn.Module, way) -> None:
         super().__init__()
-        self.method, self.ways = method, ways
+        self.method, self.way = method, way
 
     def restorations(self, source):
         for hidden, restored in self.method.restorations(source):
-            yield hidden[self.ways], restored[self.ways]
+            some = self.way(restored)
+            yield hidden.expand(len(some), -1, -1, -1, -1), some
 
 
 def main() -> None:
     store = open_store(Path(sys.argv[1]))
-    found: dict[str, dict[str, list[float]]] = {}
+    found: dict[str, dict[str, dict[str, list[float]]]] = {"validation": {}, "test": {}}
     for folder in sys.argv[2:]:
         model = load_model(folder)
         source = model.config.source
-        for name, ways in WAYS.items():
-            method = Some(model.method, ways)
+        for name, way in WAYS.items():
+            method = Some(model.method, way)
             counts = count_healthy(method, store, model.config, torch.device("cpu")).sum(dim=0)
             detector = Detector(replace(model, method=method, error=build_error(model.config, counts)), device="cpu")
-            values = [
-                auprc(detector.score_slices({source: scan.source}, scan.brain, scan.slice_mm)[scan.brain],
-                      scan.lesion[scan.brain])
-                for scan in scans(store, "test", source) if scan.lesion.any()
-            ]  # fmt: skip
-            found.setdefault(source, {})[name] = [float(value) for value in values]
-            print(f"{source:6s} {name:18s} {bootstrap_mean(values)}", flush=True)
-    (HERE / "veiled_ways.json").write_text(json.dumps(found, indent=1) + "\n")
-    lines = ["| source | way | AUPRC | both less it |", "| --- | --- | --- | --- |"]
-    for source, ways in found.items():
-        for name, values in ways.items():
-            difference = bootstrap_mean([a - b for a, b in zip(ways["both"], values, strict=True)])
-            lines.append(f"| {source} | {name} | {bootstrap_mean(values)} | {difference} |")
-    page = [
-        "# The two ways back of the veiled cycle",
-        f"Written by `python benchmarks/veiled_ways.py STORE MODEL ...`: {len(values)} test subjects with a lesion, "
-        f"whole volumes, {store.size_px} px; 95 % bootstrap intervals, differences paired by subject; mmccd "
-        f"{mmccd.__version__}, seed 0, {machine()}.",
-        "\n".join(lines),
-    ]
-    (HERE / "veiled_ways.md").write_text("\n\n".join(page) + "\n")
+            for part, sources in found.items():
+                values = [
+                    auprc(detector.score_slices({source: scan.source}, scan.brain, scan.slice_mm)[scan.brain],
+                          scan.lesion[scan.brain])
+                    for scan in scans(store, part, source) if scan.lesion.any()
+                ]  # fmt: skip
+                sources.setdefault(source, {})[name] = [float(value) for value in values]
+                print(f"{part:10s} {source:6s} {name:18s} {bootstrap_mean(values)}", flush=True)
+    tables = []
+    for part, sources in found.items():
+        lines = [f"| source | way | AUPRC | {TOGETHER}, less it |", "| --- | --- | --- | --- |"]
+        for source, ways in sources.items():
+            for name, values in ways.items():
+                difference = bootstrap_mean([a - b for a, b in zip(ways[TOGETHER], values, strict=True)])
+                lines.append(f"| {source} | {name} | {bootstrap_mean(values)} | {difference} |")
+        tables += [f"## {len(values)} {part} subjects with a lesion", "\n".join(lines)]
+    what = (
+        "Written by `python benchmarks/veiled_ways.py STORE MODEL ...`: whole volumes, "
+        f"{store.size_px} px; 95 % bootstrap intervals, differences paired by subject; seed 0"
+    )
+    write_page(HERE / "veiled_ways", "The two ways back of the veiled cycle", what, tables, found)
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def training_config(plan: Plan, store: Store, source: str, method: str) -> Confi
             if method == "veiled-cycle"
             else [_other(source, store)]
         )
-    return load_config([SIZES[plan.size][0], "best"], {**(plan.overrides or {}), **overrides})
+    return load_config([SIZES[plan.size][0], "fast", "best"], {**(plan.overrides or {}), **overrides})
 
 
 def _run(

@@ -20,7 +20,8 @@ def train(
         list[str] | None,
         typer.Option(
             help="Preset or YAML file; may be repeated, a later one goes over those before it. Sizes: published "
-            "(default), small, tiny. How mmccd samples and scores: fast, best. For example --config small --config best"
+            "(default), small, tiny. Method and score: best, or fast, the paper's diffusion with few evaluations. For "
+            "example --config small --config best"
         ),
     ] = None,
     source: Annotated[str | None, typer.Option(help="Modality to score, for example flair.")] = None,
@@ -73,7 +74,8 @@ def calibrate(
     store: Annotated[Path, typer.Argument(help="Its healthy validation slices say what is ordinary.")],
     output: Annotated[Path, typer.Argument(help="Folder for the new model.")],
     config: Annotated[
-        list[str] | None, typer.Option(help="Preset or YAML file, for how to sample and score: best, fast, published.")
+        list[str] | None,
+        typer.Option(help="Preset or YAML file: how to score (best), or how mmccd samples (fast, published)."),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override one: scoring.smooth_mm=4. May be repeated.")

@@ -9,17 +9,18 @@ from mmccd.diffusion import NoiseSchedule
 from mmccd.inpainting import Forward, Noise, sample_target
 
 Restoration = tuple[Tensor, Tensor]
-"""``hidden``, (masks, 1, 1, height, width) bool, and x_hat under each mask, (masks, batch, 1 or 2, height, width).
+"""``hidden``, (masks, 1, 1, height, width) bool, and x_hat under each mask, (masks, batch, channels, height, width).
 
-The second channel, where a method has one, is the spread: the standard deviation that it expects of x around x_hat.
+A second channel, where a method has one, is the spread: the standard deviation that it expects of x around x_hat.
+Further pairs of channels are further ways to restore the same pixels; what one of them explains is explained.
 """
 Error = Callable[[Tensor, Tensor], Tensor]
 """How badly a restoration explains x, (batch, 1, height, width): (masks, batch, 1, height, width)."""
 
 
 def squared_error(source: Tensor, restored: Tensor) -> Tensor:
-    """The published error of each pixel: (x - x_hat)^2, whatever its spread."""
-    return (source - restored[:, :, :1]).square()
+    """The published error of each pixel: (x - x_hat)^2, whatever its spread; the least of several ways."""
+    return (source - restored[:, :, ::2]).square().amin(dim=2, keepdim=True)
 
 
 def masked_restorations(

@@ -51,8 +51,11 @@ class TailEvidence(nn.Module):
         self.register_buffer("everywhere", everywhere.float(), persistent=False)
 
     def forward(self, source: Tensor, restored: Tensor) -> Tensor:
-        """Evidence of x, (batch, 1, height, width), given what was restored: (masks, batch, 1, height, width), >= 0."""
-        given = _look_up(self.table, *compared(source, restored))
+        """Evidence of x, (batch, 1, height, width), given what was restored: (masks, batch, 1, height, width), >= 0.
+
+        Of several ways to restore a pixel the least evidence counts.
+        """
+        given = _look_up(self.table, *compared(source, restored)).amin(dim=2, keepdim=True)
         if self.unconditional == 0:
             return given
         alone = _look_up(self.everywhere, source.float(), source.float())  # its single row is that of any x_hat
@@ -66,16 +69,16 @@ def compared(source: Tensor, restored: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         source: x, (batch, 1, height, width).
-        restored: x_hat and perhaps its spread, (masks, batch, 1 or 2, height, width).
+        restored: (masks, batch, channels, height, width): x_hat, or pairs of x_hat and its spread.
 
     Returns:
-        Two float32 tensors, (masks, batch, 1, height, width).
+        Two float32 tensors, (masks, batch, ways, height, width).
     """
-    x_hat = restored[:, :, :1].float()
+    x_hat, spread = restored[:, :, ::2].float(), restored[:, :, 1::2].float()
     x = source.float().expand_as(x_hat)
-    if restored.shape[2] == 1:
+    if not spread.shape[2]:
         return x, x_hat
-    return (LOW + HIGH) / 2 + (x - x_hat) / restored[:, :, 1:].float() * (HIGH - LOW) / 2 / SPREADS, x_hat
+    return (LOW + HIGH) / 2 + (x - x_hat) / spread * (HIGH - LOW) / 2 / SPREADS, x_hat
 
 
 def count_pairs(source: Tensor, restored: Tensor) -> Tensor:
@@ -92,11 +95,13 @@ def count_healthy_pairs(source: Tensor, restored: Tensor, seen: Tensor) -> Tenso
 
     Args:
         source: x, (batch, 1, height, width).
-        restored: x_hat and perhaps its spread, (masks, batch, 1 or 2, height, width).
+        restored: (masks, batch, channels, height, width): x_hat, or pairs of x_hat and its spread.
         seen: The pixels that count, (masks, batch, 1, height, width) bool.
     """
-    kinds = [compared(source, restored[:, :, :channels]) for channels in range(restored.shape[2], 0, -1)]
-    found = [count_pairs(x[seen], x_hat[seen]) for x, x_hat in kinds]
+    given, x_hat = compared(source, restored)
+    seen = seen.expand_as(x_hat)
+    alone = [source.float().expand_as(x_hat)] if restored.shape[2] > 1 else []
+    found = [count_pairs(x[seen], x_hat[seen]) for x in (given, *alone)]
     return torch.stack(found).squeeze(0)
 
 

@@ -25,8 +25,8 @@ class VeiledCycle(nn.Module):
     et al., 2023, https://arxiv.org/abs/2301.08330) leaves all edges and hides how bright a region is: the forward
     network learns to see through it, to the slice itself as their denoiser does, and to the other modalities, from
     which the backward network returns. In use there is no veil; what a healthy brain does not explain is taken for
-    noise and is lost on both ways. Both networks also learn how far off they will be (Nix and Weigend, 1994), so that
-    an error counts more where healthy tissue comes back well.
+    noise and is lost on both ways; what one of them explains is explained. Both networks also learn how far off they
+    will be (Nix and Weigend, 1994), so that an error counts more where healthy tissue comes back well.
 
     Args:
         to_target: Forward network f: x to x straight back, y, and the logarithm of the spread of the former.
@@ -58,9 +58,9 @@ class VeiledCycle(nn.Module):
         return translated, restored[1]
 
     def restorations(self, source: Tensor) -> Iterator[Restoration]:
-        """x_hat and its spread, straight back and through the cycle: two "masks" that count every pixel."""
+        """x_hat and its spread, straight back and through the cycle: two ways, under a "mask" of every pixel."""
         _, restored, log_spread = self._through(source)
-        both = torch.cat([restored, log_spread.exp()], dim=2)
+        both = torch.cat([restored[0], log_spread[0].exp(), restored[1], log_spread[1].exp()], dim=1)[None]
         yield torch.ones_like(both[:, :1, :1], dtype=torch.bool), both
 
     def _through(self, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -33,7 +33,9 @@ def store(store_of_three):
     return store_of_three
 
 
-PLAN = Plan(methods=("mmccd", "cyclic-unet", "dae"), sources=("flair",), overrides=TINY, published_sampler=False)
+PLAN = Plan(
+    methods=("mmccd", "cyclic-unet", "veiled-cycle", "dae"), sources=("flair",), overrides=TINY, published_sampler=False
+)
 
 
 @pytest.fixture(scope="module")

@@ -223,7 +223,7 @@ def test_a_later_config_goes_over_an_earlier_one_and_options_over_both(run, aske
 
     first, second, third = asked
     assert (first.network, first.training, first.scoring) == (small.network, small.training, best.scoring)
-    assert (first.method, first.targets) == ("mmccd", ("t1", "t2"))
+    assert (first.method, first.targets) == ("veiled-cycle", ("t1", "t2"))
     assert (second.network, second.targets, second.seed) == (small.network, ("t1",), 3)
     assert third.method == "cyclic-unet"
 

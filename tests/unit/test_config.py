@@ -186,9 +186,12 @@ def file(tmp_path):
 def test_one_preset_goes_over_another():
     small, best, both = load_config("small"), load_config("best"), load_config(["small", "best"])
     assert (both.network, both.training) == (small.network, small.training)
-    assert (both.method, both.diffusion, both.scoring) == ("mmccd", best.diffusion, best.scoring)
+    assert (both.method, both.diffusion, both.scoring) == ("veiled-cycle", small.diffusion, best.scoring)
     assert both.scoring.evidence == "tail"
     assert both.network != best.network
+    fast = load_config("fast")
+    diffusion = load_config(["published", "fast", "best"], {"method": "mmccd"})
+    assert (diffusion.diffusion, diffusion.scoring) == (fast.diffusion, best.scoring)
 
 
 def test_the_last_one_wins_and_what_it_leaves_out_stays(file):

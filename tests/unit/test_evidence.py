@@ -232,6 +232,20 @@ def test_with_a_spread_what_needs_no_restored_value_is_still_the_value():
     torch.testing.assert_close(alone, plain)
 
 
+def test_of_several_ways_all_are_counted_and_the_least_evidence_counts():
+    generator = torch.Generator().manual_seed(0)
+    ways = [torch.rand(1, 8, 2, 64, 64, generator=generator) + 0.2 for _ in range(3)]
+    source = 4 * torch.rand(8, 1, 64, 64, generator=generator)
+    together, seen = torch.cat(ways, dim=2), torch.rand(1, 8, 1, 64, 64, generator=generator) < 0.5
+    counts = count_healthy_pairs(source, together, seen)
+    assert torch.equal(counts, sum(count_healthy_pairs(source, way, seen) for way in ways))
+    for polarity in ("either", "bright", "dark"):
+        measure = TailEvidence(counts, polarity=polarity)
+        each = torch.stack([measure(source, way) for way in ways])
+        assert (each.argmin(dim=0).flatten().bincount() > 1000).all()
+        torch.testing.assert_close(measure(source, together), each.amin(dim=0))
+
+
 def test_the_same_error_is_more_evident_where_a_smaller_one_was_expected():
     generator = torch.Generator().manual_seed(0)
     spread = torch.where(torch.rand(1, 1, 1, 400, 400, generator=generator) < 0.5, 0.2, 1.0)

@@ -188,9 +188,7 @@ def test_masks_that_cannot_work_are_refused(settings, size_px):
     assert "choose" in caught.value.hint
 
 
-@pytest.mark.parametrize(
-    ("preset", "evaluations"), [("published", 12_928), ("small", 8), ("tiny", 8), ("fast", 8), ("best", 8)]
-)
+@pytest.mark.parametrize(("preset", "evaluations"), [("published", 12_928), ("small", 8), ("tiny", 8), ("fast", 8)])
 def test_evaluations_of_the_networks_per_slice(preset, evaluations):
     """Each mask needs every step of f, and g once."""
     diffusion = load_config(preset).diffusion

@@ -118,11 +118,12 @@ def test_a_model_can_be_calibrated_again_and_back(model_folder, phantom_store, b
     assert back.card["threshold"] == old.card["threshold"]
 
 
-def test_of_a_preset_only_sampling_and_scoring_are_taken(model_folder, phantom_store, tmp_path):
+def test_of_presets_only_sampling_and_scoring_are_taken(model_folder, phantom_store, tmp_path):
     old = load_model(model_folder)
-    new = again(model_folder, phantom_store, tmp_path / "m", "best", overrides={"scoring.smooth_mm": 6})
+    new = again(model_folder, phantom_store, tmp_path / "m", "published", "best", overrides={"scoring.smooth_mm": 6})
     best = load_config("best")
-    assert new.config.diffusion == best.diffusion
+    assert (old.config.diffusion.masks, old.config.diffusion.sampling_steps) == ("combs", 1)
+    assert (new.config.diffusion.masks, new.config.diffusion.sampling_steps) == ("stripes", 100)
     assert new.config.scoring == best.scoring.model_copy(update={"smooth_mm": 6})
     sections = {"diffusion": old.config.diffusion, "scoring": old.config.scoring}
     assert new.config.model_copy(update=sections) == old.config  # a Cyclic U-Net stays one
