@@ -8,6 +8,16 @@ import pytest
 from mmccd.signals import STOPPING, ignore_in_worker, leaving_when_asked, listen
 
 
+@pytest.fixture(autouse=True)
+def as_in_a_terminal():
+    """Under `nohup` and in the background of a script these are ignored, and what is ignored stays so."""
+    ordinary = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    former = {number: signal.signal(number, handler) for number, handler in ordinary.items()}
+    yield
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138)])
 def test_a_signal_is_an_exit_that_closes_what_is_open(number, code):
     before = signal.getsignal(number)
