@@ -66,11 +66,12 @@ def main() -> None:
         ship(work, source)
         tables += [f"### {source.upper()}", quality(work, source)]
     store = open_store(work / "store")
-    card = load_model(f"builtin:{source}").card
+    cards = {source: load_model(f"builtin:{source}").card for source in TARGETS}
     text = CARD.format(
         **{part: len(names) for part, names in store.manifest["subjects"].items()},
-        steps=card["training"]["steps"], version=mmccd.__version__, machine=machine(), tables="\n\n".join(tables),
-        guarantee=card["threshold"]["guarantee"],
+        steps=cards["flair"]["training"]["steps"], version=mmccd.__version__, machine=machine(),
+        tables="\n\n".join(tables),
+        guarantee="; ".join(f"{source.upper()}: {card['threshold']['guarantee']}" for source, card in cards.items()),
     )  # fmt: skip
     write_atomically(WEIGHTS / "MODEL_CARD.md", (text + "\n## Cost\n\n" + commands_table(rows) + "\n").encode())
 

@@ -1,9 +1,10 @@
-"""What the two ways back of the veiled cycle find alone and together: AUPRC on whole volumes.
+"""What the ways back of the veiled cycle find alone and together, and what a mirror image brings.
 
     python benchmarks/veiled_ways.py STORE MODEL [MODEL ...]
 
-Veiled cycles trained on the store. Each way is scored with the evidence of its own healthy restorations. How both are
-put together was chosen on the validation subjects. Writes veiled_ways.json and .md here.
+Models trained on the store: veiled cycles, and others that restore a slice at once, for comparison. Each way is scored
+with the evidence of its own healthy restorations. How they are put together was chosen on the validation subjects.
+Writes veiled_ways.json and .md here.
 """
 
 import sys
@@ -17,33 +18,59 @@ from torch import nn
 from mmccd.benchmark_scores import scans
 from mmccd.bootstrap import bootstrap_mean
 from mmccd.calibration import count_healthy
+from mmccd.contenders import LABELS
 from mmccd.detector import Detector
 from mmccd.methods import build_error
 from mmccd.metrics import auprc
 from mmccd.model_file import load_model
 from mmccd.store import open_store
+from mmccd.veiled_cycle import LEFT_RIGHT
 
 HERE = Path(__file__).parent
-TOGETHER = "both, the least"
-WAYS = {
-    "straight back": lambda pairs: pairs[:, :, :2],
-    "through the cycle": lambda pairs: pairs[:, :, 2:],
-    "both, their mean": lambda pairs: torch.cat([pairs[:, :, :2], pairs[:, :, 2:]]),
-    TOGETHER: lambda pairs: pairs,
+TOGETHER = "all, the least"
+PAIRS = {
+    "straight back": [0, 2],
+    "through the cycle": [1, 3],
+    "not mirrored": [0, 1],
+    TOGETHER: [0, 1, 2, 3],
 }
+"""Of x_hat and its spread, in the order of `VeiledCycle.restorations`."""
 
 
 class Some(nn.Module):
-    """A method whose restorations are made of those of another."""
+    """Some of the ways of a veiled cycle: as one restoration, or each as a mask of its own, for their mean."""
 
-    def __init__(self, method: nn.Module, way) -> None:
+    def __init__(self, method: nn.Module, pairs: list[int], *, mean: bool = False) -> None:
         super().__init__()
-        self.method, self.way = method, way
+        self.method, self.pairs, self.mean = method, pairs, mean
 
     def restorations(self, source):
-        for hidden, restored in self.method.restorations(source):
-            some = self.way(restored)
-            yield hidden.expand(len(some), -1, -1, -1, -1), some
+        ((hidden, restored),) = self.method.restorations(source)
+        some = torch.stack([restored[0, :, 2 * pair : 2 * pair + 2] for pair in self.pairs])
+        some = some if self.mean else torch.cat(list(some), dim=1)[None]
+        yield hidden.expand(len(some), -1, -1, -1, -1), some
+
+
+class Mirrored(nn.Module):
+    """Another method, with the mirror image as a second way; a spread of 1 stands for the one that it has not."""
+
+    def __init__(self, method: nn.Module) -> None:
+        super().__init__()
+        self.method = method
+
+    def restorations(self, source):
+        ((hidden, plain),) = self.method.restorations(source)
+        ((_, mirrored),) = self.method.restorations(source.flip(LEFT_RIGHT))
+        same = torch.ones_like(plain)
+        yield hidden, torch.cat([plain, same, mirrored.flip(LEFT_RIGHT), same], dim=2)
+
+
+def ways_of(model) -> dict[str, nn.Module]:
+    if model.config.method != "veiled-cycle":
+        label = LABELS[model.config.method]
+        return {label: model.method, f"{label}, mirrored too": Mirrored(model.method)}
+    ways = {name: Some(model.method, pairs) for name, pairs in PAIRS.items()}
+    return {"all, their mean": Some(model.method, PAIRS[TOGETHER], mean=True), **ways}
 
 
 def main() -> None:
@@ -52,8 +79,7 @@ def main() -> None:
     for folder in sys.argv[2:]:
         model = load_model(folder)
         source = model.config.source
-        for name, way in WAYS.items():
-            method = Some(model.method, way)
+        for name, method in ways_of(model).items():
             counts = count_healthy(method, store, model.config, torch.device("cpu")).sum(dim=0)
             detector = Detector(replace(model, method=method, error=build_error(model.config, counts)), device="cpu")
             for part, sources in found.items():
@@ -76,7 +102,7 @@ def main() -> None:
         "Written by `python benchmarks/veiled_ways.py STORE MODEL ...`: whole volumes, "
         f"{store.size_px} px; 95 % bootstrap intervals, differences paired by subject; seed 0"
     )
-    write_page(HERE / "veiled_ways", "The two ways back of the veiled cycle", what, tables, found)
+    write_page(HERE / "veiled_ways", "The ways back of the veiled cycle", what, tables, found)
 
 
 if __name__ == "__main__":

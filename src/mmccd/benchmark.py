@@ -258,7 +258,7 @@ def judge_intensity(contender: Contender, store: Store, source: str, scoring: Sc
         brain = np.asarray(store.array("brain")[rows])
         found = score(store.array(source)[rows].astype(np.float32), brain, slice_mm)
         healthy.setdefault(patient, []).append(found[brain])
-    facts = thresholds_of([np.concatenate(maps) for maps in healthy.values()], scoring, slices=0)
+    facts = thresholds_of([np.concatenate(maps) for maps in healthy.values()], source, scoring, slices=0)
     return Judge(score, facts["threshold"]["value"], facts["scan_threshold"]["value"], tuple(facts["healthy_scores"]))
 
 

@@ -213,7 +213,6 @@ def _cost_note(records: Sequence[Record]) -> str:
 def _about(records: Sequence[Record], store: Store, command: str) -> str:
     subjects = {part: len(names) for part, names in store.manifest["subjects"].items()}
     healthy = {part: len(store.rows(part, healthy=True)) for part in ("train", "validation")}
-    guarantees = sorted({record["guarantee"] for record in records if "guarantee" in record})
     steps = sorted({str(record["training_steps"]) for record in records if "training_steps" in record})
     batches = sorted({str(record["batch_size"]) for record in records if "batch_size" in record})
     return (
@@ -222,9 +221,15 @@ def _about(records: Sequence[Record], store: Store, command: str) -> str:
         f"{subjects['validation']} validation and {subjects['test']} test subjects ({healthy['train']} and "
         f"{healthy['validation']} healthy slices), {store.size_px} x {store.size_px} pixels, {', '.join(steps)} "
         f"training steps of {', '.join(batches)} slices. What the thresholds promise: "
-        f"{'; '.join(guarantees) or 'no model was scored'}. Intervals of differences are not adjusted for the number "
-        "of comparisons, p is."
+        f"{'; '.join(promises(records)) or 'no model was scored'}. Intervals of differences are not adjusted for the "
+        "number of comparisons, p is."
     )
+
+
+def promises(records: Sequence[Record]) -> list[str]:
+    """What the thresholds of the models of each source promise, for readers; only some records have thresholds."""
+    cut = [record for record in records if "guarantee" in record and "rows" in record]
+    return sorted({f"{record['source'].upper()}: {record['guarantee']}" for record in cut})
 
 
 def _without_paths(record: Record) -> Record:

@@ -17,7 +17,14 @@ from mmccd.evidence import count_healthy_pairs, no_pairs
 from mmccd.inference import anomaly_volume, in_batches
 from mmccd.intensity import BACKGROUND
 from mmccd.methods import Method, build_error
-from mmccd.scoring import SCORE_DEFINITION, SCORE_QUANTILE, intensity_score, smoothed, typical_polarity
+from mmccd.scoring import (
+    SCORE_DEFINITION,
+    SCORE_QUANTILE,
+    intensity_score,
+    smoothed,
+    typical_false_positive_rate,
+    typical_polarity,
+)
 from mmccd.splits import patient_of
 from mmccd.store import Store
 
@@ -112,14 +119,14 @@ def calibrate(
         alike.setdefault(patient, []).append(smooth[brain])
         slices += len(rows)
     return {
-        **thresholds_of(_by_patient(ours), scoring, slices=slices),
+        **thresholds_of(_by_patient(ours), config.source, scoring, slices=slices),
         "intensity_baseline": {
             "polarity": polarity,
             "smooth_mm": scoring.smooth_mm,
             **{
                 kind: {"plain": choose(_by_patient(plain)).value, "smoothed": choose(_by_patient(alike)).value}
                 for kind, choose in (
-                    ("threshold", partial(voxel_threshold, rate=scoring.false_positive_rate)),
+                    ("threshold", partial(voxel_threshold, rate=_false_positive_rate(config.source, scoring))),
                     ("scan_threshold", partial(scan_threshold, rate=scoring.false_alarm_rate)),
                 )
             },
@@ -131,18 +138,26 @@ def _by_patient(scores: Mapping[str, Sequence[NDArray[np.float32]]]) -> list[NDA
     return [np.concatenate(scans) for scans in scores.values()]
 
 
-def thresholds_of(healthy: Sequence[NDArray[np.float32]], scoring: ScoringConfig, *, slices: int) -> dict[str, Any]:
+def thresholds_of(
+    healthy: Sequence[NDArray[np.float32]], source: str, scoring: ScoringConfig, *, slices: int
+) -> dict[str, Any]:
     """Both thresholds and the scores of healthy subjects, for a card.
 
     Args:
         healthy: Of each validation patient the map over the brain pixels of its healthy slices.
+        source: Modality, for a rate that depends on it.
         scoring: The rates.
         slices: How many healthy slices these are.
     """
     of = {"chosen_on": "healthy validation slices", "slices": slices}
     return {
-        "threshold": voxel_threshold(healthy, rate=scoring.false_positive_rate).as_dict() | of,
+        "threshold": voxel_threshold(healthy, rate=_false_positive_rate(source, scoring)).as_dict() | of,
         "scan_threshold": scan_threshold(healthy, rate=scoring.false_alarm_rate).as_dict() | of,
         "healthy_scores": sorted(float(np.quantile(one, SCORE_QUANTILE)) for one in healthy if one.size),
         "score_definition": SCORE_DEFINITION,
     }
+
+
+def _false_positive_rate(source: str, scoring: ScoringConfig) -> float:
+    rate = scoring.false_positive_rate
+    return typical_false_positive_rate(source) if rate == "typical" else rate

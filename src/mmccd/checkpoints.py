@@ -170,9 +170,9 @@ def _fingerprint(config: Config, store: Store) -> dict[str, Any]:
 def _comparable(fingerprint: dict[str, Any]) -> dict[str, Any]:
     """With the defaults of settings that were not there yet, and without what decides no weight.
 
-    The number of workers may be lowered where one died.
+    The score and its thresholds are made after the training, from the settings at hand. The number of workers may be
+    lowered where one died.
     """
     settings = {key: value for key, value in fingerprint.items() if key != "store"}
-    whole = parse_config(settings).model_dump(mode="json")
-    training = {key: value for key, value in whole["training"].items() if key != "loader_workers"}
-    return whole | {"training": training, "store": fingerprint.get("store")}
+    whole = parse_config(settings).model_dump(mode="json", exclude={"scoring": True, "training": {"loader_workers"}})
+    return whole | {"store": fingerprint.get("store")}

@@ -127,8 +127,9 @@ class ScoringConfig(_Settings):
     """Standard deviation of a Gaussian over the map, in all three directions within the brain."""
     edge_mm: Annotated[float, Field(ge=0, le=20)] = 7.5
     """Rim of the brain that is not scored, where translation is worst; 7.5 is the published 4 pixels."""
-    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Share of the healthy brain of validation patients that lies above the threshold, on average."""
+    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] | Literal["typical"] = 0.05
+    """Share of the healthy brain of validation patients that lies above the threshold, on average. `typical` is 0.02 in
+    FLAIR, where lesions stand out, 0.07 in T1, where they hardly do, and 0.03 elsewhere."""
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of patients in whose healthy slices the threshold of `--threshold scan` marks anything at all."""
 

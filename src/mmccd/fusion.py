@@ -81,7 +81,9 @@ def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str)
         slices += len(rows)
     facts = {
         "grid": members[0].card["grid"],
-        **thresholds_of([np.concatenate(maps) for maps in healthy.values()], members[0].config.scoring, slices=slices),
+        **thresholds_of(
+            [np.concatenate(maps) for maps in healthy.values()], sources[0], members[0].config.scoring, slices=slices
+        ),
         "intensity_baseline": members[0].card["intensity_baseline"],
         "calibration": {"store_digest": store.digest, "split_digest": store.manifest["split_digest"]},
         "provenance": provenance(device=str(detectors[0].device)),

@@ -45,7 +45,11 @@ def build_method(config: Config) -> Method:
         return CyclicUNet(to_target=unet(1, targets), to_source=unet(targets, 1))
     if config.method == "veiled-cycle":
         own = {"from_background": False}  # it counts from there itself
-        return VeiledCycle(to_target=unet(1, 1 + targets + 1, **own), to_source=unet(targets, 2, **own))
+        return VeiledCycle(
+            to_target=unet(1, 1 + targets + 1, **own),
+            to_source=unet(targets, 2, **own),
+            mirrored=config.training.flip_left_right,
+        )
     diffusion = config.diffusion
     steps = kept_steps(diffusion.schedule_steps, diffusion.sampling_steps, spacing=diffusion.spacing)
     return MaskedDiffusionCycle(

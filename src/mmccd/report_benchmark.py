@@ -7,7 +7,15 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mmccd.benchmark_result import HOW_TO_READ, PUBLISHED_METRICS, PUBLISHED_NOTE, honest_table, paired, verdict
+from mmccd.benchmark_result import (
+    HOW_TO_READ,
+    PUBLISHED_METRICS,
+    PUBLISHED_NOTE,
+    honest_table,
+    paired,
+    promises,
+    verdict,
+)
 from mmccd.benchmark_scores import CURVE_RECALLS
 from mmccd.bootstrap import Interval, bootstrap_mean
 from mmccd.contenders import BEST, INTENSITIES, OURS
@@ -44,7 +52,7 @@ def report_benchmark(folder: Path, output: Path, *, names: bool = True) -> int:
         "split": str(first.get("split_digest", ""))[:12],
         "store": str(first.get("store_digest", ""))[:12],
         "versions": first.get("provenance", {}).get("versions", {}),
-        "guarantees": sorted({str(record["guarantee"]) for record in records if "guarantee" in record}),
+        "guarantees": promises(records),
         "reading": HOW_TO_READ.replace("**", "").replace("*", ""),
         "published_note": PUBLISHED_NOTE,
         "best": BEST,

@@ -10,6 +10,7 @@ from skimage.morphology import disk
 
 TYPICAL_POLARITY: dict[str, Literal["bright", "dark"]] = {"flair": "bright", "t2": "bright", "t1": "dark"}
 TYPICAL_UNCONDITIONAL = {"flair": 0.5}
+TYPICAL_FALSE_POSITIVE_RATE = {"flair": 0.02, "t1": 0.07}
 
 SCORE_QUANTILE = 0.99
 SCORE_DEFINITION = "99th percentile of the anomaly map over the brain voxels of the scan"
@@ -53,6 +54,11 @@ def typical_polarity(modality: str) -> Literal["bright", "dark"]:
 def typical_unconditional(modality: str) -> float:
     """Weight of an intensity by itself: half in FLAIR, nothing where healthy fluid is as bright or dark as a lesion."""
     return TYPICAL_UNCONDITIONAL.get(modality, 0.0)
+
+
+def typical_false_positive_rate(modality: str) -> float:
+    """Share of a healthy brain that may lie above the threshold: the less lesions stand out, the more it has to be."""
+    return TYPICAL_FALSE_POSITIVE_RATE.get(modality, 0.03)
 
 
 def intensity_score(normalised: NDArray[np.float32], polarity: str) -> NDArray[np.float32]:

@@ -51,7 +51,7 @@ def configs(draw):
         unconditional=draw(st.floats(0, 1)),
         smooth_mm=draw(st.floats(0, 20)),
         edge_mm=draw(st.floats(0, 20)),
-        false_positive_rate=draw(st.floats(1e-6, 0.999)),
+        false_positive_rate=draw(st.one_of(st.just("typical"), st.floats(1e-6, 0.999))),
     )
     source, *targets = draw(st.lists(NAMES, min_size=2, max_size=4, unique=True))
     method = draw(st.sampled_from(METHODS))

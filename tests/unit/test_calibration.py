@@ -63,6 +63,22 @@ def with_patient(phantom_store):
     return store
 
 
+@pytest.mark.parametrize(("source", "rate"), [("t1", 0.07), ("t2", 0.03)])
+def test_a_typical_rate_is_that_of_the_source_for_the_model_and_for_intensities(phantom_store, squares, source, rate):
+    class WithT1(Store):
+        def array(self, name):
+            return super().array({"t1": "flair"}.get(name, name))
+
+    store = WithT1(phantom_store.path, phantom_store.manifest)
+    settings = {"source": source, "targets": ["flair"], "scoring.edge_mm": 0}
+    typical, stated = (
+        calibrate(squares, for_all(store, squared_error), store, load_config("tiny", settings | scoring), CPU)
+        for scoring in ({"scoring.false_positive_rate": "typical"}, {"scoring.false_positive_rate": rate})
+    )
+    assert typical["threshold"]["criterion"].startswith(f"{rate} of the brain")
+    assert typical == stated
+
+
 @pytest.mark.parametrize("rate", [0.02, 0.2])
 def test_threshold_lets_the_rate_of_healthy_brain_pixels_through(phantom_store, squares, rate):
     config = load_config("tiny", {"scoring.false_positive_rate": rate})

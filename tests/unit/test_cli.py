@@ -93,7 +93,7 @@ def test_the_whole_path(run, inline, tmp_path, config_file):
     code, out, error = run("calibrate", trained, store, model, "--config", "best", "--device", "cpu")
     assert (code, error) == (0, "")
     assert f"model      {model}" in out.replace("\n", "")
-    assert "0.05 of the brain in healthy slices lies above" in " ".join(out.split())
+    assert "0.02 of the brain in healthy slices lies above" in " ".join(out.split())
     card = json.loads((model / "card.json").read_text())
     assert (card["config"]["scoring"]["evidence"], card["config"]["targets"]) == ("tail", ["t1", "t2"])
 

@@ -62,6 +62,7 @@ def test_figures_tables_and_their_reading_are_there(page_of):
         assert f"<h3>{title}</h3>" in page
     assert not re.search(r"\bnan\b", page.partition("<main")[2].partition("</main>")[0])
     assert "95 % bootstrap" in page
+    assert "FLAIR: at most 0.1 of the brain" in page
 
 
 def test_the_montage_is_shown_unless_names_are_to_be_left_out(page_of, tmp_path):

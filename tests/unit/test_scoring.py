@@ -6,6 +6,7 @@ from mmccd.scoring import (
     scan_score,
     scored_region,
     smoothed,
+    typical_false_positive_rate,
     typical_polarity,
 )
 
@@ -37,6 +38,11 @@ def test_scores_of_scans_and_intensities():
 )
 def test_typical_polarity(modality, polarity):
     assert typical_polarity(modality) == polarity
+
+
+@pytest.mark.parametrize(("modality", "rate"), [("flair", 0.02), ("t2", 0.03), ("t1", 0.07), ("swi", 0.03)])
+def test_typical_false_positive_rate(modality, rate):
+    assert typical_false_positive_rate(modality) == rate
 
 
 # --- smoothing ---

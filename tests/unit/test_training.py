@@ -290,6 +290,19 @@ def test_resume_with_other_settings_is_refused(phantom_store, six_steps, tmp_pat
         train(phantom_store, tmp_path, other, resume=True, hardware=CPU)
 
 
+def test_resume_with_another_threshold_is_not_refused(phantom_store, six_steps, uninterrupted, tmp_path):
+    """What is made after the training decides no weight, and may have another default in a later version."""
+    with pytest.raises(KilledError):
+        train(phantom_store, tmp_path, six_steps, hardware=CPU, progress=kill_at(3))
+    scoring = six_steps.scoring.model_copy(update={"false_positive_rate": 0.2})
+    other = six_steps.model_copy(update={"scoring": scoring})
+    resumed = train(phantom_store, tmp_path, other, resume=True, hardware=CPU)
+    assert resumed.card["threshold"]["value"] < uninterrupted[1].card["threshold"]["value"]
+    assert resumed.card["threshold"]["criterion"].startswith("0.2 of the brain")
+    for name, tensor in uninterrupted[1].method.state_dict().items():
+        assert torch.equal(tensor, resumed.method.state_dict()[name])
+
+
 def test_resume_with_another_store_is_refused(phantom_store, six_steps, tmp_path):
     with pytest.raises(KilledError):
         train(phantom_store, tmp_path / "model", six_steps, hardware=CPU, progress=kill_at(3))

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from mmccd.config import load_config
 from mmccd.cycle import cycle_map, squared_error
 from mmccd.intensity import BACKGROUND
+from mmccd.methods import build_method
 from mmccd.noise import COARSE_DEVIATION
 from mmccd.veiled_cycle import CYCLE_WEIGHT, SPREAD_WEIGHT, VeiledCycle
 
@@ -100,7 +102,7 @@ def test_the_spread_that_surprises_least_is_the_standard_deviation_of_the_error(
     assert best.exp().item() == pytest.approx((veiled - SOURCE)[BRAIN].square().mean().sqrt().item(), rel=0.06)
 
 
-def test_both_restorations_have_a_spread_and_the_square_does_not_mind_it():
+def test_every_restoration_has_a_spread_and_the_square_does_not_mind_it():
     method = VeiledCycle(See(2, log_spread=math.log(0.5)), Return(log_spread=math.log(0.25)))
     with torch.no_grad():
         method.to_source.shift.fill_(2)
@@ -109,7 +111,8 @@ def test_both_restorations_have_a_spread_and_the_square_does_not_mind_it():
     assert (target.shape, through.shape) == ((16, 2, 64, 64), SOURCE.shape)
     assert hidden.shape == (1, 1, 1, 64, 64)
     assert hidden.all()
-    straight, its_spread, back, spread_of_back = restored[0].unsqueeze(2).unbind(dim=1)
+    assert torch.equal(restored[:, :, :4], restored[:, :, 4:])  # of pixels by themselves, in a slice that is symmetric
+    straight, its_spread, back, spread_of_back = restored[0, :, :4].unsqueeze(2).unbind(dim=1)
     torch.testing.assert_close(straight, SOURCE)
     torch.testing.assert_close(back, through)
     torch.testing.assert_close(its_spread, torch.full_like(SOURCE, 0.5))
@@ -119,11 +122,36 @@ def test_both_restorations_have_a_spread_and_the_square_does_not_mind_it():
         torch.testing.assert_close(of_both, torch.full_like(SOURCE, least))
 
 
+def test_a_slice_is_restored_as_its_mirror_image_too():
+    class Lean(See):
+        """Adds more the further left it is, to all that it gives."""
+
+        def forward(self, images):
+            return super().forward(images) + torch.linspace(0, 1, images.shape[-2])[:, None]
+
+    source = SOURCE + torch.randn(SOURCE.shape, generator=torch.Generator().manual_seed(0))
+    method = VeiledCycle(Lean(2), Return())
+    with torch.no_grad():
+        ((_, ways),) = method.restorations(source)
+        ((_, mirrored),) = method.restorations(source.flip(2))
+    assert (ways[:, :, :4] - ways[:, :, 4:]).abs().max() > 0.9  # it leans to the other side
+    torch.testing.assert_close(ways[:, :, 4:], mirrored[:, :, :4].flip(3))
+    torch.testing.assert_close(ways[:, :, :4], mirrored[:, :, 4:].flip(3))
+
+
+@pytest.mark.parametrize(("flipped", "channels"), [(True, 8), (False, 4)])
+def test_networks_that_never_saw_a_mirror_image_are_not_given_one(flipped, channels):
+    config = load_config(["tiny", "best"], {"targets": ["t2"], "training.flip_left_right": flipped})
+    with torch.no_grad():
+        ((_, ways),) = build_method(config).restorations(SOURCE[:1])
+    assert ways.shape == (1, 1, channels, 64, 64)
+
+
 @pytest.mark.parametrize(("said", "kept"), [(-50.0, -4.0), (50.0, 2.0)])
 def test_no_spread_is_nothing_or_without_bound(said, kept):
     with torch.no_grad():
         ((_, restored),) = VeiledCycle(See(1, said), Return(said)).restorations(SOURCE)
-    torch.testing.assert_close(restored[:, :, 1::2], torch.full((1, 16, 2, 64, 64), math.exp(kept)))
+    torch.testing.assert_close(restored[:, :, 1::2], torch.full((1, 16, 4, 64, 64), math.exp(kept)))
 
 
 def test_a_slice_without_brain_is_no_division_by_zero():

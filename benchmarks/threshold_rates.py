@@ -1,0 +1,75 @@
+"""How much of a healthy brain may lie above the threshold: label-free Dice by false-positive rate, beside the oracle's.
+
+    python benchmarks/threshold_rates.py WORK
+
+WORK is what cross_validation.py made. Only its second and third fold are looked at, whose test subjects train and
+validate in RESULTS.md: the test subjects of that page took no part in choosing a rate. Writes threshold_rates.json and
+.md here.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from measure import write_page
+from numpy.typing import NDArray
+
+from mmccd.benchmark_scores import scans
+from mmccd.calibration import healthy_scans
+from mmccd.conformal import voxel_threshold
+from mmccd.contenders import LABELS
+from mmccd.detector import Detector
+from mmccd.metrics import Confusion, oracle_threshold
+from mmccd.store import Store, open_store
+
+HERE = Path(__file__).parent
+RATES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1)
+FOLDS = (2, 3)
+ORACLE = "oracle"
+Case = tuple[NDArray[np.float32], NDArray[np.bool_]]
+
+
+def main() -> None:
+    work = Path(sys.argv[1])
+    lines = [f"| | {' | '.join(f'{rate:.0%}' for rate in RATES)} | {ORACLE} |", "| --- |" + " --- |" * (len(RATES) + 1)]
+    table: dict[str, dict[str, list[float]]] = {}
+    for source in ("flair", "t1", "t2"):
+        for method in ("veiled-cycle", "dae"):
+            row: dict[str, list[float]] = {}
+            for fold in FOLDS:
+                detector = Detector.load(work / f"fold{fold}_{source}" / "models" / source / method, device="cpu")
+                healthy, cases = found_by(detector, open_store(work / f"store{fold}"), source)
+                cuts = {f"{rate:.0%}": voxel_threshold(healthy, rate=rate).value for rate in RATES}
+                cuts[ORACLE] = oracle_threshold(*map(list, zip(*cases, strict=True)))[0]
+                for name, cut in cuts.items():
+                    values = [float(Confusion.between(score > cut, lesion).dice) for score, lesion in cases]
+                    row.setdefault(name, []).extend(values)
+            table[f"{source}, {LABELS[method]}"] = row
+            *free, oracle = (float(np.mean(values)) for values in row.values())
+            shown = [f"{dice:.3f} ({dice / oracle - 1:+.0%})" for dice in free]
+            lines.append(f"| {source}, {LABELS[method]} | {' | '.join(shown)} | {oracle:.3f} |")
+            print(lines[-1], flush=True)
+    what = (
+        f"Written by `python benchmarks/threshold_rates.py WORK`: mean Dice over {len(row[ORACLE])} patients in "
+        "two folds, whole volumes, 64 px; in brackets, how far from the one threshold of a fold that was chosen with "
+        "labels; seed 0"
+    )
+    write_page(HERE / "threshold_rates", "Label-free Dice by false-positive rate", what, ["\n".join(lines)], table)
+
+
+def found_by(detector: Detector, store: Store, source: str) -> tuple[list[NDArray[np.float32]], list[Case]]:
+    """Of each validation patient the map over its healthy brain; of each test subject map and lesion over the brain."""
+    healthy: dict[str, list[NDArray[np.float32]]] = {}
+    for patient, rows, slice_mm in healthy_scans(store):
+        brain = np.asarray(store.array("brain")[rows])
+        found = detector.score_slices({source: store.array(source)[rows].astype(np.float32)}, brain, slice_mm)
+        healthy.setdefault(patient, []).append(found[brain])
+    cases = [
+        (detector.score_slices({source: scan.source}, scan.brain, scan.slice_mm)[scan.brain], scan.lesion[scan.brain])
+        for scan in scans(store, "test", source) if scan.lesion.any()
+    ]  # fmt: skip
+    return [np.concatenate(parts) for parts in healthy.values()], cases
+
+
+if __name__ == "__main__":
+    main()
