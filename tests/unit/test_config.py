@@ -35,6 +35,7 @@ def test_yaml_there_and_back_is_the_identity(name, tmp_path):
 
 def test_the_published_preset_says_what_the_paper_says():
     config = load_config("published")
+    assert config.method == "mmccd"
     assert config.network == Config().network
     assert (config.training.steps, config.training.batch_size, config.training.learning_rate) == (100_000, 32, 1e-4)
     assert (config.scoring.edge_mm, config.scoring.false_positive_rate) == (7.5, 0.05)
