@@ -40,12 +40,21 @@ def split_of(data: Path, path: Path) -> None:
 
     Patients from other releases are left out of the test, too: they may be patients of BraTS 2021 under another name.
     """
-    with (data / "brats128" / "split.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    pool = sorted(row["subject"] for row in rows if row["split"] != "test" and row["source"] in LICENSED)
+    pool = sorted(row["subject"] for row in licensed(data) if row["split"] != "test")
     parts = {subject: "train" for subject in pool} | {subject: "validation" for subject in pool[::3]}
-    parts |= {row["subject"]: "test" for row in rows if row["split"] == "test" and row["source"] in LICENSED}
+    parts |= dict.fromkeys(held_out(data), "test")
     path.write_text("subject,split\n" + "".join(f"{subject},{part}\n" for subject, part in parts.items()))
+
+
+def held_out(data: Path) -> list[str]:
+    """The subjects that test the models that ship."""
+    return [row["subject"] for row in licensed(data) if row["split"] == "test"]
+
+
+def licensed(data: Path) -> list[dict[str, str]]:
+    """The rows of the cohort's split whose licence lets weights be handed on."""
+    with (data / "brats128" / "split.csv").open() as stream:
+        return [row for row in csv.DictReader(stream) if row["source"] in LICENSED]
 
 
 def main() -> None:
