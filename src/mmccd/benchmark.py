@@ -1,5 +1,6 @@
 """`mmccd benchmark`: every method on every source modality of a store, under one protocol; a killed run goes on."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -111,7 +112,8 @@ def benchmark(
     Raises:
         ConfigError: the plan cannot run on this store, the folder holds results of another plan or store, or
             another process works there.
-        DataError: the store has no test subject with a lesion, or no healthy slice to train or calibrate on.
+        DataError: the store has no test subject with a lesion, or no healthy slice to train or calibrate on, or a test
+            subject is a session of a patient that it trains or calibrates on.
     """
     others = others or {}
     _check(store, plan, others)
@@ -183,7 +185,9 @@ def _run(
     facts |= record | _origin(model, store, plan)
     write_atomically(kept.with_suffix(".npy"), _pieces_as_bytes(pieces))
     write_json(kept.with_suffix(".json"), facts)  # last: a contender with a record is complete
-    return facts | {"maps": str(kept.with_suffix(".npy"))}
+    # Read back, so that this run writes what a later one would: JSON has null for NaN.
+    written: dict[str, Any] = json.loads(kept.with_suffix(".json").read_text(encoding="utf-8"))
+    return written | {"maps": str(kept.with_suffix(".npy"))}
 
 
 def _model(
@@ -193,7 +197,8 @@ def _model(
     folder = output / "models" / source / contender.method
     config = training_config(plan, store, source, contender.method)
     if not (folder / CARD).is_file():
-        train(store, folder, config, resume=True, hardware=Hardware(plan.device), progress=progress)
+        # One device: of several, Lightning would start the whole benchmark again on each.
+        train(store, folder, config, resume=True, hardware=Hardware(plan.device, devices="1"), progress=progress)
     trained = load_model(folder)
     batch = {"batch_size": trained.config.training.batch_size}  # halved where memory was short
     same = trained.config == config.model_copy(update={"training": config.training.model_copy(update=batch)})
@@ -331,14 +336,20 @@ def _check(store: Store, plan: Plan, others: Mapping[str, Store]) -> None:
     unknown = [name for name in plan.methods if name not in METHODS]
     if unknown or not plan.methods:
         raise ConfigError(f"unknown methods {', '.join(unknown)}", f"choose among {', '.join(METHODS)}")
-    if "scoring.edge_mm" in (plan.overrides or {}):
+    scoring = _scoring(plan, store)
+    if scoring.edge_mm or scoring.evidence != "tail":
         raise ConfigError(
-            "scoring.edge_mm would leave out the rim for some rows only", "all rows score the whole brain"
+            f"scoring.edge_mm is {scoring.edge_mm} and scoring.evidence is {scoring.evidence!r}, the rows of evidence "
+            "need 0 and 'tail'",
+            "leave both out, and set others one by one, as in --set scoring.smooth_mm=2: a whole section resets them",
         )
     seen = {patient_of(name) for part in ("train", "validation") for name in store.manifest["subjects"][part]}
-    for name, one in others.items():
+    for name, one in {"the store": store, **others}.items():
         if known := sorted({patient_of(subject) for subject in one.manifest["subjects"]["test"]} & seen):
-            raise DataError(f"{name} tests {known[0]}, which the store trains or calibrates on", "leave these out")
+            raise DataError(
+                f"{name} tests {known[0]}, a patient that the store trains or calibrates on",
+                "leave it out, or give the store a split that keeps all sessions of a patient in one part",
+            )
     test = store.index[store.index["split"] == "test"]
     if not (test["lesion_px"] > 0).any():
         raise DataError("the store has no test slice with a lesion", "prepare test subjects with lesion masks")
@@ -346,7 +357,7 @@ def _check(store: Store, plan: Plan, others: Mapping[str, Store]) -> None:
 
 def _claim(output: Path, store: Store, plan: Plan, others: Mapping[str, Store]) -> None:
     """A folder belongs to one store, size, seed and set of trainings: numbers of two are never mixed in one table."""
-    fixed = {
+    fixed: dict[str, Any] = {
         "size": plan.size,
         "seed": plan.seed,
         "overrides": dict(plan.overrides or {}),
@@ -361,6 +372,7 @@ def _claim(output: Path, store: Store, plan: Plan, others: Mapping[str, Store]) 
         before = read_record(path)
         if before is None:
             raise ConfigError(f"{SETTINGS} in {output} is damaged", "choose another output folder")
+        fixed = json.loads(json.dumps(fixed))  # has lists for tuples, as what is read has
         changed = [key for key in fixed if before.get(key) != fixed[key]]
         if changed:
             raise ConfigError(

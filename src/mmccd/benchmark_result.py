@@ -11,7 +11,7 @@ from scipy.stats import wilcoxon
 import mmccd
 from mmccd.artefacts import ARTEFACTS
 from mmccd.benchmark_pictures import write_curves, write_montage, write_sizes
-from mmccd.bootstrap import Interval, bootstrap_mean
+from mmccd.bootstrap import Interval, bootstrap_mean, by_patient
 from mmccd.contenders import OURS, PUBLISHED
 from mmccd.evaluation_result import markdown_table
 from mmccd.files import write_atomically, write_csv, write_json
@@ -22,16 +22,16 @@ PUBLISHED_METRICS = ("dice", "auc", "jaccard", "assd", "sensitivity", "precision
 Record = dict[str, Any]
 
 HOW_TO_READ = """\
-Each row scores the same test subjects with the same code; means over subjects with 95 % bootstrap intervals. AUPRC runs
-over the brain voxels of whole volumes on the grid of the store. **dice**, **lesion_f1** and **healthy_marked** (share
-of the brain that is marked in slices at least 12 mm from any lesion) belong to the threshold that was chosen on healthy
-validation slices WITHOUT labels; **healthy_alarm** is the share of subjects in which the threshold for scans marks
-anything in those slices; **oracle_dice** had its threshold chosen with the labels of these very subjects and is an
-upper bound. *evidence* scores as the preset `best` does: healthy tail evidence, stated polarity, smoothing, the same
-for every method; the other rows by the squared error over the whole brain. *MMCCD best* is that preset, the veiled
-cycle by evidence; the paper's masked diffusion is *MMCCD fast*, with fewer evaluations, and *MMCCD published*. The
-baselines are their papers' restorations within this project's training: where they differ is said in each file's first
-lines."""
+Each row scores the same test subjects with the same code; means over subjects with 95 % bootstrap intervals, where a
+patient with several sessions counts once. AUPRC runs over the brain voxels of whole volumes on the grid of the store.
+**dice**, **lesion_f1** and **healthy_marked** (share of the brain that is marked in slices at least 12 mm from any
+lesion) belong to the threshold that was chosen on healthy validation slices WITHOUT labels; **healthy_alarm** is the
+share of subjects in which the threshold for scans marks anything in those slices; **oracle_dice** had its threshold
+chosen with the labels of these very subjects and is an upper bound. *evidence* scores as the preset `best` does:
+healthy tail evidence, stated polarity, smoothing, the same for every method; the other rows by the squared error over
+the whole brain. *MMCCD best* is that preset, the veiled cycle by evidence; the paper's masked diffusion is *MMCCD
+fast*, with fewer evaluations, and *MMCCD published*. The baselines are their papers' restorations within this
+project's training: where they differ is said in each file's first lines."""
 PUBLISHED_NOTE = """\
 The published protocol with its faults, for comparison with papers only: one slice per subject, scores scaled over all
 subjects, threshold chosen with the test labels, AUC over the whole slice with an easy background. Its thresholds reach
@@ -98,12 +98,13 @@ def honest_table(records: Sequence[Record]) -> list[list[str]]:
 
 
 def paired(first: Record, second: Record, metric: str) -> tuple[Interval, float]:
-    """Mean difference over the subjects of both with its interval, and p of Wilcoxon's signed-rank test."""
+    """Mean difference over the patients of both with its interval, and p of Wilcoxon's signed-rank test."""
     theirs = {row["subject"]: _number(row[metric]) for row in second["rows"]}
-    differences = np.array([_number(row[metric]) - theirs[row["subject"]] for row in first["rows"]])
-    defined = differences[np.isfinite(differences)]
+    subjects = [row["subject"] for row in first["rows"]]
+    differences = by_patient(subjects, [_number(row[metric]) - theirs[row["subject"]] for row in first["rows"]])
+    defined = np.array([value for value in differences if np.isfinite(value)])
     p = float(wilcoxon(defined).pvalue) if len(defined) > 1 and defined.any() else float("nan")
-    return bootstrap_mean([float(value) for value in differences]), p
+    return bootstrap_mean(differences), p
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -136,23 +137,29 @@ def _against_others(records: Sequence[Record], ours: str) -> list[str]:
 
 def verdict(named: Mapping[str, Record], ours: str) -> str:
     """One honest sentence about one of ours among the others, from the intervals of the paired differences."""
-    ahead, level, behind = [], [], 0
+    ahead, level, unknown, behind = [], [], [], 0
     for name, record in named.items():
         if name == ours:
             continue
         interval, _ = paired(named[ours], record, "auprc")
         difference = f"{name} ({-interval.mean:+.3f})"
-        if interval.low > 0:
+        if np.isnan(interval.low):  # of fewer than two subjects
+            unknown.append(name)
+        elif interval.low > 0:
             behind += 1
         elif interval.high < 0:
             ahead.append(difference)
         else:
             level.append(difference)
     # Intervals are of one comparison each; the table's p is adjusted for all of them.
-    text = f"{ours} has AUPRC {_mean(named[ours], 'auprc').mean:.3f}; {behind} of {len(named) - 1} are behind it"
-    text += f"; ahead of it: {', '.join(ahead)}" if ahead else "; none is ahead of it"
+    text, compared = f"{ours} has AUPRC {_mean(named[ours], 'auprc').mean:.3f}", len(named) - 1 - len(unknown)
+    if compared or not unknown:
+        text += f"; {behind} of {compared} are behind it"
+        text += f"; ahead of it: {', '.join(ahead)}" if ahead else "; none is ahead of it"
     if level:
         text += f"; the interval of the difference holds 0 for {', '.join(level)}"
+    if unknown:
+        text += f"; too few subjects to compare it with {', '.join(unknown)}"
     return text + "."
 
 
@@ -179,8 +186,8 @@ def _kinds(records: Sequence[Record], sources: Sequence[str], kinds: Sequence[st
 def _of_kind(rows: Sequence[Record]) -> str:
     """Empty where the further store lacks the source modality."""
     if any(row["lesion_ml"] for row in rows):
-        return _interval([row["auprc"] for row in rows])
-    return f"{_interval([row['healthy_marked'] for row in rows])} marked" if rows else ""
+        return str(_interval(rows, "auprc"))
+    return f"{_interval(rows, 'healthy_marked')} marked" if rows else ""
 
 
 def _published_table(records: Sequence[Record]) -> list[list[str]]:
@@ -242,7 +249,7 @@ def _csv_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
         {
             "source": record["source"],
             "contender": record["contender"],
-            **row,
+            **{key: float("nan") if value is None else value for key, value in row.items()},
             "seed": record["seed"],
             "config_digest": record.get("config_digest", ""),
             "weights_sha256": record.get("weights_sha256", ""),
@@ -259,15 +266,15 @@ def _csv_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def _mean(record: Record, metric: str) -> Interval:
-    return bootstrap_mean([_number(row[metric]) for row in record["rows"]])
+    return _interval(record["rows"], metric)
 
 
 def _published(record: Record, metric: str) -> Interval:
-    return bootstrap_mean([_number(row[metric]) for row in record["published"]])
+    return _interval(record["published"], metric, subject="case")
 
 
-def _interval(values: Sequence[Any]) -> str:
-    return str(bootstrap_mean([_number(value) for value in values])) if values else ""
+def _interval(rows: Sequence[Record], metric: str, *, subject: str = "subject") -> Interval:
+    return bootstrap_mean(by_patient([row[subject] for row in rows], [_number(row[metric]) for row in rows]))
 
 
 def _number(value: Any) -> float:

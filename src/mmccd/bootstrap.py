@@ -1,9 +1,11 @@
-"""How sure a mean over subjects is: percentile bootstrap intervals."""
+"""How sure a mean over patients is: percentile bootstrap intervals, in which a patient counts once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from mmccd.splits import patient_of
 
 COVERAGE_PERCENT = 95.0
 
@@ -32,6 +34,23 @@ class Interval:
         if np.isfinite(self.low):
             text += f" [{self.low:.3f}, {self.high:.3f}]"
         return f"{text} ({self.undefined} undefined)" if self.n and self.undefined else text
+
+
+def by_patient(subjects: Sequence[str], values: Sequence[float]) -> list[float]:
+    """One value per patient, in order of appearance: sessions of one patient are no independent looks.
+
+    Args:
+        subjects: Ids of the scans, see `patient_of`.
+        values: One per scan.
+
+    Returns:
+        Means over the sessions whose value is neither NaN nor infinite; NaN where a patient has none.
+    """
+    sessions: dict[str, list[float]] = {}
+    for subject, value in zip(subjects, values, strict=True):
+        defined = sessions.setdefault(patient_of(subject), [])
+        defined += [float(value)] if np.isfinite(value) else []
+    return [sum(defined) / len(defined) if defined else float("nan") for defined in sessions.values()]
 
 
 def bootstrap_mean(values: Sequence[float], *, resamples: int = 2000, seed: int = 0) -> Interval:

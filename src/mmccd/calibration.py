@@ -89,7 +89,9 @@ def calibrate(
 ) -> dict[str, Any]:
     """Thresholds for the model card, chosen on the healthy validation slices of the store.
 
-    Slices with a lesion are left out before anything is smoothed, so that no lesion shines into its neighbours.
+    Slices with a lesion are left out before anything is smoothed, so that no lesion shines into its neighbours. A scan
+    is later smoothed with its lesions, which shine about 3 x `scoring.smooth_mm` into healthy slices beside them: the
+    thresholds promise nothing for those.
 
     Args:
         method: Trained networks.

@@ -126,24 +126,33 @@ def early_stopping(patience: int) -> EarlyStopping:
     )
 
 
-def state_of(checkpoint: Path, config: Config, store: Store) -> tuple[int, bool]:
-    """The steps that are done, and whether they were the last ones.
+def state_of(checkpoint: Path, config: Config, store: Store) -> tuple[Config, int, bool]:
+    """The settings to go on with, the steps that are done, and whether they were the last ones.
+
+    The settings are those given, but for the batch: where the checkpoint has a smaller one, because memory was short,
+    that one stays, with a warning.
 
     Raises:
         ConfigError: it is the checkpoint of another training.
         ModelError: it is damaged.
     """
     content = read_checkpoint(checkpoint)
-    saved, current = _comparable(content["mmccd"]), _comparable(_fingerprint(config, store))
+    saved, given = _comparable(content["mmccd"]), config.training.batch_size
+    batch = min(given, saved["training"]["batch_size"])
+    config = config.model_copy(update={"training": config.training.model_copy(update={"batch_size": batch})})
+    current = _comparable(_fingerprint(config, store))
     changed = [key for key in current if saved.get(key) != current[key]]
     if changed:
         raise ConfigError(
             f"the checkpoint was trained with another {', '.join(changed)}",
             "resume with the same store and settings, or train into another folder",
         )
+    if batch < given:
+        message = f"going on with training.batch_size={batch} instead of {given}, as the checkpoint was trained"
+        warnings.warn(message, MmccdWarning, stacklevel=2)
     step, patience = int(content["global_step"]), config.training.patience
     waited = content["callbacks"][early_stopping(patience).state_key]["wait_count"] if patience else 0
-    return step, step >= config.training.steps or 0 < patience <= waited
+    return config, step, step >= config.training.steps or 0 < patience <= waited
 
 
 def read_checkpoint(checkpoint: Path) -> dict[str, Any]:

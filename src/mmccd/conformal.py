@@ -3,6 +3,9 @@
 Conformal prediction asks of the data only that healthy subjects are exchangeable: that the next one could as well have
 been one of those that the threshold was chosen on. Subjects are, pixels of one subject are not, so all counts here are
 of subjects.
+
+The promises are about healthy slices that no lesion reaches. A smoothed map carries a lesion about three standard
+deviations (3 x `scoring.smooth_mm`) into its healthy neighbours, and nothing is promised there.
 """
 
 from collections.abc import Sequence

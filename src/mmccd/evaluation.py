@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmccd import published
-from mmccd.bootstrap import Interval, bootstrap_mean
+from mmccd.bootstrap import Interval, bootstrap_mean, by_patient
 from mmccd.cohort import Cohort, Image, read_cohort
 from mmccd.errors import DataError, MmccdError
 from mmccd.evaluation_result import METRICS, PUBLISHED_METRICS, Evaluation, Row
@@ -120,7 +120,7 @@ def evaluate(
         data: Cohort with lesion masks; subjects are matched to cases by id.
         output: Folder for the results.
         layout: Layout of ``data``, see ``read_cohort``.
-        resamples: Bootstrap resamples over subjects.
+        resamples: Bootstrap resamples over patients, whose sessions are averaged.
         seed: Of the bootstrap.
         anonymize: Key of the names that the cases were predicted under.
         progress: Called with a case, the number done, and the total.
@@ -213,15 +213,12 @@ def _dice(predicted: NDArray[np.bool_], lesion: NDArray[np.bool_], lesion_voxels
 def _aggregate(
     rows: Sequence[Row], metrics: Sequence[str], resamples: int, seed: int
 ) -> dict[str, dict[str, Interval]]:
-    methods = dict.fromkeys(str(row["method"]) for row in rows)
+    by_method: dict[str, list[Row]] = {}
+    for row in rows:
+        by_method.setdefault(str(row["method"]), []).append(row)
     return {
-        method: {
-            metric: bootstrap_mean(
-                [row[metric] for row in rows if row["method"] == method], resamples=resamples, seed=seed
-            )
-            for metric in metrics
-        }
-        for method in methods
+        method: {metric: _mean(mine, [row[metric] for row in mine], resamples, seed) for metric in metrics}
+        for method, mine in by_method.items()
     }
 
 
@@ -233,9 +230,15 @@ def _differences(rows: Sequence[Row], resamples: int, seed: int) -> dict[str, di
         pairs = [(row, baseline[row["case"]]) for row in of_model if row["case"] in baseline]
         if pairs:
             found[name] = {
-                metric: bootstrap_mean(
-                    [ours[metric] - theirs[metric] for ours, theirs in pairs], resamples=resamples, seed=seed
+                metric: _mean(
+                    [ours for ours, _ in pairs], [ours[metric] - theirs[metric] for ours, theirs in pairs],
+                    resamples, seed,
                 )
                 for metric in DIFFERENCES
-            }
+            }  # fmt: skip
     return found
+
+
+def _mean(rows: Sequence[Row], values: Sequence[float], resamples: int, seed: int) -> Interval:
+    """Of one value per row, with its interval over patients."""
+    return bootstrap_mean(by_patient([str(row["case"]) for row in rows], values), resamples=resamples, seed=seed)

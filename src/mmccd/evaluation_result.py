@@ -15,10 +15,10 @@ Row = dict[str, Any]
 _PER_CASE = ("dice", "auprc", "auroc", "sensitivity", "precision", "assd_mm", "hd95_mm", "oracle_dice",
              "predicted_ml", "lesion_ml")  # fmt: skip
 _EXPLANATION = """\
-Means over cases with 95 % bootstrap intervals over subjects. Dice, IoU, sensitivity, precision and the surface
-distances belong to the mask at the threshold that was chosen WITHOUT labels; AUPRC and AUROC run over brain voxels.
-oracle_dice is an upper bound: its threshold was chosen with the labels of these very cases. Undefined values (no
-lesion, empty mask) are left out of a mean and counted. "model - ..." is the paired difference.
+Means over patients, each the mean of its sessions, with 95 % bootstrap intervals. Dice, IoU, sensitivity, precision and
+the surface distances belong to the mask at the threshold that was chosen WITHOUT labels; AUPRC and AUROC run over brain
+voxels. oracle_dice is an upper bound: its threshold was chosen with the labels of these very cases. Undefined values
+(no lesion, empty mask) are left out of a mean and counted. "model - ..." is the paired difference.
 """
 
 
@@ -28,11 +28,11 @@ class Evaluation:
 
     Attributes:
         rows: One per case and method; NaN is undefined, inf a distance to an empty mask.
-        aggregates: Method to metric to mean over cases.
-        differences: Baseline to metric to the paired difference, model minus baseline, over cases.
+        aggregates: Method to metric to mean over patients, each the mean of its sessions.
+        differences: Baseline to metric to the paired difference, model minus baseline, over patients.
         oracle_thresholds: Method to the threshold chosen WITH the test labels, behind ``oracle_dice``.
         published: One row per case and method of the published protocol.
-        published_aggregates: Method to metric of that protocol to mean over cases.
+        published_aggregates: Method to metric of that protocol to mean over patients.
         published_thresholds: Method to the threshold of that protocol, on scaled scores.
         failures: Case to the reason why it is in no table.
         not_predicted: How many subjects of the cohort have no prediction.
@@ -60,7 +60,7 @@ class Evaluation:
         """Everything but the rows of the cases, for JSON."""
         return {
             "cases": len({row["case"] for row in self.rows}),
-            "interval": "95 % percentile bootstrap over subjects",
+            "interval": "95 % percentile bootstrap over patients",
             "aggregates": _plain(self.aggregates),
             "differences": _plain(self.differences),
             "oracle_thresholds": self.oracle_thresholds,

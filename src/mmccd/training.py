@@ -81,7 +81,7 @@ def train(
 
     Logs, checkpoints and pictures go to ``output/training``. The model is the running average of the weights.
     Where the device runs out of memory before the first checkpoint, training begins again with half the batch, with a
-    warning; the model's card holds the batch that was used.
+    warning; the model's card holds the batch that was used, and a resumed training keeps it.
     Asked to stop by a signal, it saves the step that it is at, and hands the signal to who handled it before.
 
     Args:
@@ -95,7 +95,7 @@ def train(
     Raises:
         ConfigError: the modalities, the slice size or the output folder do not fit, or the device runs out of memory
             where half the batch is no way out: later, on several devices, or with one slice; or another process trains
-            there.
+            there; or the training diverged, so that weights or healthy errors are no numbers.
         DataError: the store has no healthy training or validation slice, a data worker died, or the disk is full.
     """
     first = getattr(rank_zero_only, "rank", 0) == 0  # of several processes, which Lightning starts and numbers
@@ -111,7 +111,7 @@ def _train(
     device = choose_device(hardware.device)
     logs = output / "training"
     checkpoint = logs / CHECKPOINT if resume and (logs / CHECKPOINT).is_file() else None
-    first_step, finished = state_of(checkpoint, config, store) if checkpoint else (0, False)
+    config, first_step, finished = state_of(checkpoint, config, store) if checkpoint else (config, 0, False)
 
     torch.manual_seed(config.seed)
     task = TranslationTask(config).to(memory_format=torch.channels_last)
@@ -145,6 +145,7 @@ def _train(
         halved = _with_half_the_batch(config, device)
         return _train(store, output, halved, resume, hardware, progress)
     steps = first_step if finished else trainer.global_step
+    _check_finite(task, trainer, steps)
     if trainer.is_global_zero:
         error, errors = fit_error(task.method, store, config, device)
         save_model(output, task.method, error, config, _facts(store, config, task, errors, trainer, device, steps))
@@ -185,9 +186,23 @@ def _fit(
     return True
 
 
+def _check_finite(task: TranslationTask, trainer: pl.Trainer, steps: int) -> None:
+    """Of a network that returns no number, evidence and thresholds would still be numbers, which mean nothing."""
+    broken = [] if all(bool(weight.isfinite().all()) for weight in task.method.parameters()) else ["weights"]
+    broken += [
+        name for name, value in trainer.callback_metrics.items()
+        if name.startswith("validation/") and not bool(value.isfinite())
+    ]  # fmt: skip
+    if broken:
+        raise ConfigError(
+            f"the training diverged: after step {steps:,} these are not finite: {', '.join(broken)}",
+            "train into another folder with a lower training.learning_rate; if that does not help, look at the scans",
+        )
+
+
 def _with_half_the_batch(config: Config, device: torch.device) -> Config:
     half = config.training.batch_size // 2
-    message = f"{device} is out of memory: training again with training.batch_size={half}, as --resume would have to"
+    message = f"{device} is out of memory: training again with training.batch_size={half}, which --resume keeps"
     warnings.warn(message, MmccdWarning, stacklevel=3)
     gc.collect()  # Lightning's objects refer to each other
     torch.cuda.empty_cache()  # does nothing without CUDA

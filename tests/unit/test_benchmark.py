@@ -1,3 +1,4 @@
+import csv
 import json
 import shutil
 from dataclasses import replace
@@ -9,14 +10,18 @@ import torch
 import mmccd.benchmark as benchmark_module
 from mmccd.artefacts import ARTEFACTS
 from mmccd.benchmark import Plan, benchmark, training_config
-from mmccd.benchmark_result import holm, paired, verdict, write_results
+from mmccd.benchmark_result import _mean, holm, paired, verdict, write_results
 from mmccd.benchmark_scores import CURVE_RECALLS, Judge, score_artefacts, score_lesion_slices, score_volumes
+from mmccd.bootstrap import bootstrap_mean
 from mmccd.config import METHODS, RECONSTRUCTIONS
 from mmccd.contenders import BEST, INTENSITIES, PUBLISHED, contenders
 from mmccd.cycle import squared_error
-from mmccd.errors import ConfigError
+from mmccd.errors import ConfigError, DataError
 from mmccd.metrics import auprc
 from mmccd.model_file import load_model
+from mmccd.progress import no_progress
+from mmccd.store import Store
+from mmccd.training import Hardware
 
 TINY = {
     "training.steps": 2,
@@ -98,8 +103,8 @@ def test_the_page_has_every_contender_in_order_of_auprc_and_says_who_is_ahead(do
 
 def test_of_healthy_subjects_the_page_gives_the_share_that_is_marked(store, done, tmp_path):
     _, result, _ = done
-    healthy = [{**record, "kinds": {"healthy": [{"lesion_ml": 0.0, "auprc": None, "healthy_marked": 0.125}]}}
-               for record in result.records]  # fmt: skip
+    row = {"subject": "a", "lesion_ml": 0.0, "auprc": None, "healthy_marked": 0.125}
+    healthy = [{**record, "kinds": {"healthy": [row]}} for record in result.records]
     page = write_results(tmp_path, healthy, store, "mmccd benchmark", ["healthy"]).page.read_text()
     assert page.count("| 0.125 marked |") == len(healthy)
 
@@ -121,6 +126,54 @@ def test_a_run_that_was_killed_goes_on(store, done, tmp_path, monkeypatch):
     monkeypatch.setattr("mmccd.benchmark.train", None)
     again = benchmark(store, copy, PLAN, others={"again": store})
     assert again.table("flair") == result.table("flair")
+
+
+class HealthyTested(Store):
+    """A subject without a lesion moves from the training part to the test part."""
+
+    @property
+    def index(self):
+        table = super().index.copy()
+        table.loc[table["subject"] == "Phantom_0005", "split"] = "test"
+        return table
+
+
+def with_parts(store, kind=Store, **parts):
+    return kind(store.path, {**store.manifest, "subjects": {**store.manifest["subjects"], **parts}})
+
+
+def test_a_second_run_writes_the_same_files_where_a_test_subject_is_healthy(store, tmp_path, monkeypatch):
+    """Intensities alone, which need no training."""
+    rows = [contender for contender in contenders() if contender.intensity]
+    monkeypatch.setattr(benchmark_module, "contenders", lambda *_, **__: rows)
+    train = ["Phantom_0001", "Phantom_0002", "Phantom_0003", "Phantom_0004"]
+    tested = with_parts(store, HealthyTested, train=train, test=["Phantom_0005", "Phantom_0007", "Phantom_0008"])
+
+    def written():
+        result = benchmark(tested, tmp_path, PLAN)
+        return result, {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+
+    (first, files), (again, files_again) = written(), written()
+
+    assert first == again
+    assert files == files_again
+    table = list(csv.DictReader(files["results.csv"].decode().splitlines()))
+    healthy = [row for row in table if row["subject"] == "Phantom_0005"]
+    assert [row["dice"] for row in healthy] == ["nan"] * 3
+    assert all(row["healthy_marked"] != "nan" for row in healthy)
+
+
+def test_a_training_uses_one_device(store, tmp_path, monkeypatch):
+    """On several, Lightning would start the whole command again for each."""
+
+    def train(*_, hardware, **__):
+        raise InterruptedError(hardware)
+
+    monkeypatch.setattr(benchmark_module, "train", train)
+    contender = next(contender for contender in contenders() if contender.method == "dae")
+    with pytest.raises(InterruptedError) as caught:
+        benchmark_module._model(store, tmp_path, PLAN, "flair", contender, no_progress)
+    assert caught.value.args == (Hardware("auto", devices="1"),)
 
 
 def test_the_published_sampler_has_the_weights_of_the_training_and_the_square(done):
@@ -160,12 +213,36 @@ def test_the_published_sampler_stands_in_its_own_table_only(store, done, tmp_pat
         ({"sources": ("swi",)}, "the store has no modality 'swi', it has flair, t1, t2"),
         ({"methods": ("magic",)}, "unknown methods magic"),
         ({"methods": ()}, "unknown methods"),
+        ({"overrides": TINY | {"scoring.edge_mm": 7.5}}, "scoring.edge_mm is 7.5 .* need 0"),
+        ({"overrides": TINY | {"scoring": {"edge_mm": 7.5}}}, "scoring.edge_mm is 7.5 .* need 0"),
+        ({"overrides": TINY | {"scoring": {"edge_mm": 0}}}, "scoring.evidence is 'square'"),
     ],
 )
 def test_a_plan_that_cannot_work_is_refused_before_anything_is_written(store, tmp_path, change, message):
     with pytest.raises(ConfigError, match=message):
         benchmark(store, tmp_path / "out", replace(PLAN, **change))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("tested", ["sub-1_ses-2", "sub-3"])
+def test_a_patient_that_was_trained_or_calibrated_on_is_not_tested(store, tmp_path, tested):
+    seen = with_parts(store, train=["sub-1_ses-1", "sub-2"], validation=["sub-3"], test=["sub-4"])
+    leaking = with_parts(seen, test=[tested, "sub-4"])
+    patient = tested.partition("_")[0]
+    with pytest.raises(DataError, match=f"the store tests {patient}, a patient that the store trains"):
+        benchmark(leaking, tmp_path / "out", PLAN)
+    with pytest.raises(DataError, match=f"more tests {patient}, a patient that the store trains"):
+        benchmark(seen, tmp_path / "out", PLAN, others={"more": leaking})
+    benchmark_module._check(seen, PLAN, {"more": seen})
+    assert not (tmp_path / "out").exists()
+
+
+def test_tuples_in_the_settings_are_those_of_the_file(store, tmp_path):
+    plan = replace(PLAN, overrides=TINY | {"network.channels": (16, 16)})
+    for _ in range(2):
+        benchmark_module._claim(tmp_path, store, plan, {})
+    with pytest.raises(ConfigError, match="another overrides"):
+        benchmark_module._claim(tmp_path, store, replace(PLAN, overrides={"network.channels": (16, 32)}), {})
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"overrides": TINY | {"training.steps": 3}}, {"artefacts": False}])
@@ -272,6 +349,25 @@ def test_the_verdict_names_who_is_ahead_and_whom_nothing_tells_apart():
     )
     assert "none is ahead of it" in verdict({name: named[name] for name in (BEST, "worse")}, BEST)
     assert verdict(named, "better").startswith("better has AUPRC 0.600; 3 of 3 are behind it; none is ahead of it.")
+
+
+def test_of_a_single_subject_the_verdict_says_that_it_cannot_tell():
+    named = {BEST: record(BEST, [0.5, None]), "better": record("better", [0.6, None])}
+    assert verdict(named, BEST) == "MMCCD best has AUPRC 0.500; too few subjects to compare it with better."
+
+
+def test_sessions_of_a_patient_are_one_difference():
+    """The patient with three sessions outweighs nobody."""
+
+    def of(values):
+        names = ["sub-1_ses-1", "sub-1_ses-2", "sub-1_ses-3", "sub-2", "sub-3"]
+        rows = [{"subject": name, "auprc": value} for name, value in zip(names, values, strict=True)]
+        return {"contender": "any", "method": "dae", "scoring": "square", "source": "flair", "rows": rows}
+
+    ours, theirs = of([0.75, 0.75, None, 0.25, 0.5]), of([0.5, 0.25, 0.1, 0.0, 0.0])  # exact in binary
+    by_hand = paired(record("a", [0.375, 0.25, 0.5]), record("b", [0, 0, 0]), "auprc")
+    assert paired(ours, theirs, "auprc") == by_hand
+    assert _mean(ours, "auprc") == bootstrap_mean([0.75, 0.25, 0.5])
 
 
 def test_paired_differences_leave_out_what_is_undefined():

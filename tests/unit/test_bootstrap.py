@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mmccd.bootstrap import bootstrap_mean
+from mmccd.bootstrap import bootstrap_mean, by_patient
 
 NAN = float("nan")
 
@@ -33,6 +33,19 @@ def test_bootstrap_interval_equals_scipy():
 )
 def test_interval_says_what_is_undefined(values, text):
     assert str(bootstrap_mean(values, resamples=10)) == text
+
+
+def test_sessions_of_a_patient_are_one_value_of_what_is_defined():
+    subjects = ["sub-2_ses-1", "sub-1", "sub-2_ses-2", "sub-3_ses-1", "sub-2_ses-3", "sub-3_ses-2"]
+    found = by_patient(subjects, [0.2, 0.5, 0.6, NAN, NAN, math.inf])
+    assert found == pytest.approx([0.4, 0.5, NAN], nan_ok=True)
+
+
+def test_patients_with_one_session_keep_their_values_to_the_bit():
+    values = np.random.default_rng(0).normal(size=30).tolist()
+    names = [f"BraTS-GLI-{i:05d}-000" for i in range(30)]
+    assert by_patient(names, values) == values
+    assert bootstrap_mean(by_patient(names, [*values[:29], NAN])) == bootstrap_mean([*values[:29], NAN])
 
 
 def test_bootstrap_is_seeded():

@@ -201,6 +201,22 @@ def test_a_difference_is_over_the_cases_that_have_the_baseline(folders):
     }  # fmt: skip
 
 
+def test_sessions_of_one_patient_count_once(folders):
+    """One patient is missed in three sessions, the other is found in its only one."""
+    data, predictions, output = folders
+    for name in ("BraTS-GLI-00001-000", "BraTS-GLI-00001-001", "BraTS-GLI-00001-002", "BraTS-GLI-00002-000"):
+        add_subject(data, name)
+        add_prediction(predictions, name, lesion_of() * 1.0 if "00002" in name else np.zeros(SHAPE))
+
+    evaluation = evaluate(predictions, data, output)
+
+    assert len(evaluation.rows) == 8
+    for found in (evaluation.aggregates["cyclic_unet"], evaluation.published_aggregates["cyclic_unet"]):
+        assert (found["dice"].mean, found["dice"].n) == (0.5, 2)
+    difference = evaluation.differences["intensity threshold"]["dice"]
+    assert (difference.mean, difference.n) == (-0.5, 2)
+
+
 # --- what is undefined or unusable ---
 
 

@@ -182,7 +182,7 @@ def test_training_stops_when_the_healthy_error_no_longer_falls(stopped):
     assert told[-1][0].startswith("stopped early at step 8")
 
 
-@pytest.mark.parametrize(("patience", "later", "steps"), [(1, 1.0, 6), (2, math.nan, 8), (3, 1.0, 12)])
+@pytest.mark.parametrize(("patience", "later", "steps"), [(1, 1.0, 6), (3, math.nan, 12), (3, 1.0, 12)])
 def test_a_new_lowest_error_renews_the_patience(phantom_store, patient, tmp_path, patience, later, steps):
     told = []
     with scripted_errors(later):
@@ -276,6 +276,44 @@ def test_the_batch_is_not_halved_on_several_devices(phantom_store, toy_config, t
         train(phantom_store, tmp_path, toy_config, hardware=CPU)
 
 
+def test_a_batch_that_was_halved_stays_when_the_training_resumes(phantom_store, six_steps, tmp_path):
+    with memory_for(2), pytest.warns(MmccdWarning, match="out of memory"), pytest.raises(KilledError):
+        train(phantom_store, tmp_path / "model", six_steps, hardware=CPU, progress=kill_at(3))
+    with pytest.warns(MmccdWarning, match=r"going on with training\.batch_size=2 instead of 4"):
+        resumed = train(phantom_store, tmp_path / "model", six_steps, resume=True, hardware=CPU)
+    direct = train(phantom_store, tmp_path / "direct", change(six_steps, batch_size=2), hardware=CPU)
+    assert resumed.card["config"] == direct.card["config"]
+    assert resumed.digest == direct.digest
+
+
+# --- diverged ---
+
+
+def check_refused(store, config, output, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        train(store, output, config, resume=True, hardware=CPU)
+    assert "training.learning_rate" in caught.value.hint
+    assert not (output / "card.json").exists()
+
+
+def test_a_training_that_diverged_is_refused(phantom_store, toy_config, tmp_path, monkeypatch):
+    training_step = TranslationTask.training_step
+
+    def diverging(self, batch, batch_idx):
+        return training_step(self, batch, batch_idx) * (math.nan if self.global_step == 3 else 1)
+
+    monkeypatch.setattr(TranslationTask, "training_step", diverging)
+    message = "diverged: after step 4 these are not finite: weights, validation/forward"
+    check_refused(phantom_store, toy_config, tmp_path, message)
+    check_refused(phantom_store, toy_config, tmp_path, message)  # also where only the model file was missing
+
+
+def test_a_healthy_error_that_is_no_number_ends_no_sooner_and_is_refused(phantom_store, patient, tmp_path):
+    """It counts as one that has not fallen, so that patience ends the training after step 8."""
+    with scripted_errors(math.nan):
+        check_refused(phantom_store, patient, tmp_path, "after step 8 these are not finite: validation/cycle$")
+
+
 # --- refused ---
 
 
@@ -288,6 +326,8 @@ def test_resume_with_other_settings_is_refused(phantom_store, six_steps, tmp_pat
     other = change(six_steps, learning_rate=1e-5).model_copy(update={"seed": 9})
     with pytest.raises(ConfigError, match="another seed, training"):
         train(phantom_store, tmp_path, other, resume=True, hardware=CPU)
+    with pytest.raises(ConfigError, match="another training"):  # only a larger batch is a halved one's origin
+        train(phantom_store, tmp_path, change(six_steps, batch_size=2), resume=True, hardware=CPU)
 
 
 def test_resume_with_another_threshold_is_not_refused(phantom_store, six_steps, uninterrupted, tmp_path):
