@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -11,6 +11,9 @@ from rich.table import Table
 from mmccd.cli_shared import CORES, Data, Layout, Quiet, Seed, Workers, finish, out
 from mmccd.complaints import warn
 from mmccd.progress import reported_progress
+
+if TYPE_CHECKING:
+    from mmccd.cohort import Cohort, Subject
 
 
 class ProtocolName(StrEnum):
@@ -49,13 +52,16 @@ def validate(data: Data, layout: Layout = "auto", quiet: Quiet = False) -> None:
     total = len(cohort.subjects) + len(cohort.problems)
     with reported_progress("validate", quiet=quiet) as progress:
         reports = validate_cohort(cohort, progress=progress)
-    table = Table("subject", "modalities", "voxels", "spacing mm", "verdict")
+    _mention_unused(cohort)
+    masks = {subject.id: _masks(subject) for subject in cohort.subjects}
+    table = Table("subject", "modalities", "masks", "voxels", "spacing mm", "verdict")
     for report in reports:
         spacing = "x".join(f"{mm:g}" for mm in report.spacing_mm or ())
         shape = "x".join(map(str, report.shape or ()))
         verdict = escape("; ".join(report.warnings)) or "fine"
         verdict = verdict if report.ok else f"[red]{escape(report.error)}[/red]"
-        table.add_row(escape(report.subject), escape(" ".join(report.modalities)), shape, spacing, verdict)
+        modalities, found = escape(" ".join(report.modalities)), masks.get(report.subject, "")
+        table.add_row(escape(report.subject), modalities, found, shape, spacing, verdict)
     out.print(f"layout {cohort.layout}, {total} subjects", highlight=False, markup=False)
     out.print(table)
     finish({report.subject: f"{report.error} ({report.hint})" for report in reports if not report.ok}, total)
@@ -100,6 +106,11 @@ def prepare(
         f"{len(parts.validation)} validation, {len(parts.test)} test subjects",
         highlight=False,
     )
+    _mention_unused(cohort)
+    wanted = {*parts.train, *parts.validation, *parts.test}
+    chosen = [subject for subject in cohort.subjects if subject.id in wanted]
+    if chosen and all(subject.lesion is None for subject in chosen):
+        out.print(f"no lesion mask found: all slices of all {len(chosen)} subjects are taken as healthy")
     for patient in patients_in_two_parts(parts):
         warn(f"patient {patient} has sessions in two parts of the split")
     with reported_progress("prepare", quiet=quiet) as progress:
@@ -111,7 +122,23 @@ def prepare(
         counts = [len(done.rows(part, healthy=healthy)) for healthy in (True, False)]
         table.add_row(part, str(len(subjects)), *map(str, counts))
     out.print(table)
-    wanted = {*parts.train, *parts.validation, *parts.test}
     if not (split or lists or origin.startswith("split.csv")):  # then nobody has left them out on purpose
         failures = failures | cohort.problems
     finish(failures, len(wanted | failures.keys()))
+
+
+def _masks(subject: "Subject") -> str:
+    found = {"brain": subject.brain, "lesion": subject.lesion}
+    return " ".join(name for name, image in found.items() if image) or "none"
+
+
+def _mention_unused(cohort: "Cohort") -> None:
+    """A lesion mask whose name is not understood would make its subject healthy."""
+    if not cohort.unused:
+        return
+    names = [str(path.relative_to(cohort.root)) for path in cohort.unused]
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    warn(
+        f"{len(names)} NIfTI file{'s' if len(names) > 1 else ''} not used, as no role fits the name: {shown}; "
+        "if a scan or a mask is among them, rename it or write a CSV manifest"
+    )

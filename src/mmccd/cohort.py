@@ -57,12 +57,14 @@ class Cohort:
         layout: Name of the layout that was detected or asked for.
         subjects: In order of their ids.
         problems: Subject id to the reason why it was left out.
+        unused: NIfTI files that were found and whose names fit no role.
     """
 
     root: Path
     layout: str
     subjects: tuple[Subject, ...]
     problems: dict[str, str]
+    unused: tuple[Path, ...] = ()
 
     def subject(self, subject_id: str) -> Subject:
         """Look a subject up by its id.
@@ -174,7 +176,7 @@ def _assemble(root: Path, layout: str, listing: Listing) -> Cohort:
             problems[printable(name)] = reason
         else:
             subjects.append(_subject(name, entries, _part(name, listing.splits.get(name))))
-    return Cohort(root, layout, tuple(subjects), dict(sorted(problems.items())))
+    return Cohort(root, layout, tuple(subjects), dict(sorted(problems.items())), tuple(sorted(listing.unused)))
 
 
 def _real(path: Path) -> str:

@@ -224,7 +224,7 @@ def override_config(
 def _read(name: str | Path) -> dict[str, Any]:
     path = Path(name)
     if str(name) in presets():
-        text = (resources.files("mmccd.presets") / f"{name}.yaml").read_text()
+        text = (resources.files("mmccd.presets") / f"{name}.yaml").read_text(encoding="utf-8")
     elif path.is_file():
         try:
             text = path.read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from mmccd.errors import DataError
@@ -20,13 +21,21 @@ ROLES = {
     "t1": "t1", "t1n": "t1", "t1w": "t1", "mprage": "t1",
     "t1ce": "t1ce", "t1c": "t1ce", "t1gd": "t1ce",
     "t2": "t2", "t2w": "t2",
-    "seg": LESION, "lesion": LESION, "lesions": LESION, "gold": LESION, "consensus": LESION,
+    "seg": LESION, "segm": LESION, "segmentation": LESION, "lesion": LESION, "lesions": LESION,
+    "tumor": LESION, "tumour": LESION, "label": LESION, "roi": LESION, "gold": LESION, "consensus": LESION,
     "brain": BRAIN, "brainmask": BRAIN,
 }  # fmt: skip
-_BRATS_NAME = re.compile(rf"(?P<id>.+)[_-](?P<role>{'|'.join(ROLES)})(?P<mask>_mask)?", re.IGNORECASE)
+_MASKS = (BRAIN, LESION)
+_VAGUE = ("tumor", "tumour", "label", "roi")  # where no other word says more: "tumor_07_T1c" is an image
+_NO_BRAIN = {("brain", disease) for disease in ("tumor", "tumour", "lesion", "lesions")}
+_BRATS_NAME = re.compile(
+    rf"(?P<id>.+?)[_-](?P<role>{'|'.join(ROLES)})(?P<mask>[_-](mask|seg|segm|segmentation|label|roi))?", re.IGNORECASE
+)
 _BIDS_IMAGE = re.compile(r"(?P<key>sub-[^_]+(_ses-[^_]+)?)_(?P<rest>(.+_)?)(?P<suffix>FLAIR|T1w|T2w)")
-_BIDS_MASK = re.compile(r"(?P<key>sub-[^_]+(_ses-[^_]+)?)_(?P<rest>.+)_(mask|dseg)")
-_BIDS_LESION = re.compile(r"(label|desc)-(L|lesion)\d*", re.IGNORECASE)
+_BIDS_MASK = re.compile(r"(?P<key>sub-[^_]+(_ses-[^_]+)?)_(?P<rest>.+)_(mask|dseg|roi)")
+_BIDS_LESION = re.compile(r"(label|desc)-(L|lesion|tumou?r)\d*", re.IGNORECASE)
+_NNUNET_NAME = re.compile(r"(?P<id>.+)_(?P<channel>\d{4})")
+_NNUNET_IMAGES = ("imagesTr", "imagesTs")
 _BIDS_DEPTH = 8
 
 
@@ -42,11 +51,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a reader found: entries in any order, what a table says of each subject's split, and problems."""
+    """Entries in any order, what a table says of each subject's split, problems, and files whose names fit no role."""
 
     entries: list[Entry] = field(default_factory=list)
     splits: dict[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    unused: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -74,26 +84,35 @@ def nifti_files(folder: Path, depth: int = 0) -> Iterator[Path]:
 
 
 def role_of(path: Path) -> str | None:
-    """Role by the first known token of a file name; a name that says ``mask`` is never an image."""
-    tokens = _tokens(path)
-    roles = [ROLES[token] for token in tokens if token in ROLES]
-    if "mask" in tokens:
-        roles = [role for role in roles if role in (BRAIN, LESION)]
-    return roles[0] if roles else None
+    """Role by the first known word of a file name; a name that says ``mask`` is never an image."""
+    word = _telling_word(path)
+    return ROLES[word] if word else None
 
 
 def named_otherwise(path: Path, modality: str) -> bool:
     """Whether a file name says other modalities than this one, and not this one: ``T2_FLAIR`` may be either."""
-    named = {ROLES[token] for token in _tokens(path) if token in ROLES} - {BRAIN, LESION}
+    named = {ROLES[word] for word in _words(path) if word in ROLES} - {BRAIN, LESION}
     return modality in ROLES.values() and bool(named) and modality not in named
 
 
 def is_mask(path: Path) -> bool:
-    """Whether a file name says that it holds a mask, of whatever."""
-    return "mask" in _tokens(path) or role_of(path) in (BRAIN, LESION)
+    """Whether a file name leaves no doubt that it holds a mask; ``p01_brain`` may be a stripped scan.
+
+    What is taken for a scan by mistake is refused by name once it is read; a scan taken for a mask would be missed.
+    """
+    word = _telling_word(path)
+    return "mask" in _words(path) or (ROLES.get(word or "") in _MASKS and word not in ("brain", *_VAGUE))
 
 
-def _tokens(path: Path) -> list[str]:
+def _telling_word(path: Path) -> str | None:
+    words = _words(path)
+    known = [word for word in words if word in ROLES and ("mask" not in words or ROLES[word] in _MASKS)]
+    if any(pair in _NO_BRAIN for pair in pairwise(words)):
+        known.remove("brain")
+    return min(known, key=lambda word: word in _VAGUE, default=None)
+
+
+def _words(path: Path) -> list[str]:
     return re.split(r"[_\-. ]+", stem(path).lower())
 
 
@@ -105,10 +124,10 @@ def _brats_entry(path: Path) -> Entry | None:
     if match is None:
         return None
     subject, role = match["id"], ROLES[match["role"].lower()]
-    if match["mask"] and role not in (BRAIN, LESION):
+    if match["mask"] and role not in _MASKS:
         return None
     # "T1_N4_brain" is a skull-stripped T1, not the brain mask of a subject "T1_N4".
-    images = {token for token, name in ROLES.items() if name not in (BRAIN, LESION)}
+    images = {word for word, name in ROLES.items() if name not in _MASKS}
     return None if images & set(re.split(r"[_\-. ]+", subject.lower())) else Entry(subject, role, path)
 
 
@@ -120,25 +139,27 @@ def _detect_brats(root: Path) -> bool:
         folders.setdefault(entry.subject, set()).add(entry.path.parent)
     # sub1/my_flair.nii.gz, sub2/my_flair.nii.gz: the subject is the folder, not "my".
     own = any(len(where) == 1 or any(f.name == name for f in where) for name, where in folders.items())
-    return own and 2 * len(entries) > len(files)
+    images = any(entry.role not in _MASKS for entry in entries)  # else "a_brain", "b_brain" may be stripped scans
+    return own and images and 2 * len(entries) > len(files)
 
 
 def _read_brats(root: Path) -> Listing:
-    entries: list[Entry] = []
+    files = {path: _brats_entry(path) for path in nifti_files(root, 2)}
+    listing = Listing([entry for entry in files.values() if entry])
+    owners: dict[Path, set[str]] = {}
+    for entry in listing.entries:
+        owners.setdefault(entry.path.parent, set()).add(entry.subject)
     strays: dict[str, list[str]] = {}
-    for path in nifti_files(root, 2):
-        entry = _brats_entry(path)
-        if entry:
-            entries.append(entry)
-        elif role_of(path):
-            strays.setdefault(path.parent.name, []).append(path.name)
-    named = {entry.path.parent.name for entry in entries}
-    problems = {
-        folder: f"{', '.join(names)} not named <subject>_<modality> as in the brats layout"
-        for folder, names in strays.items()
-        if folder not in named
-    }
-    return Listing(entries, problems=problems)
+    for path in (path for path, entry in files.items() if not entry):
+        near, top = owners.get(path.parent, set()), path.parent == root
+        of_known = stem(path).startswith(tuple(name + mark for name in near for mark in "_-"))
+        if role_of(path) is None or of_known or (len(near) == 1 and not top):
+            listing.unused.append(path)
+        else:  # perhaps a subject, which would be missed
+            strays.setdefault(stem(path) if near or top else path.parent.name, []).append(path.name)
+    for name, stray in strays.items():
+        listing.problems[name] = f"{', '.join(stray)} not named <subject>_<modality> as in the brats layout"
+    return listing
 
 
 # --- Medical Segmentation Decathlon, Task01: 4D images and dataset.json ---
@@ -149,28 +170,35 @@ def _detect_msd(root: Path) -> bool:
 
 
 def _read_msd(root: Path) -> Listing:
-    path = root / "dataset.json"
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-        names = {int(channel): str(name).lower() for channel, name in table["modality"].items()}
-        listed = [root / case["image"] for case in table.get("training", [])]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(
-            f'{path} has no usable "modality" table and training list: {error!r}',
-            'expected as in Task01_BrainTumour: {"modality": {"0": "FLAIR"}, "training": [{"image": "..."}]}',
-        ) from error
-    for name in names.values():
-        _check_modality(path, name)
+    names, training = _read_dataset(root / "dataset.json")
+    listed = [root / image for image in training]
     found = [*_files_in(root / "imagesTr"), *_files_in(root / "imagesTs")]
     missing = [path for path in listed if path.name not in {image.name for image in found}]
     single = len(names) == 1  # then the files are 3D
     entries = [
-        Entry(stem(image), ROLES.get(name, name), image, None if single else channel)
+        Entry(stem(image), role, image, None if single else channel)
         for image in [*found, *missing]
-        for channel, name in names.items()
+        for channel, role in names.items()
     ]
     entries += [Entry(stem(label), LESION, label) for label in _files_in(root / "labelsTr")]
     return Listing(entries)
+
+
+def _read_dataset(path: Path) -> tuple[dict[int, str], list[str]]:
+    """The modality of each channel, and the images of the training list, of an MSD or nnU-Net ``dataset.json``."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        named = table["channel_names" if "channel_names" in table else "modality"]
+        names = {int(channel): str(name).lower() for channel, name in named.items()}
+        training = [str(case["image"]) for case in table.get("training", [])]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(
+            f'{path} has no usable "modality" table and training list: {error!r}',
+            'expected {"modality": {"0": "FLAIR"}, "training": [{"image": "..."}]}, or "channel_names" as in nnU-Net 2',
+        ) from error
+    for name in names.values():
+        _check_modality(path, name)
+    return {channel: ROLES.get(name, name) for channel, name in names.items()}, training
 
 
 def _check_modality(path: Path, name: str) -> None:
@@ -183,6 +211,57 @@ def _check_modality(path: Path, name: str) -> None:
 
 def _files_in(folder: Path) -> list[Path]:
     return list(nifti_files(folder)) if folder.is_dir() else []
+
+
+# --- nnU-Net: a 3D file per channel, <case>_0000.nii.gz, and dataset.json ---
+
+
+def _detect_nnunet(root: Path) -> bool:
+    files = _nnunet_images(root) if root.is_dir() else []
+    names = [match for path in files if (match := _NNUNET_NAME.fullmatch(stem(path)))]
+    channels: dict[str, set[str]] = {}
+    for name in names:
+        channels.setdefault(name["id"], set()).add(name["channel"])
+    if not channels or any("0000" not in found for found in channels.values()):
+        return False
+    # Without a table, "scan_0000" and "scan_0001" may be scans of their own.
+    like_nnunet = len(channels) > 1 or files[0].parent.resolve().name in _NNUNET_IMAGES
+    several = len(names) == len(files) and any(len(found) > 1 for found in channels.values())
+    return _dataset_of(root) is not None or (several and like_nnunet)
+
+
+def _nnunet_images(root: Path) -> list[Path]:
+    folders = [root / name for name in _NNUNET_IMAGES if (root / name).is_dir()]
+    return [path for folder in folders or [root] for path in nifti_files(folder)]
+
+
+def _dataset_of(root: Path) -> Path | None:
+    """The table in a folder, or beside it where it is one of the folders of images."""
+    places = (root / "dataset.json", root.resolve().parent / "dataset.json")
+    return next((place for place in places if place.is_file()), None)
+
+
+def _read_nnunet(root: Path) -> Listing:
+    path = _dataset_of(root)
+    if path is None:
+        raise DataError(
+            f"{root} has no dataset.json, so nothing says which modality each channel <case>_NNNN is",
+            'put one beside imagesTr or imagesTs, with {"channel_names": {"0": "FLAIR", "1": "T1"}}, or write a CSV '
+            "manifest; if each file is a scan of its own, rename them",
+        )
+    names, _ = _read_dataset(path)
+    listing, images = Listing(), _nnunet_images(root)
+    for image in images:
+        if (match := _NNUNET_NAME.fullmatch(stem(image))) is None:
+            listing.unused.append(image)
+        elif role := names.get(int(match["channel"])):
+            listing.entries.append(Entry(match["id"], role, image))
+        else:
+            listing.problems[match["id"]] = f"{image.name} is a channel that {path.name} does not name"
+    for folder in {image.parent.resolve() for image in images}:
+        labels = _files_in(folder.with_name(folder.name.replace("images", "labels")))
+        listing.entries.extend(Entry(stem(label), LESION, label) for label in labels if folder.name in _NNUNET_IMAGES)
+    return listing
 
 
 # --- BIDS: sub-XX[/ses-YY]/anat, masks there or in derivatives ---
@@ -203,7 +282,9 @@ def _read_bids(root: Path) -> Listing:
     table = root / "participants.tsv"
     rows = read_table(table, ["participant_id"]) if table.is_file() else []
     splits = {row["participant_id"]: row["split"] for row in rows if row.get("split", "n/a") not in ("", "n/a")}
-    return Listing(entries, {s: splits[s.split("_")[0]] for s in subjects if s.split("_")[0] in splits})
+    stated = {subject: splits[subject.split("_")[0]] for subject in subjects if subject.split("_")[0] in splits}
+    used = {entry.path for entry in entries}
+    return Listing(entries, stated, unused=[path for path in images if path not in used])
 
 
 def _bids_image(path: Path) -> Entry | None:
@@ -295,15 +376,20 @@ def _read_folders(root: Path) -> Listing:
     inside = [path for path in nifti_files(root, 1) if path.parent != root]
     entries = [Entry(path.parent.name, role, path) for path in inside if (role := role_of(path))]
     own = [Entry(root.resolve().name, role, path) for path in nifti_files(root) if (role := role_of(path))]
+    used = {entry.path for entry in (*entries, *own)}
+    unused = [path for path in nifti_files(root, 2) if path not in used]  # masks may lie a folder deeper
     if not entries:
-        return Listing(own)
-    return Listing(entries, problems={stem(e.path): f"{e.path.name} lies in no subject's folder" for e in own})
+        return Listing(own, unused=unused)
+    lost = {stem(entry.path): f"{entry.path.name} lies in no subject's folder" for entry in own}
+    return Listing(entries, problems=lost, unused=unused)
 
 
 # In the order in which `auto` tries them: the most specific first.
 LAYOUTS = {
     "csv": Layout(_detect_csv, _read_csv,
                   "a .csv or .tsv with columns subject,<modality>,...,[brain],[lesion],[split]"),
+    "nnunet": Layout(_detect_nnunet, _read_nnunet,
+                     "dataset.json with imagesTr/<case>_0000.nii.gz and labelsTr/<case>.nii.gz"),
     "msd": Layout(_detect_msd, _read_msd, "dataset.json with imagesTr/ and labelsTr/"),
     "bids": Layout(_detect_bids, _read_bids, "sub-<id>[/ses-<id>]/anat/sub-<id>_..._{FLAIR,T1w,T2w}.nii.gz"),
     "brats": Layout(_detect_brats, _read_brats,

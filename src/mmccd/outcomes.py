@@ -69,6 +69,6 @@ def _finished(folder: Path) -> dict[str, dict[str, Any]]:
     found = {}
     for path in folder.glob("*.json"):
         with suppress(OSError, ValueError, KeyError, TypeError):  # no record of a case
-            outcome = outcome_of(json.loads(path.read_text()), "done")
+            outcome = outcome_of(json.loads(path.read_text(encoding="utf-8")), "done")
             found[outcome.case] = asdict(outcome)
     return found

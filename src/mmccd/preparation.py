@@ -1,5 +1,6 @@
 """From a cohort of NIfTI scans to a store of normalised slices: parallel, resumable, out of core."""
 
+import errno
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from mmccd.cohort import Cohort, Subject
 from mmccd.errors import ConfigError, DataError, MmccdError, WriteError
 from mmccd.files import (
     partial_names,
+    read_record,
     sha256_of_file,
     sha256_of_json,
     staging,
@@ -32,11 +34,18 @@ from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
 from mmccd.splits import Split, digest
 from mmccd.store import FORMAT, INDEX, MANIFEST, Store, open_store, read_index
+from mmccd.volumes import Volume
 from mmccd.workers import MEMORY, worker_processes
 
 Protocol = Literal["volume", "published"]
 PUBLISHED_SLICES = range(70, 90)
 STORED_DTYPE = np.float16  # exact to 0.004 below 8: a tenth of the noise of a scan, at half the size
+PARTS = "parts"
+_MAY_PASS = {errno.EAGAIN, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
+
+
+class _MayPassError(Exception):
+    """Too little memory, or a disk that is away for a while: another time the same subject may go well."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +94,10 @@ def prepare(
         The store, and the subjects that could not be used with the reason.
 
     Raises:
-        DataError: no subject could be used, a worker died, or the disk is full.
-        ConfigError: ``output`` holds a store made from other data or with other settings, or another process works
-            there.
+        DataError: no subject could be used, a worker died, the disk is full, or subjects failed for want of memory or
+            by a disk that may be back later: these are tried again by the same call, the others are kept.
+        ConfigError: ``output`` holds a store made from other data or with other settings, or what is no store, or
+            another process works there.
     """
     parts_of = {"train": split.train, "validation": split.validation, "test": split.test}
     wanted = {subject: part for part, subjects in parts_of.items() for subject in subjects}
@@ -97,7 +107,8 @@ def prepare(
     keys = {subject.id: _part_key(subject, settings, healthy_cohort) for subject in subjects}
     run_key = sha256_of_json({"parts": keys, "split": digest(split)})
     facts = {"key": run_key, "layout": cohort.layout, "split_digest": digest(split)}
-    parts = output / "parts"
+    _check_is_ours(output)
+    parts = output / PARTS
     if parts.exists() or not (output / MANIFEST).exists():
         with sole_use(output):
             if not (output / MANIFEST).exists():
@@ -124,7 +135,7 @@ def slices_of(case: Case, settings: StoreSettings) -> tuple[pd.DataFrame, dict[s
         Table with slice, healthy, brain_px, lesion_px and spacing; arrays by name, (slices, size_px, size_px).
 
     Raises:
-        DataError: the scan does not fit the ``published`` protocol.
+        DataError: the scan does not fit the ``published`` protocol, or has voxels that float16 cannot hold.
     """
     first = next(iter(case.images.values()))
     lesion = np.zeros_like(case.brain) if case.lesion is None else case.lesion
@@ -137,8 +148,11 @@ def slices_of(case: Case, settings: StoreSettings) -> tuple[pd.DataFrame, dict[s
     if settings.protocol == "published":
         chosen = chosen[np.isin(chosen, PUBLISHED_SLICES)]
     for name in settings.modalities:
-        arrays[name] = grid.shrink(normalise(case.images[name].data, case.brain), BACKGROUND).astype(STORED_DTYPE)
+        with np.errstate(over="ignore", invalid="ignore"):  # is refused below
+            arrays[name] = grid.shrink(normalise(case.images[name].data, case.brain), BACKGROUND).astype(STORED_DTYPE)
     arrays = {name: array[chosen] for name, array in arrays.items()}
+    for name in settings.modalities:
+        _check_finite(arrays[name], name, case.images[name])
     table = pd.DataFrame(
         {
             "subject": case.subject.id,
@@ -152,6 +166,16 @@ def slices_of(case: Case, settings: StoreSettings) -> tuple[pd.DataFrame, dict[s
     for axis, spacing in zip("xyz", first.spacing_mm, strict=True):
         table[f"spacing_{axis}_mm"] = round(spacing, 6)
     return table, arrays
+
+
+def _check_finite(stored: NDArray[Any], name: str, volume: Volume) -> None:
+    """One infinite pixel would make every weight of a network NaN."""
+    if not np.isfinite(stored).all():
+        raise DataError(
+            f"{volume.path.name if volume.path else name} has voxels of up to {volume.data.max():g}, allowed: "
+            "10,000 times the 90th percentile of the brain, as slices are stored in float16",
+            "remove or clip its outliers, such as spikes of a resampling or markers that are burnt in",
+        )
 
 
 def _grid(case: Case, settings: StoreSettings) -> SliceGrid:
@@ -171,6 +195,29 @@ def _grid(case: Case, settings: StoreSettings) -> SliceGrid:
 def _arrays(settings: StoreSettings) -> list[tuple[str, np.dtype[Any]]]:
     images = [(name, np.dtype(STORED_DTYPE)) for name in settings.modalities]
     return [*images, ("brain", np.dtype(bool)), ("lesion", np.dtype(bool))]
+
+
+def _check_is_ours(output: Path) -> None:
+    """Refuse a folder that is neither new, nor empty, nor a store or the beginning of one; nothing is changed in it."""
+    if not output.is_dir():  # new, or a file that nothing can be written into
+        return
+    if (output / MANIFEST).exists():
+        ours = (read_record(output / MANIFEST) or {}).keys() >= {"format", "key", "split_digest"}
+    else:
+        visible = [path for folder in (output, output / PARTS) if folder.is_dir() for path in _visible(folder)]
+        ours = set(visible) <= {output / PARTS} or any((output / PARTS).glob("*/part.json"))
+    if not ours:
+        raise ConfigError(
+            f"{output} holds files that are not a store's, must be new, empty or a store",
+            "choose another folder for the store",
+        )
+
+
+def _visible(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError as error:
+        raise WriteError(folder, error) from error
 
 
 def _part_key(subject: Subject, settings: StoreSettings, healthy_cohort: bool) -> str:
@@ -195,6 +242,7 @@ def _prepare_parts(
     """Write one folder per subject; yields (subject, reason), the reason empty where all went well."""
     todo = [subject for subject in subjects if not _part_is_done(parts / subject.id, keys[subject.id])]
     done = len(subjects) - len(todo)
+    to_try_again: dict[str, str] = {}
     progress("preparing", done, len(subjects))
     with worker_processes(max(1, workers)) as pool:
         running = {
@@ -207,6 +255,8 @@ def _prepare_parts(
             try:
                 future.result()
                 yield running[future], ""
+            except _MayPassError as error:
+                to_try_again[running[future]] = str(error)
             except WriteError:  # else a disk that is full for a while would cost the store subjects
                 raise
             except MmccdError as error:
@@ -218,11 +268,17 @@ def _prepare_parts(
                 ) from error
             except (OSError, MemoryError) as error:
                 yield running[future], f"cannot be prepared: {getattr(error, 'strerror', None) or error}"
+    if to_try_again:  # no store without them: it would be one for ever
+        reasons = "; ".join(f"{id_}: {reason}" for id_, reason in list(to_try_again.items())[:3])
+        raise DataError(
+            f"{len(to_try_again)} of {len(subjects)} subjects failed by memory or disk, which may pass ({reasons})",
+            "the same command tries only them again, best with --workers 1; or leave them out with --split",
+        )
 
 
 def _part_is_done(part: Path, key: str) -> bool:
     stamp = part / "part.json"
-    return stamp.is_file() and json.loads(stamp.read_text())["key"] == key
+    return stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8"))["key"] == key
 
 
 def _prepare_part(subject: Subject, key: str, settings: StoreSettings, healthy_cohort: bool, parts: Path) -> None:
@@ -232,7 +288,7 @@ def _prepare_part(subject: Subject, key: str, settings: StoreSettings, healthy_c
             "add its mask, or prepare healthy subjects as a cohort of their own",
         )
     with staging(parts, subject.id) as stage:  # from the beginning: if this process dies, it says at what
-        table, arrays = slices_of(load_case(subject, settings.modalities), settings)
+        table, arrays = _read_slices(subject, settings)
         try:
             for name, array in arrays.items():
                 np.save(stage / f"{name}.npy", array)
@@ -242,6 +298,16 @@ def _prepare_part(subject: Subject, key: str, settings: StoreSettings, healthy_c
             stage.rename(parts / subject.id)
         except OSError as error:
             raise WriteError(parts / subject.id, error) from error
+
+
+def _read_slices(subject: Subject, settings: StoreSettings) -> tuple[pd.DataFrame, dict[str, NDArray[Any]]]:
+    try:
+        return slices_of(load_case(subject, settings.modalities), settings)
+    except (MmccdError, OSError, MemoryError) as error:
+        cause = error.__cause__ if isinstance(error, MmccdError) else error
+        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno in _MAY_PASS):
+            raise _MayPassError(str(error) or type(error).__name__) from error
+        raise
 
 
 def _assemble(

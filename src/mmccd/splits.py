@@ -3,13 +3,14 @@
 import hashlib
 import math
 import re
+import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmccd.cohort import PARTS, Cohort, part_name
-from mmccd.errors import ConfigError, DataError
+from mmccd.errors import ConfigError, DataError, MmccdWarning
 from mmccd.files import sha256_of_json
 from mmccd.tables import read_table
 
@@ -163,7 +164,8 @@ def find_split(
     """The split to use, and in words where it comes from.
 
     In order: the table, the lists, what the cohort itself states, a ``split.csv`` in its folder, else a seeded split.
-    Without a validation part, a tenth of the training patients becomes one.
+    Without a validation part, a tenth of the training patients becomes one. Subjects of the split that are not in the
+    cohort are left out, with a warning.
 
     Raises:
         ConfigError: a table and lists are both given, or the fractions are no fractions.
@@ -183,10 +185,18 @@ def find_split(
         split, origin = read_split_csv(beside), "split.csv in the cohort's folder"
     else:
         split, origin = seeded_split(ids, fractions, seed), f"drawn with seed {seed}"
+    listed = [*split.train, *split.validation, *split.test]
     split, _ = restrict(split, [*ids, *cohort.problems])
     if not (split.train or split.validation or split.test):
         raise DataError(
             f"no subject of the split ({origin}) is in the cohort", "check that their ids are spelled alike"
+        )
+    if absent := sorted({*listed}.difference(ids, cohort.problems)):
+        warnings.warn(
+            f"{len(absent)} of {len(listed)} subjects of the split ({origin}) are not in the cohort: "
+            f"{_listed(absent)}; check that their ids are spelled alike",
+            MmccdWarning,
+            stacklevel=2,
         )
     if split.train and not split.validation:
         split = with_validation_from_train(split, seed=seed)
@@ -254,5 +264,8 @@ def _read_ids(path: Path) -> list[str]:
 
 
 def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"subject {shown} is" if len(names) == 1 else f"subjects {shown} are"
+    return f"subject {names[0]} is" if len(names) == 1 else f"subjects {_listed(names)} are"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

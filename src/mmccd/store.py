@@ -110,7 +110,7 @@ def open_store(path: Path) -> Store:
     if not manifest.is_file():
         raise DataError(f"{path} is not a prepared store: it has no {MANIFEST}", "run `mmccd prepare DATA STORE`")
     try:
-        content = json.loads(manifest.read_text())
+        content = json.loads(manifest.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{MANIFEST} in {path} is damaged: {error}", "prepare the store again") from error
     if not isinstance(content, dict):

@@ -374,6 +374,13 @@ def dataset(value):
     return both(tree("imagesTr/A.nii.gz"), lambda folder: (folder / "dataset.json").write_text(text))
 
 
+def named(value):
+    return lambda folder: (folder / "dataset.json").write_text(json.dumps(value))
+
+
+channels = tree("imagesTr/A_0000.nii.gz", "imagesTr/A_0001.nii.gz")
+
+
 def participants(text):
     return both(tree("sub-1/anat/sub-1_FLAIR.nii.gz"), lambda folder: (folder / "participants.tsv").write_text(text))
 
@@ -405,6 +412,10 @@ COHORTS = [
     Odd("msd_deep", "MSD with a dataset.json of 100,000 brackets", dataset("[" * 100_000), 'has no usable "modality" table', "msd", suffix=EITHER),
     Odd("msd_escape", "MSD with a modality that is a path", dataset({"modality": {"0": "../../x"}}), "has a modality or column '../../x'", "msd", suffix=EITHER),
     Odd("msd_listed", "MSD that lists an absent file", dataset({"modality": {"0": "FLAIR"}, "training": [{"image": "imagesTr/B.nii.gz"}]}), "does not exist", "msd", suffix=EITHER),
+    Odd("nnunet", "nnU-Net", both(channels, named({"channel_names": {"0": "FLAIR", "1": "T1"}})), suffix=EITHER),
+    Odd("nnunet_unknown", "nnU-Net without dataset.json", channels, "so nothing says which modality each channel", "nnunet", suffix=EITHER),
+    Odd("nnunet_channel", "nnU-Net with a channel that dataset.json does not name", both(channels, named({"channel_names": {"0": "FLAIR"}})), "is a channel that dataset.json does not name", "nnunet", suffix=EITHER),
+    Odd("strays", "a file with another name among those of several subjects", tree("A_flair.nii.gz", "B_flair.nii.gz", "C_flair_n4.nii.gz"), "not named <subject>_<modality>", "folders", suffix=EITHER),
     Odd("bids", "BIDS with participants.tsv", participants("participant_id\tsplit\nsub-1\ttrain\nsub-9\tn/a\n"), suffix=EITHER),
     Odd("bids_ragged", "participants.tsv with a line too short", participants("participant_id\tage\nsub-1\n"), "line 2 has 1 cells", "bids", suffix=EITHER),
     Odd("bids_no_id", "participants.tsv without participant_id", participants("id\tage\nsub-1\t3\n"), "has no column participant_id", "bids", suffix=EITHER),

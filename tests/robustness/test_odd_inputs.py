@@ -256,7 +256,7 @@ def other_complaints(tmp_path, monkeypatch):
     def denied(self):
         raise PermissionError(13, "Permission denied", str(self))
 
-    yield lambda: read_cohort(tmp_path, "nnunet")
+    yield lambda: read_cohort(tmp_path, "dicom")
     yield lambda: read_cohort(tree_ok, "csv")
     yield lambda: read_cohort(tree_ok, "bids")
     yield lambda: read_cohort(tree_ok).subject("Z")

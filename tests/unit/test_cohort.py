@@ -74,18 +74,18 @@ def test_order_of_creation_does_not_matter(tmp_path):
 
 
 def test_unknown_layout_lists_the_known_ones(tmp_path):
-    with pytest.raises(DataError, match="unknown layout 'nnunet'") as caught:
-        read_cohort(tmp_path, "nnunet")
+    with pytest.raises(DataError, match="unknown layout 'dicom'") as caught:
+        read_cohort(tmp_path, "dicom")
     assert all(name in caught.value.hint for name in ("auto", *LAYOUTS))
 
 
 def test_empty_folder_lists_what_was_tried(tmp_path):
-    with pytest.raises(DataError, match=r"fits none of the layouts csv, msd, bids, brats, folders") as caught:
+    with pytest.raises(DataError, match=r"fits none of the layouts csv, nnunet, msd, bids, brats, folders") as caught:
         read_cohort(tmp_path)
     assert all(f"({name})" in caught.value.hint for name in LAYOUTS)
 
 
-@pytest.mark.parametrize("layout", ["msd", "bids", "brats", "folders", "csv"])
+@pytest.mark.parametrize("layout", ["nnunet", "msd", "bids", "brats", "folders", "csv"])
 def test_asked_layout_that_does_not_fit_is_refused(tmp_path, layout):
     with pytest.raises(DataError):
         read_cohort(tmp_path, layout)

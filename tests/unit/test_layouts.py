@@ -7,7 +7,7 @@ import pytest
 
 from mmccd.cohort import Image, modalities_of, read_cohort
 from mmccd.errors import DataError
-from mmccd.layouts import named_otherwise
+from mmccd.layouts import LAYOUTS, LESION, is_mask, named_otherwise, role_of
 from mmccd.prediction import find_inputs
 
 
@@ -81,6 +81,151 @@ def test_brats_ignores_hidden_and_partial_files(tmp_path):
 def test_brats_names_folders_that_it_could_not_read(tmp_path):
     tree(tmp_path, "P_1/P_1_flair.nii.gz", "P_2/P_2_flair.nii.gz", "odd/FLAIR.nii.gz")
     assert "FLAIR.nii.gz not named" in read_cohort(tmp_path).problems["odd"]
+
+
+def test_brats_names_each_stray_file_of_a_folder_that_subjects_share(tmp_path):
+    flat = ("a_flair", "a_t1", "b_flair", "b_flair_raw", "c_flair", "d_flair_n4", "e_flair_brain")
+    tree(tmp_path / "top", *(f"{name}.nii.gz" for name in flat))
+    tree(tmp_path / "deeper" / "images", *(f"{name}.nii.gz" for name in flat))
+    for root in (tmp_path / "top", tmp_path / "deeper"):
+        cohort = read_cohort(root)
+        assert cohort.layout == "brats"
+        assert [subject.id for subject in cohort.subjects] == ["a", "b", "c"]
+        assert list(cohort.problems) == ["d_flair_n4", "e_flair_brain"]
+        assert "d_flair_n4.nii.gz not named <subject>_<modality>" in cohort.problems["d_flair_n4"]
+        assert [path.name for path in cohort.unused] == ["b_flair_raw.nii.gz"]
+
+
+def test_a_further_file_in_the_folder_of_a_subject_is_no_problem(tmp_path):
+    names = ("P_1/P_1_flair", "P_1/P_1_t1", "P_1/flair_raw", "P_2/P_2_flair")
+    cohort = read_cohort(tree(tmp_path, *(f"{name}.nii.gz" for name in names)))
+    assert (cohort.layout, cohort.problems) == ("brats", {})
+    assert cohort.unused == (tmp_path / "P_1" / "flair_raw.nii.gz",)
+
+
+@pytest.mark.parametrize(
+    "name", ["segm", "SEGMENTATION", "tumor", "tumour", "label", "roi", "tumor_seg", "lesion_label", "tumor_mask"]
+)
+def test_brats_knows_what_lesion_masks_are_called(tmp_path, name):
+    root = tree(tmp_path, *(f"U_1/U_1_{role}.nii.gz" for role in ("FLAIR", "T1", name)))
+    cohort = read_cohort(root)
+    assert (cohort.layout, cohort.problems, cohort.unused) == ("brats", {}, ())
+    assert files(cohort, "U_1")["lesion"] == f"U_1/U_1_{name}.nii.gz"
+
+
+# --- names of masks ---
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "mask"),
+    [
+        ("anna_segmentation", LESION, True),
+        ("UPENN_1_segm", LESION, True),
+        ("tumor", LESION, False),  # or a patient's
+        ("tumour_mask", LESION, True),
+        ("tumor_07_T1c", "t1ce", False),
+        ("label_FLAIR", "flair", False),
+        ("tumor_07_brain", "brain", False),
+        ("brain_tumor", LESION, False),
+        ("brain_lesions_mask", LESION, True),
+        ("brain_mask", "brain", True),
+        ("brainmask", "brain", True),
+        ("p01_brain", "brain", False),  # what BET calls a stripped scan
+        ("t1_mask", None, True),
+        ("p01", None, False),
+    ],
+)
+def test_what_a_name_says_of_masks(name, role, mask):
+    path = Path(f"{name}.nii.gz")
+    assert (role_of(path), is_mask(path)) == (role, mask)
+
+
+def test_no_word_for_a_mask_is_a_word_for_a_modality():
+    words = (
+        "seg",
+        "segm",
+        "segmentation",
+        "lesion",
+        "lesions",
+        "tumor",
+        "tumour",
+        "label",
+        "roi",
+        "brain",
+        "brainmask",
+    )
+    assert not [word for word in words if named_otherwise(Path(f"{word}.nii.gz"), "flair")]
+
+
+def test_scans_as_bet_names_them_are_scanned_and_not_taken_for_masks(tmp_path):
+    tree(tmp_path, "mixed/p01_brain.nii.gz", "mixed/p02.nii.gz", "mixed/p01_brain_mask.nii.gz")
+    tree(tmp_path, "all/p01_brain.nii.gz", "all/p02_brain.nii.gz")
+    for folder, cases in (("mixed", ["p01_brain", "p02"]), ("all", ["p01_brain", "p02_brain"])):
+        found, problems = find_inputs([tmp_path / folder], "flair")
+        assert ([item.case for item in found], problems) == (cases, {})
+
+
+# --- nnU-Net ---
+
+
+def nnunet(root: Path, table: dict | None) -> Path:
+    tree(root, *(f"imagesTr/P_{case}_000{channel}.nii.gz" for case in (1, 2) for channel in (0, 1)))
+    tree(root, "imagesTs/Q_0000.nii.gz", "labelsTr/P_1.nii.gz", "labelsTr/P_2.nii.gz", "labelsTs/Q.nii.gz")
+    if table is not None:
+        (root / "dataset.json").write_text(json.dumps(table))
+    return root
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"channel_names": {"0": "T2", "1": "FLAIR"}, "labels": {"background": 0, "tumor": 1}, "file_ending": ".nii.gz"},
+        {"modality": {"0": "T2", "1": "FLAIR"}, "training": [{"image": "./imagesTr/P_1.nii.gz"}]},
+    ],
+    ids=["version 2", "version 1"],
+)
+def test_nnunet_takes_the_channels_from_dataset_json(tmp_path, table):
+    cohort = read_cohort(nnunet(tmp_path, table))
+    assert (cohort.layout, cohort.problems, cohort.unused) == ("nnunet", {}, ())
+    assert [subject.id for subject in cohort.subjects] == ["P_1", "P_2", "Q"]
+    assert files(cohort, "P_1") == {
+        "t2": "imagesTr/P_1_0000.nii.gz",
+        "flair": "imagesTr/P_1_0001.nii.gz",
+        "lesion": "labelsTr/P_1.nii.gz",
+    }
+    assert files(cohort, "Q") == {"t2": "imagesTs/Q_0000.nii.gz", "lesion": "labelsTs/Q.nii.gz"}
+    assert [item.case for item in find_inputs([tmp_path], "flair")[0]] == ["P_1", "P_2"]
+    only = read_cohort(tmp_path / "imagesTs")
+    assert (only.layout, [subject.id for subject in only.subjects]) == ("nnunet", ["Q"])
+    assert only.subject("Q").lesion is not None
+
+
+def test_nnunet_channels_without_a_name_and_labels_without_an_image_are_problems(tmp_path):
+    root = nnunet(tmp_path, {"channel_names": {"0": "FLAIR"}})
+    tree(root, "labelsTr/P_9.nii.gz", "imagesTr/overview.nii.gz")
+    cohort = read_cohort(root)
+    assert [subject.id for subject in cohort.subjects] == ["Q"]
+    assert cohort.problems["P_1"] == "P_1_0001.nii.gz is a channel that dataset.json does not name"
+    assert cohort.problems["P_9"] == "it has no image, only masks"
+    assert [path.name for path in cohort.unused] == ["overview.nii.gz"]
+
+
+@pytest.mark.parametrize("part", ["", "imagesTr"])
+def test_nnunet_without_dataset_json_is_refused_with_the_remedy(tmp_path, part):
+    with pytest.raises(DataError, match=r"has no dataset\.json, so nothing says which modality each channel") as caught:
+        read_cohort(nnunet(tmp_path, None) / part)
+    assert "channel_names" in caught.value.hint
+
+
+@pytest.mark.parametrize("names", [("scan_0000", "scan_0001"), ("a_0000", "b_0000"), ("a_0001", "a_0002", "b_0001")])
+def test_numbered_scans_are_not_taken_for_channels(tmp_path, names):
+    tree(tmp_path, *(f"{name}.nii.gz" for name in names))
+    assert not LAYOUTS["nnunet"].detect(tmp_path)
+
+
+def test_channels_of_several_cases_are_recognised_in_any_folder(tmp_path):
+    tree(tmp_path, *(f"{name}.nii.gz" for name in ("a_0000", "a_0001", "b_0000", "b_0001")))
+    assert LAYOUTS["nnunet"].detect(tmp_path)
 
 
 # --- msd ---
@@ -168,6 +313,15 @@ def test_bids_several_runs_are_a_problem_naming_them(tmp_path):
 def test_bids_mask_without_session_is_that_of_the_only_one(tmp_path):
     tree(tmp_path, "sub-1/ses-9/anat/sub-1_ses-9_FLAIR.nii.gz", "derivatives/x/sub-1/sub-1_label-lesion_mask.nii.gz")
     assert read_cohort(tmp_path).subject("sub-1_ses-9").lesion is not None
+
+
+def test_bids_lesion_masks_by_other_names_and_files_of_no_use(tmp_path):
+    tree(tmp_path, *(f"sub-{number}/anat/sub-{number}_FLAIR.nii.gz" for number in (1, 2)))
+    tree(tmp_path, "sub-1/anat/sub-1_label-lesion_roi.nii.gz", "derivatives/x/sub-2/sub-2_desc-tumor_mask.nii.gz")
+    tree(tmp_path, "sub-1/anat/sub-1_PDw.nii.gz")
+    cohort = read_cohort(tmp_path)
+    assert all(subject.lesion for subject in cohort.subjects)
+    assert [path.name for path in cohort.unused] == ["sub-1_PDw.nii.gz"]
 
 
 # --- csv ---
@@ -267,6 +421,19 @@ def test_folders_take_the_first_known_token(tmp_path):
         "brain": "p 1/t1_brain_mask.nii.gz",
     }
     assert files(cohort, "p2") == {"t1": "p2/MPRAGE.nii", "lesion": "p2/consensus_mask.nii"}
+    assert cohort.unused == (tmp_path / "p 1" / "notes.nii.gz",)
+
+
+def test_folders_find_masks_by_their_names_and_mention_what_they_cannot_name(tmp_path):
+    tree(tmp_path, *(f"{name}/{role}.nii.gz" for name in ("anna", "ben") for role in ("FLAIR", "T2")))
+    tree(tmp_path, "anna/segmentation.nii.gz", "ben/outline.nii.gz", "ben/masks/tumor.nii.gz")
+    cohort = read_cohort(tmp_path)
+    assert (cohort.layout, cohort.problems) == ("folders", {})
+    assert files(cohort, "anna")["lesion"] == "anna/segmentation.nii.gz"
+    assert [str(path.relative_to(tmp_path)) for path in cohort.unused] == [
+        "ben/masks/tumor.nii.gz",
+        "ben/outline.nii.gz",
+    ]
 
 
 def test_folder_of_one_subject_is_a_cohort_of_one(tmp_path):

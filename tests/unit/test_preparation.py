@@ -1,4 +1,6 @@
+import errno
 import json
+import pickle
 import shutil
 
 import nibabel as nib
@@ -303,10 +305,100 @@ def test_healthy_cohort_needs_no_masks_but_a_mixed_one_does(tmp_path, output, in
 
     add_subject(tmp_path / "mixed", "A", lesion=False)
     add_subject(tmp_path / "mixed", "B")
-    store, failures = prepare(read_cohort(tmp_path / "mixed"), split, output.with_name("mixed"), SETTINGS)
+    store, failures = prepare(read_cohort(tmp_path / "mixed"), split, output.with_name("store_of_mixed"), SETTINGS)
     assert list(failures) == ["A"]
     assert "has no lesion mask while others have one" in failures["A"]
     assert store.manifest["subjects"]["train"] == []
+
+
+def test_a_voxel_that_float16_cannot_hold_is_refused_by_file(tmp_path, output, inline):
+    scan = np.where(BRAIN, 100 + np.arange(BRAIN.size).reshape(BRAIN.shape) % 7, 0).astype(np.float32)
+    scan[15, 16, 6] = 1e8
+    add_subject(tmp_path / "data", "A")
+    add_subject(tmp_path / "data", "B", scan=scan)
+    store, failures = prepare(read_cohort(tmp_path / "data"), Split(train=("A", "B")), output, SETTINGS)
+    assert list(failures) == ["B"]
+    assert "B_flair.nii.gz has voxels of up to 1e+08, allowed: 10,000 times the 90th percentile" in failures["B"]
+    assert "remove or clip" in failures["B"]
+    assert np.isfinite(store.array("flair")).all()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "Input/output error"), "read"])
+def test_what_may_pass_is_tried_again_and_makes_no_store_without_the_subject(
+    cohort_folder, output, inline, monkeypatch, error
+):
+    real, tried = preparation.load_case, []
+
+    def load(subject, modalities):
+        tried.append(subject.id)
+        if subject.id == "B" and tried.count("B") == 1:
+            if error == "read":  # as `read_nifti` hands it on
+                raise DataError("B_t2.nii.gz does not fit into memory", "x") from MemoryError()
+            raise error
+        return real(subject, modalities)
+
+    monkeypatch.setattr(preparation, "load_case", load)
+    with pytest.raises(DataError, match=r"1 of 4 subjects failed by memory or disk, which may pass \(B: \S+") as caught:
+        prepare(read_cohort(cohort_folder), SPLIT, output, SETTINGS)
+    assert "the same command tries only them again" in caught.value.hint
+    assert not (output / "manifest.json").exists()
+    _, failures = prepare(read_cohort(cohort_folder), SPLIT, output, SETTINGS)
+    assert failures == {}
+    assert tried == ["A", "B", "C", "D", "B"]
+
+
+def test_what_may_pass_is_known_across_a_process_boundary(cohort_folder, output):
+    error = preparation._MayPassError("no memory")
+    assert isinstance(pickle.loads(pickle.dumps(error)), preparation._MayPassError)
+
+
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "Permission denied"), OSError("odd")])
+def test_what_does_not_pass_leaves_its_subject_out(cohort_folder, output, inline, monkeypatch, error):
+    real = preparation.load_case
+
+    def load(subject, modalities):
+        if subject.id == "B":
+            raise error
+        return real(subject, modalities)
+
+    monkeypatch.setattr(preparation, "load_case", load)
+    _, failures = prepare(read_cohort(cohort_folder), SPLIT, output, SETTINGS)
+    assert list(failures) == ["B"]
+
+
+# --- folders of others ---
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("notes.txt",),
+        ("parts/list.csv",),
+        ("manifest.json", "parts/list.csv"),
+        ("parts/A/flair.npy",),
+    ],
+    ids=" ".join,
+)
+def test_a_folder_of_something_else_is_refused_and_left_as_it_is(cohort_folder, output, inline, names):
+    for name in names:
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        (output / name).write_text('{"name": "web app"}')
+    with pytest.raises(
+        ConfigError, match="holds files that are not a store's, must be new, empty or a store"
+    ) as caught:
+        prepare(read_cohort(cohort_folder), SPLIT, output, SETTINGS)
+    assert "choose another folder" in caught.value.hint
+    left = sorted(str(path.relative_to(output)) for path in output.rglob("*") if path.is_file())
+    assert left == sorted(names)
+
+
+@pytest.mark.parametrize("names", [(), (".DS_Store",), ("parts/.A.abcdefgh.partial",)], ids=str)
+def test_an_empty_folder_and_one_that_was_hardly_begun_are_filled(cohort_folder, output, inline, names):
+    output.mkdir()
+    for name in names:
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        (output / name).touch()
+    assert prepare(read_cohort(cohort_folder), SPLIT, output, SETTINGS)[1] == {}
 
 
 # --- settings and ids ---

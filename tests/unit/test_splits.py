@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmccd.cohort import Cohort, Subject
-from mmccd.errors import ConfigError, DataError
+from mmccd.errors import ConfigError, DataError, MmccdWarning
 from mmccd.splits import (
     Split,
     digest,
@@ -135,6 +135,15 @@ def test_a_list_of_one_part_is_enough(tmp_path, part):
     (tmp_path / "a.txt").write_text("a\nb\n")
     cohort = Cohort(tmp_path, "csv", tuple(Subject(name, {}) for name in "abc"), {})
     assert find_split(cohort, lists={part: tmp_path / "a.txt"}) == (Split(**{part: ("a", "b")}), "a.txt")
+
+
+def test_subjects_of_a_list_that_are_not_in_the_cohort_are_mentioned(tmp_path):
+    (tmp_path / "a.txt").write_text("a\nb\nhurt\nS1\nS2\nS3\nS4\n")
+    cohort = Cohort(tmp_path, "csv", tuple(Subject(name, {}) for name in "abc"), {"hurt": "left out"})
+    text = r"4 of 7 subjects of the split \(a.txt\) are not in the cohort: S1, S2, S3 and 1 more; check that their ids"
+    with pytest.warns(MmccdWarning, match=text):
+        split, _ = find_split(cohort, lists={"test": tmp_path / "a.txt"})
+    assert split.test == ("a", "b", "hurt")
 
 
 def test_validation_is_taken_from_training_only():

@@ -1,11 +1,16 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mmccd.errors import ConfigError, DataError
 from mmccd.store import open_store
+
+
+def as_on_windows(path, encoding="cp1252"):
+    return path.read_bytes().decode(encoding)
 
 
 @pytest.fixture
@@ -72,6 +77,14 @@ def test_damaged_manifest(copy):
     (copy / "manifest.json").write_text('{"format": 1,')
     with pytest.raises(DataError):
         open_store(copy)
+
+
+def test_a_manifest_is_read_as_utf8_whatever_the_locale(copy, monkeypatch):
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["failures"] = {"Müller": "fehlt"}
+    (copy / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
+    monkeypatch.setattr(Path, "read_text", as_on_windows)
+    assert open_store(copy).manifest["failures"] == {"Müller": "fehlt"}
 
 
 def test_missing_array(copy):
