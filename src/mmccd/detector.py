@@ -19,7 +19,7 @@ from mmccd.methods import Method
 from mmccd.model_file import Fusion, Model, load_any
 from mmccd.openvino_runtime import accelerate
 from mmccd.scoring import scan_score
-from mmccd.volumes import Volume, brain_mask, check_intensities, check_same_grid, read_volume
+from mmccd.volumes import Volume, brain_mask, check_intensities, check_same_grid, read_volume, write_volume
 
 RUNTIMES = ("torch", "openvino")
 THRESHOLDS = {"voxel": "threshold", "scan": "scan_threshold"}
@@ -55,6 +55,19 @@ class Detection:
     brain_volume_ml: float
     volume: Volume
     warnings: tuple[str, ...]
+
+    def save(self, folder: Path | str, name: str) -> None:
+        """Write ``<name>_anomaly.nii.gz`` (float32) and ``<name>_mask.nii.gz`` (0 and 1) on the scan's own grid.
+
+        Args:
+            folder: Created where needed; files of these names are replaced.
+            name: How the files begin.
+
+        Raises:
+            WriteError: they cannot be written.
+        """
+        write_volume(Path(folder) / f"{name}_anomaly.nii.gz", self.anomaly, self.volume)
+        write_volume(Path(folder) / f"{name}_mask.nii.gz", self.mask.astype(np.uint8), self.volume)
 
 
 class Detector:

@@ -29,6 +29,7 @@ class Panel:
         colours: Name of a matplotlib colour map.
         outlines: Colour to mask, drawn as contours.
         note: Small text in the corner.
+        sides_mm: Of a pixel, along x and along y.
     """
 
     image: NDArray[np.floating]
@@ -37,6 +38,7 @@ class Panel:
     colours: str = "gray"
     outlines: tuple[tuple[str, NDArray[np.bool_]], ...] = ()
     note: str = ""
+    sides_mm: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def _draw(axis: "matplotlib.axes.Axes", panel: Panel) -> None:
         vmin=panel.low,
         vmax=panel.high,
         interpolation="nearest",
+        aspect=panel.sides_mm[1] / panel.sides_mm[0],
     )
     for colour, mask in panel.outlines:
         if mask.any():

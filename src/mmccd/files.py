@@ -6,10 +6,13 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,26 +23,25 @@ PARTIAL = ".partial"
 
 
 @contextmanager
-def whole_or_absent(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+def whole_or_absent(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A stream whose content appears as ``path`` once all of it is on the disk, and not at all otherwise.
 
     Args:
         path: Its folder is made where there is none.
-        mode: Who may read it, from the moment that it appears.
+        mode: Who may read and write it, less what the umask takes away, from the first moment.
 
     Raises:
         WriteError: it cannot be written; what was there stays.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent)
-        temporary = Path(name)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+        stream = open(temporary, "xb", opener=partial(os.open, mode=mode))  # noqa: SIM115
         try:
-            with os.fdopen(handle, "wb") as stream:
+            with stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-            temporary.chmod(mode)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -48,7 +50,7 @@ def whole_or_absent(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
         raise WriteError(path, error) from error
 
 
-def write_atomically(path: Path, content: bytes | memoryview, *, mode: int = 0o644) -> None:
+def write_atomically(path: Path, content: bytes | memoryview, *, mode: int = 0o666) -> None:
     """Write ``content`` so that ``path`` never holds a part of it, whenever the process is killed."""
     with whole_or_absent(path, mode=mode) as stream:
         stream.write(content)
@@ -81,18 +83,25 @@ def remove_partial(folder: Path, name: str | None = None) -> None:
     """Remove what killed processes left half-written; none may be at work there.
 
     Args:
-        folder: Searched with all that is in it, unless a name is given.
+        folder: Searched with its subfolders, unless a name is given; but not those that hold a lock: there another
+            command is at work, or was, and clears up when it goes on.
         name: Only what was to have this name.
     """
-    pattern = f".{glob.escape(name)}.????????{PARTIAL}" if name else f"**/.*.????????{PARTIAL}"
-    for path in sorted(folder.glob(pattern), reverse=True):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+    pattern = f".{glob.escape(name) if name else '*'}.????????{PARTIAL}"
+    for place, folders, files in os.walk(folder):
+        if Path(place) != folder and any(fnmatchcase(file, ".*.lock") for file in files):
+            folders.clear()
+            continue
+        for path in (Path(place, found) for found in (*folders, *files) if fnmatchcase(found, pattern)):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        if name:
+            return
 
 
-def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
+def write_json(path: Path, value: Any, *, mode: int = 0o666) -> None:
     """Write ``value`` as indented JSON, atomically; NaN is written as null."""
     text = json.dumps(_without_nan(value), indent=2, ensure_ascii=False, allow_nan=False)
     write_atomically(path, (text + "\n").encode(errors="backslashreplace"), mode=mode)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmccd.config import ScoringConfig
 from mmccd.cycle import Error, cycle_map
-from mmccd.errors import MmccdWarning
+from mmccd.errors import ConfigError, MmccdWarning
 from mmccd.methods import Method
 from mmccd.scoring import scored_region, smoothed
 
@@ -67,6 +67,9 @@ def in_batches(
 
     Yields:
         The rows of a batch, and the result.
+
+    Raises:
+        ConfigError: there is no memory for a single slice.
     """
     start = 0
     while start < len(slices):
@@ -75,12 +78,24 @@ def in_batches(
         try:
             with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 result = function(source.to(device, memory_format=torch.channels_last))
-        except torch.OutOfMemoryError:
-            if batch_size == 1:
+        except RuntimeError as error:
+            if not _is_lack_of_memory(error):
                 raise
+            if batch_size == 1:
+                raise ConfigError(
+                    f"{device} is out of memory with one slice at a time",
+                    "end what else uses its memory, or choose another --device",
+                ) from error
             batch_size //= 2
             message = f"{device} is out of memory: going on with batches of {batch_size}"
             warnings.warn(message, MmccdWarning, stacklevel=2)
             continue
         yield rows, result
         start = rows.stop
+
+
+def _is_lack_of_memory(error: RuntimeError) -> bool:
+    """PyTorch has an error of its own for GPUs only; on CPUs its allocator says so in words."""
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error) for words in ("can't allocate memory", "not enough memory")
+    )

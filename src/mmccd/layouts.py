@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from mmccd.case_files import is_result
 from mmccd.errors import DataError
 from mmccd.nifti import is_nifti_name, stem
 from mmccd.tables import read_table
@@ -69,7 +70,7 @@ class Layout:
 
 
 def nifti_files(folder: Path, depth: int = 0) -> Iterator[Path]:
-    """NIfTI files up to ``depth`` folders down, without hidden ones; links are followed, even broken ones.
+    """NIfTI files up to ``depth`` folders down, but hidden ones and results of `predict`; links may be broken.
 
     A folder that is named like a scan and holds none is yielded, so that it is complained about.
     """
@@ -79,7 +80,7 @@ def nifti_files(folder: Path, depth: int = 0) -> Iterator[Path]:
         inside = list(nifti_files(path, depth - 1)) if depth > 0 and path.is_dir() else []
         if inside:
             yield from inside
-        elif is_nifti_name(path.name):
+        elif is_nifti_name(path.name) and not is_result(path):
             yield path
 
 

@@ -1,6 +1,8 @@
 """Pictures of detections: one page per scan, and one montage of a cohort beside the expert's outlines."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,11 +31,12 @@ def write_preview(path: Path, case: str, source: str, detection: "Detection") ->
     strongest = int(findings.sum(axis=(0, 1)).argmax())
     chosen = np.unique([*np.delete(evenly, np.abs(evenly - strongest).argmin()), strongest])
     low, high = _window(detection.volume.data, detection.brain)
+    sides_mm = detection.volume.spacing_mm[:2]
     scans, maps = [], []
     for z in chosen:
         image, mask = detection.volume.data[:, :, z], detection.mask[:, :, z]
-        scans.append(Panel(image, low, high, outlines=((MASK, mask),)))
-        maps.append(Panel(detection.anomaly[:, :, z], 0, 2 * detection.threshold, MAP_COLOURS))
+        scans.append(Panel(image, low, high, outlines=((MASK, mask),), sides_mm=sides_mm))
+        maps.append(Panel(detection.anomaly[:, :, z], 0, 2 * detection.threshold, MAP_COLOURS, sides_mm=sides_mm))
     png = grid_png(
         [scans, maps],
         columns=[f"slice {z}" for z in chosen],
@@ -58,18 +61,18 @@ def write_montage(path: Path, predictions: Path, cohort: Cohort, source: str, ca
         mask = _read(predictions / f"{case}_mask.nii.gz", volume) > 0
         lesion = loaded.lesion if loaded.lesion is not None else np.zeros_like(mask)
         z = int((lesion if lesion.any() else loaded.brain).sum(axis=(0, 1)).argmax())
-        x, y = _frame(loaded.brain[:, :, z])
+        sides_mm = volume.spacing_mm[:2]
+        x, y = _frame(loaded.brain[:, :, z], sides_mm)
         image, expert, marked = volume.data[x, y, z], lesion[x, y, z], mask[x, y, z]
         low, high = _window(volume.data, loaded.brain)
         scale = float(np.quantile(anomaly[loaded.brain], 0.995)) or 1.0
-        rows.append(
-            [
-                Panel(image, low, high),
-                Panel(image, low, high, outlines=((LESION, expert),)),
-                Panel(anomaly[x, y, z], 0, scale, MAP_COLOURS),
-                Panel(image, low, high, outlines=((LESION, expert), (MASK, marked)), note=_dice(marked, expert)),
-            ]
-        )
+        row = [
+            Panel(image, low, high),
+            Panel(image, low, high, outlines=((LESION, expert),)),
+            Panel(anomaly[x, y, z], 0, scale, MAP_COLOURS),
+            Panel(image, low, high, outlines=((LESION, expert), (MASK, marked)), note=_dice(marked, expert)),
+        ]
+        rows.append([replace(panel, sides_mm=sides_mm) for panel in row])
         names.append(f"{case}\nslice {z}")
     if not rows:
         raise DataError("there is no case to draw", "predict at least one subject of the cohort")
@@ -93,12 +96,15 @@ def _window(data: NDArray[np.float32], brain: NDArray[np.bool_]) -> tuple[float,
     return 0.0, float(np.quantile(data[brain], 0.995))
 
 
-def _frame(brain: NDArray[np.bool_], margin: int = 4) -> tuple[slice, slice]:
-    """The square around the brain of a slice, so that pictures of different fields of view compare."""
+def _frame(brain: NDArray[np.bool_], sides_mm: tuple[float, float], margin_mm: float = 4.0) -> tuple[slice, slice]:
+    """The square, in millimetres, around the brain of a slice, so that pictures of different fields of view compare."""
     occupied = [np.flatnonzero(brain.any(axis=axis)) for axis in (1, 0)]
-    side = max(int(pixels[-1] - pixels[0]) for pixels in occupied) + 2 * margin
-    starts = [max(0, int(pixels[0] + pixels[-1]) // 2 - side // 2) for pixels in occupied]
-    return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
+    extents_mm = [(pixels[-1] - pixels[0]) * side for pixels, side in zip(occupied, sides_mm, strict=True)]
+    sizes = [math.ceil((max(extents_mm) + 2 * margin_mm) / side) for side in sides_mm]
+    starts = [
+        max(0, int(pixels[0] + pixels[-1]) // 2 - size // 2) for pixels, size in zip(occupied, sizes, strict=True)
+    ]
+    return slice(starts[0], starts[0] + sizes[0]), slice(starts[1], starts[1] + sizes[1])
 
 
 def _dice(marked: NDArray[np.bool_], expert: NDArray[np.bool_]) -> str:

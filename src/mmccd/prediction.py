@@ -9,9 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import mmccd
+from mmccd.case_files import ENDS, is_record, is_result
 from mmccd.cohort import Image, read_cohort, unsafe_id
 from mmccd.detector import Detection, Detector
 from mmccd.errors import ConfigError, DataError, MmccdError, WriteError, printable
@@ -24,7 +23,7 @@ from mmccd.outcomes import SUMMED_UP, Outcome, outcome_of, write_summary
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
 from mmccd.pseudonyms import UNUSABLE, pseudonyms, without_names
-from mmccd.volumes import read_volume, write_volume
+from mmccd.volumes import read_volume
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def find_inputs(
         loose = _loose_scans(path) if folder else [] if path.suffix.lower() in (".csv", ".tsv") else [path]
         if loose:
             for file in loose:
-                if reason := unsafe_id(stem(file)) or _wrong_modality(file, source):
+                if reason := unsafe_id(stem(file)) or _no_scan(file, source):
                     problems[printable(stem(file))] = reason
                 else:
                     found.append(Input(stem(file), Image(file), Image(brain) if brain and not folder else None))
@@ -165,7 +164,9 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _wrong_modality(file: Path, source: str) -> str | None:
+def _no_scan(file: Path, source: str) -> str | None:
+    if is_result(file):
+        return "is a result of `mmccd predict`, no scan: its record lies beside it"
     if not named_otherwise(file, source):
         return None
     return f"its name says another modality than {source}, which the model scores; if it is {source}, rename it"
@@ -174,7 +175,8 @@ def _wrong_modality(file: Path, source: str) -> str | None:
 def _loose_scans(folder: Path) -> list[Path]:
     """The images of a folder in which each file is a scan of its own; empty where the folder is a cohort.
 
-    A cohort has subfolders, or names its files ``<subject>_<modality>``, or is one subject of several modalities.
+    A cohort has subfolders, or names its files ``<subject>_<modality>`` or ``<case>_0000``, or is one subject of
+    several modalities.
     """
     try:
         folders = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
@@ -185,32 +187,17 @@ def _loose_scans(folder: Path) -> list[Path]:
     files = list(nifti_files(folder))
     roles = [role_of(file) for file in files]
     one_subject = len(files) > 1 and None not in roles and len(set(roles)) == len(roles)
-    if one_subject or LAYOUTS["brats"].detect(folder):
+    if one_subject or any(LAYOUTS[name].detect(folder) for name in ("brats", "nnunet")):
         return []
     return [file for file in files if not is_mask(file)]
 
 
 def _predict_one(detector: Detector, item: Input, output: Path, overwrite: bool) -> Outcome:
-    record = output / f"{item.case}.json"
-    started = time.perf_counter()
+    allowed = False
     try:
-        origin = _origin(detector, item)
-        if not overwrite and (kept := _finished(record, origin)) is not None:
-            return outcome_of(kept, "kept")
-        volume = read_volume(item.image.path, item.image.channel)
-        mask = read_volume(item.brain.path, item.brain.channel) if item.brain else None
-        others = {name: read_volume(image.path, image.channel) for name, image in item.others.items()}
-        detection = detector.detect(volume, brain=mask, others=others)
-        values = _record(detector, item, detection, origin, round(time.perf_counter() - started, 3))
-        with staging(output, item.case) as stage:
-            write_volume(stage / f"{item.case}_anomaly.nii.gz", detection.anomaly, volume)
-            write_volume(stage / f"{item.case}_mask.nii.gz", detection.mask.astype(np.uint8), volume)
-            write_preview(stage / f"{item.case}.png", item.case, values["source"], detection)
-            write_json(stage / record.name, values)
-            record.unlink(missing_ok=True)  # until all files are new, this case is unfinished
-            for path in sorted(stage.iterdir(), key=lambda path: path.name == record.name):
-                path.replace(output / path.name)  # the record last: a case with a record is complete
-        return outcome_of(values, "done")
+        _check_place(item, output)
+        allowed = True
+        return _scored(detector, item, output, overwrite)
     except WriteError:  # no other scan could be written; what an earlier run left stays
         raise
     except MmccdError as error:
@@ -218,12 +205,68 @@ def _predict_one(detector: Detector, item: Input, output: Path, overwrite: bool)
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or error
         message, hint = f"{type(error).__name__}: {reason}", "check the file and the memory"
-    if item.hidden is not None:
-        message, hint = (without_names(text, item.hidden, item.files, item.case) for text in (message, hint))
+    message, hint = _shown(item, message), _shown(item, hint)
     message = message.replace(f"{output}{os.sep}", "")  # results name no place
-    with suppress(OSError):
-        record.unlink(missing_ok=True)  # a result of an earlier run is not this scan's
+    if allowed and (output / f"{item.case}.json").exists():
+        with suppress(OSError):
+            _unfinish(item.case, output)  # a result of an earlier run is not this scan's
     return Outcome(item.case, "failed", error=message, hint=hint)
+
+
+def _check_place(item: Input, output: Path) -> None:
+    """Refuse a case whose results would replace a file that is no result: many tools name theirs alike.
+
+    Raises:
+        DataError: names the files.
+    """
+    record = output / f"{item.case}.json"
+    inputs = [image.path for image in item.files.values() if image is not None and image.path.exists()]
+    ours = is_record(record) or (not os.path.lexists(record) and _unfinished(item.case, output).exists())
+    hint = "choose another output folder, or move these files elsewhere"
+    places = [output / f"{item.case}{end}" for end in ENDS if os.path.lexists(output / f"{item.case}{end}")]
+    read = [place.name for place in places if place.exists() and any(map(place.samefile, inputs))]
+    if read:
+        raise DataError(f"{', '.join(read)}: read for this case, and a result would be written over it", hint)
+    if places and not ours:
+        names = ", ".join(place.name for place in places)
+        raise DataError(f"{names}: already there, and no record of `mmccd predict` says that it is a result", hint)
+
+
+def _unfinished(case: str, output: Path) -> Path:
+    """The mark of a case whose files in ``output`` are results without a record, so that they may be replaced."""
+    return output / f".{case}.unfinished"
+
+
+def _unfinish(case: str, output: Path) -> None:
+    _unfinished(case, output).touch()
+    (output / f"{case}.json").unlink(missing_ok=True)
+
+
+def _scored(detector: Detector, item: Input, output: Path, overwrite: bool) -> Outcome:
+    started = time.perf_counter()
+    origin = _origin(detector, item)
+    if not overwrite and (kept := _finished(output / f"{item.case}.json", origin)) is not None:
+        _unfinished(item.case, output).unlink(missing_ok=True)  # a run may have been killed just before it would
+        return outcome_of(kept, "kept")
+    volume = read_volume(item.image.path, item.image.channel)
+    mask = read_volume(item.brain.path, item.brain.channel) if item.brain else None
+    others = {name: read_volume(image.path, image.channel) for name, image in item.others.items()}
+    detection = detector.detect(volume, brain=mask, others=others)
+    values = _record(detector, item, detection, origin, round(time.perf_counter() - started, 3))
+    with staging(output, item.case) as stage:
+        detection.save(stage, item.case)
+        write_preview(stage / f"{item.case}.png", item.case, values["source"], detection)
+        write_json(stage / f"{item.case}.json", values)
+        _unfinish(item.case, output)  # until all files are new
+        for path in sorted(stage.iterdir(), key=lambda path: path.suffix == ".json"):
+            path.replace(output / path.name)  # the record last: a case with a record is complete
+    _unfinished(item.case, output).unlink()
+    return outcome_of(values, "done")
+
+
+def _shown(item: Input, text: str) -> str:
+    """A message without names where the case has none."""
+    return text if item.hidden is None else without_names(text, item.hidden, item.files, item.case)
 
 
 def _origin(detector: Detector, item: Input) -> dict[str, str]:
@@ -269,7 +312,7 @@ def _record(
         "threshold_origin": detector.threshold,
         "lesion_volume_ml": detection.lesion_volume_ml,
         "brain_volume_ml": detection.brain_volume_ml,
-        "warnings": list(detection.warnings),
+        "warnings": [_shown(item, text) for text in detection.warnings],
         "seconds": seconds,
         "intensity": detector.intensity_baseline,
         "model": _names(detector),

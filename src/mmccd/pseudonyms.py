@@ -12,6 +12,7 @@ from pathlib import Path
 from mmccd.cohort import Cohort, Image
 from mmccd.errors import ConfigError
 from mmccd.files import read_record, write_json
+from mmccd.locks import one_at_a_time
 from mmccd.nifti import stem
 
 _NAME = re.compile(r"case-[0-9a-f]{8}")
@@ -20,6 +21,8 @@ UNUSABLE = "cannot be used; `mmccd validate` says why"
 
 def pseudonyms(key: Path, cases: Iterable[str], *, outside: Path) -> dict[str, str]:
     """The names of all cases, as ``case-`` and 8 hexadecimal digits; drawn for those that the key does not have.
+
+    Several processes may extend one key at a time.
 
     Args:
         key: JSON file, case to name: made where there is none, extended where a case is new. It is readable by its
@@ -33,25 +36,35 @@ def pseudonyms(key: Path, cases: Iterable[str], *, outside: Path) -> dict[str, s
     """
     if key.resolve().is_relative_to(outside.resolve()):
         raise ConfigError(f"the key {key} lies among the results that it opens", "keep it in another folder")
-    known: dict[str, str] = {}
-    if key.exists():
-        found = read_record(key)
-        values = list(found.values()) if found is not None else []
-        if found is None or not all(isinstance(name, str) and _NAME.fullmatch(name) for name in values):
-            raise ConfigError(f"{key} is no table of cases and their names", "give a file that --anonymize wrote")
-        if len(set(values)) < len(values):
-            raise ConfigError(f"{key} gives one name to two cases", "mend it, or begin with another file")
-        known = found
     wanted = list(dict.fromkeys(cases))
-    names = dict(known)
-    for case in wanted:
+    names = _read(key)
+    if not names.keys() >= set(wanted):  # else nothing is written: the key may lie where nobody may write
+        with one_at_a_time(key.parent, key.name, wait=True):
+            names = _extended(_read(key), wanted)
+            write_json(key, names, mode=0o600)
+    return {case: names[case] for case in wanted}
+
+
+def _read(key: Path) -> dict[str, str]:
+    if not key.exists():
+        return {}
+    found = read_record(key)
+    values = list(found.values()) if found is not None else []
+    if found is None or not all(isinstance(name, str) and _NAME.fullmatch(name) for name in values):
+        raise ConfigError(f"{key} is no table of cases and their names", "give a file that --anonymize wrote")
+    if len(set(values)) < len(values):
+        raise ConfigError(f"{key} gives one name to two cases", "mend it, or begin with another file")
+    return found
+
+
+def _extended(names: dict[str, str], cases: Iterable[str]) -> dict[str, str]:
+    names = dict(names)
+    for case in cases:
         while case not in names:
             name = f"case-{secrets.token_hex(4)}"
             if name not in names.values():
                 names[case] = name
-    if names != known:
-        write_json(key, names, mode=0o600)
-    return {case: names[case] for case in wanted}
+    return names
 
 
 def with_pseudonyms(cohort: Cohort, key: Path, *, outside: Path) -> Cohort:
@@ -78,6 +91,5 @@ def without_names(text: str, case: str, images: Mapping[str, Image | None], name
             place = f"{name} ({role})"
             hidden |= {str(image.path): place, str(image.path.resolve()): place, image.path.name: place}
             hidden.setdefault(stem(image.path), place)
-    for secret in sorted(hidden, key=len, reverse=True):
-        text = text.replace(secret, hidden[secret])
-    return text
+    pattern = "|".join(re.escape(secret) for secret in sorted(hidden, key=len, reverse=True))
+    return re.sub(pattern, lambda found: hidden[found[0]], text)  # at once: what is put in is left as it is

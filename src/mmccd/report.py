@@ -11,7 +11,7 @@ from mmccd.report_inputs import holds_predictions
 from mmccd.report_model import report_model
 from mmccd.report_predictions import Settings, Written, report_predictions
 
-_ALLOWED = "give a folder that `mmccd predict`, `train` or `benchmark` wrote, or for example builtin:flair"
+_ALLOWED = "give what `mmccd predict`, `train`, `export` or `benchmark` wrote, or for example builtin:flair"
 
 
 def report(
@@ -20,19 +20,21 @@ def report(
     """Write one self-contained HTML page.
 
     Args:
-        folder: Predictions, a model (also ``builtin:flair``) or a benchmark.
+        folder: Predictions, a model (also a package of it, or ``builtin:flair``) or a benchmark.
         output: The page.
         settings: Of a page of predictions; of the others only ``anonymize`` matters.
         progress: Called with a description, the number done, and the total.
 
     Raises:
         DataError: the folder is none of these, or holds nothing that could be shown.
+        ModelError: the model is damaged, or none.
         ConfigError: the page would lie over something that is no page.
     """
     settings = settings or Settings()
     if output.suffix.lower() not in (".html", ".htm") or output.is_dir():
         raise ConfigError(f"the page would be {output}, expected a file that ends in .html", "for example report.html")
-    if str(folder).startswith(BUILTIN) or (folder / CARD).is_file():
+    package = folder.suffix.lower() == ".zip" and folder.is_file()
+    if package or str(folder).startswith(BUILTIN) or (folder / CARD).is_file():
         size = report_model(model_folder(folder), folder.name, output, names=not settings.anonymize)
         return Written(output, size, 1, {})
     if (folder / RESULTS).is_file():
@@ -42,6 +44,6 @@ def report(
     if not folder.exists():
         raise DataError(f"{folder} does not exist", _ALLOWED)
     if not folder.is_dir():
-        raise DataError(f"{folder.name} is a file, expected a folder", _ALLOWED)
+        raise DataError(f"{folder.name} is a file, expected a folder or the .zip of a model", _ALLOWED)
     some = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
     raise DataError(f"{folder} holds neither predictions nor a model nor a benchmark, but {some}", _ALLOWED)

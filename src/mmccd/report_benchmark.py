@@ -17,7 +17,7 @@ from mmccd.benchmark_result import (
     verdict,
 )
 from mmccd.benchmark_scores import CURVE_RECALLS
-from mmccd.bootstrap import Interval, bootstrap_mean
+from mmccd.bootstrap import Interval, bootstrap_mean, by_patient
 from mmccd.contenders import BEST, INTENSITIES, OURS
 from mmccd.errors import DataError
 from mmccd.report_charts import Line, Mark, finite_pairs, forest, line_chart
@@ -145,8 +145,10 @@ def _on_top(line: Line) -> bool:
 
 def _published(records: Sequence[Record]) -> list[list[str]]:
     squares = [r for r in records if r.get("published") and r["method"] and r["scoring"] == "square"]
-    lines = [[record["contender"], *(str(_mean(record["published"], name)) for name in PUBLISHED_METRICS)]
-             for record in squares]  # fmt: skip
+    lines = [
+        [r["contender"], *(str(_mean(r["published"], name, subject="case")) for name in PUBLISHED_METRICS)]
+        for r in squares
+    ]
     return [["method", *PUBLISHED_METRICS], *sorted(lines, key=lambda line: line[1], reverse=True)] if lines else []
 
 
@@ -175,8 +177,9 @@ def _mark(name: str, interval: Interval, kind: str = "") -> Mark:
     )
 
 
-def _mean(rows: Sequence[Record], metric: str) -> Interval:
-    return bootstrap_mean([float("nan") if row[metric] is None else float(row[metric]) for row in rows])
+def _mean(rows: Sequence[Record], metric: str, *, subject: str = "subject") -> Interval:
+    values = [float("nan") if row[metric] is None else float(row[metric]) for row in rows]
+    return bootstrap_mean(by_patient([row[subject] for row in rows], values))
 
 
 def _picture(path: Path) -> str:

@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,11 +93,12 @@ def read_predictions(folder: Path) -> Predictions:
     masks = {path.name.removesuffix(_MASK) for path in folder.glob(f"*{_MASK}")}
     written = {path.name.removesuffix(".json") for path in folder.glob("*.json")}
     for case in sorted(maps | masks | written | set(status)):
-        if case in {problem.case for problem in failed} and case not in written:
+        of_other = case in written and not _is_record(folder / f"{case}.json")
+        if case in {problem.case for problem in failed} and (case not in written or of_other):
             continue
         lacking = [end for end, there in ((_MAP, maps), (_MASK, masks), (".json", written)) if case not in there]
-        if lacking == [_MAP, _MASK] and case not in status and not _is_record(folder / f"{case}.json"):
-            continue  # a JSON file of something else
+        if case not in status and (lacking == [_MAP, ".json"] or (lacking == [_MAP, _MASK] and of_other)):
+            continue  # a mask or a JSON file of something else
         if lacking:
             names = ", ".join(f"{case}{end}" for end in lacking)
             broken.append(Problem(case, f"half-written: {names} not there", _AGAIN))
@@ -141,6 +142,15 @@ class Scans:
             except MmccdError:
                 continue  # loose files
         return scans
+
+    def names(self) -> tuple[set[str], set[str]]:
+        """Cases and subjects, and files, whose names a message may hold."""
+        subjects = [subject for cohort in self.cohorts for subject in cohort.subjects]
+        files = [image for item in self.inputs for image in item.files.values()]
+        for subject in subjects:
+            files += [*subject.images.values(), subject.brain, subject.lesion]
+        cases = {item.case for item in self.inputs} | {subject.id for subject in subjects}
+        return cases, {image.path.name for image in files if image is not None}
 
     def of(self, case: str, origin: Mapping[str, str]) -> Input:
         """The scan that a result was made from.
@@ -210,9 +220,27 @@ def _expert(
     return None, (), None
 
 
-def without_file_names(text: str, case: str, shown: str) -> str:
-    """A message without the name of a case or of a file: what a report may say of people who are not to be known."""
-    return re.sub(r"\S+\.nii(\.gz)?", "a file", text).replace(case, shown)
+def without_names_of(text: str, names: Mapping[str, str], files: Collection[str] = ()) -> str:
+    """A message without names of cases and of files: what a report may say of people who are not to be known.
+
+    Args:
+        text: The message.
+        names: Case to what it is called instead.
+        files: Names of files that are known. Of others that begin with a case, or hold no space, the whole name is
+            found, too.
+    """
+    hidden = {case.casefold(): shown for case, shown in names.items()}
+    cases = "|".join(re.escape(case) for case in sorted(names, key=len, reverse=True)) or r"(?!)"
+    known = "|".join(re.escape(file) for file in sorted(files, key=len, reverse=True)) or r"(?!)"
+    # A case is a word of its own, or the case "1" would be found in every number.
+    file = rf"\S{{0,999}}(?:{cases})\S{{0,999}}\.nii(?:\.gz)?|\S{{1,999}}\.nii(?:\.gz)?"
+    pattern = re.compile(rf"{known}|{file}|(?<![^\W_])(?P<case>{cases})(?![^\W_])", re.IGNORECASE)
+
+    def instead(found: re.Match[str]) -> str:
+        # Upper and lower case of a Turkish i are found as one letter, and are two for `casefold`.
+        return hidden.get(found["case"].casefold(), "a case") if found["case"] else "a file"
+
+    return pattern.sub(instead, text)
 
 
 def _failures(summary: Path) -> tuple[tuple[Problem, ...], dict[str, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mmccd.model_file import read_card
+from mmccd.model_file import load_any, read_card
 from mmccd.model_package import CARD, WEIGHTS
 from mmccd.report_charts import Line, Mark, finite_pairs, line_chart, strip_chart
 from mmccd.report_methods import methods_of_model
@@ -24,12 +24,12 @@ _TITLES = {
 
 
 def report_model(folder: Path, name: str, output: Path, *, names: bool = True) -> int:
-    """Write the page of a model's folder; returns its size in bytes.
+    """Write the page of a model's folder or package; returns its size in bytes.
 
     Without ``names`` the picture of the training, in which subjects are named, is left out.
 
     Raises:
-        ModelError: the card cannot be read.
+        ModelError: the card cannot be read, or the package of a fusion is damaged.
     """
     card = read_card(folder)
     config = card.get("config") or {}
@@ -41,12 +41,10 @@ def report_model(folder: Path, name: str, output: Path, *, names: bool = True) -
         "card": card,
         "config": config,
         "settings": sorted(_flat(config)),
-        "members": [
-            read_card(folder / member) for member in card.get("members", []) if (folder / member / CARD).is_file()
-        ],
+        "members": _members(folder, card),
         "curves": _curves(folder / "training", config),
         "picture": _last_picture(folder / "training" / "pictures") if names else None,
-        "weights_there": (folder / WEIGHTS).is_file() or bool(card.get("members")),
+        "weights_there": folder.is_file() or (folder / WEIGHTS).is_file() or bool(card.get("members")),
         "healthy": strip_chart(
             [
                 Mark("threshold for voxels", threshold["value"], threshold["value"], threshold["value"], "marked"),
@@ -61,6 +59,14 @@ def report_model(folder: Path, name: str, output: Path, *, names: bool = True) -
         "references": references,
     }
     return write_page(output, "model", values)
+
+
+def _members(folder: Path, card: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Cards of the models of a fusion, as far as they are there."""
+    names = card.get("members", [])
+    if names and folder.is_file():  # a package, which is whole or refused
+        return [member.card for member in load_any(folder).members]
+    return [read_card(folder / name) for name in names if (folder / name / CARD).is_file()]
 
 
 def losses_of(training: Path) -> dict[str, tuple[list[float], list[float]]]:

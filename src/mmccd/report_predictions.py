@@ -12,7 +12,7 @@ from mmccd.model_file import builtin_models, read_card
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.report_case import CaseView, view_of
 from mmccd.report_charts import Mark, small_strip, strip_chart
-from mmccd.report_inputs import Problem, Scans, load_shown, read_predictions, without_file_names
+from mmccd.report_inputs import Problem, Scans, load_shown, read_predictions, without_names_of
 from mmccd.report_methods import methods_of_predictions
 from mmccd.report_page import NIIVUE, asset, write_page
 
@@ -81,6 +81,8 @@ def report_predictions(
     card = _card_of(main, settings.model)
     everyone = sorted({*records, *(p.case for p in predictions.broken), *(p.case for p in predictions.failed)})
     names = _names(everyone, anonymize=settings.anonymize)
+    others, files = scans.names() if scans is not None else (set(), set())
+    hidden = dict.fromkeys(others, "another case") | names
     budget = _budget(settings, len(records))
     cases: list[CaseView] = []
     problems = list(predictions.broken)
@@ -99,13 +101,13 @@ def report_predictions(
         if budget is not None and view.embedded is None:
             view.warnings.append("no viewer: the page would be too large (--max-mb)")
         if settings.anonymize:
-            view.warnings = [without_file_names(text, case, names[case]) for text in view.warnings]
-            view.problem = _nameless(view.problem, names) if view.problem else None
+            view.warnings = [without_names_of(text, hidden, files) for text in view.warnings]
+            view.problem = _nameless(view.problem, hidden, files) if view.problem else None
         cases.append(view)
     progress("done", len(records), len(records))
     if settings.anonymize:
-        problems = [_nameless(problem, names) for problem in problems]
-        failed = [_nameless(problem, names) for problem in predictions.failed]
+        problems = [_nameless(problem, hidden, files) for problem in problems]
+        failed = [_nameless(problem, hidden, files) for problem in predictions.failed]
     else:
         failed = list(predictions.failed)
     values = _values(cases, problems, failed, source, card, main, scans is not None)
@@ -214,10 +216,9 @@ def _names(cases: Sequence[str], *, anonymize: bool) -> dict[str, str]:
     return {case: f"case {index:0{digits}d}" for index, case in enumerate(cases, start=1)}
 
 
-def _nameless(problem: Problem, names: dict[str, str]) -> Problem:
-    shown = names[problem.case]
-    what, hint = (without_file_names(text, problem.case, shown) for text in (problem.what, problem.hint))
-    return Problem(shown, what, hint)
+def _nameless(problem: Problem, names: dict[str, str], files: set[str]) -> Problem:
+    what, hint = (without_names_of(text, names, files) for text in (problem.what, problem.hint))
+    return Problem(names[problem.case], what, hint)
 
 
 def _budget(settings: Settings, cases: int) -> int | None:

@@ -20,6 +20,7 @@ LARGEST_BRAIN_ML = 2500.0
 VOXEL_SIDES_MM = (0.01, 50.0)
 # Interpolation leaves some voxels a little below zero.
 NEGATIVE_SHARE = 0.05
+_AS_IT_IS = np.array([[0, 1], [1, 1], [2, 1]], dtype=np.float64)
 _UNITS_MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # codes of xyzt_units; 0 and unknown ones are millimetres by custom
 
 
@@ -32,12 +33,14 @@ class Volume:
         affine: (4, 4) voxel to millimetre of ``data``.
         header: NIfTI header of the source file, whose grid every result is written on.
         path: The source file, or None for a volume made in memory.
+        orientation: (3, 2) how the axes of the file were turned, as nibabel writes it; None finds it in ``header``.
     """
 
     data: NDArray[np.float32]
     affine: NDArray[np.float64]
     header: nib.Nifti1Header
     path: Path | None = None
+    orientation: NDArray[np.float64] | None = None
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -62,8 +65,9 @@ class Volume:
 
     def to_file_orientation(self, data: NDArray[np.generic]) -> NDArray[np.generic]:
         """Turn an array on the RAS+ grid of ``data`` back to the axes of the source file."""
-        back = ornt_transform(io_orientation(self.affine), io_orientation(self.header.get_best_affine()))
-        return np.asarray(apply_orientation(data, back))
+        # Never found anew in `affine`: of axes that lie between two of the scanner's, it would be another one.
+        turned = self.orientation if self.orientation is not None else io_orientation(self.header.get_best_affine())
+        return np.asarray(apply_orientation(data, ornt_transform(_AS_IT_IS, turned)))
 
 
 def read_volume(path: Path | str, channel: int | None = None, *, allow_zero: bool = False) -> Volume:
@@ -111,7 +115,7 @@ def _turned(stored: NDArray[np.generic], affine: NDArray[np.float64], header: ni
     data = np.ascontiguousarray(apply_orientation(stored, orientation), dtype=np.float32)
     header = header.copy()
     header.set_data_shape(stored.shape)
-    return Volume(data, affine @ inv_ornt_aff(orientation, stored.shape), header, path)
+    return Volume(data, affine @ inv_ornt_aff(orientation, stored.shape), header, path, orientation)
 
 
 def _affine_mm(header: nib.Nifti1Header, path: Path) -> NDArray[np.float64]:

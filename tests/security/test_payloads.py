@@ -376,23 +376,25 @@ def test_record_of_an_earlier_prediction(write, model, marker, healthy_scan, les
     output = tmp_path / "out"
     scans = shutil.copytree(phantom_folder / "Phantom_0007", tmp_path / "scans" / "Phantom_0007").parent
     predict = ["predict", str(model), str(scans), "-o", str(output), "-q", "--device", "cpu"]
-    output.mkdir()
-    write(Trap(marker), output / "Phantom_0007.json")
     assert main(predict) == FINE
-    assert '"case": "Phantom_0007"' in (output / "Phantom_0007.json").read_text()  # done again
     capsys.readouterr()
     write(Trap(marker), output / "Phantom_0007.json")
+    planted = (output / "Phantom_0007.json").read_bytes()
+    error = refused(*predict, code=NONE_WORKED)
+    assert "no record of `mmccd predict` says that it is a result" in error
+    assert (output / "Phantom_0007.json").read_bytes() == planted  # whoever wrote it, it is not ours to remove
     refused("evaluate", output, scans, "-o", tmp_path / "tables", "-q", code=NONE_WORKED)
 
 
 @pytest.mark.parametrize("text", ["[]", "3", '"text"', "null", '{"origin": 1, "case": "../../x"}', "{}"])
-def test_record_that_is_no_record(text, model, lesioned_scan, capsys, tmp_path):
+def test_record_that_is_no_record(text, model, lesioned_scan, refused, tmp_path):
     output = tmp_path / "out"
     output.mkdir()
     record = output / "Phantom_0007_flair.json"
     record.write_text(text)
-    assert main(["predict", str(model), str(lesioned_scan), "-o", str(output), "-q", "--device", "cpu"]) == FINE
-    assert json.loads(record.read_text())["case"] == "Phantom_0007_flair"
+    error = refused("predict", model, lesioned_scan, "-o", output, "-q", code=NONE_WORKED)
+    assert "Phantom_0007_flair.json: already there, and no record of `mmccd predict`" in error
+    assert record.read_text() == text
 
 
 # --- benchmarks ---

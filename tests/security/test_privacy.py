@@ -185,8 +185,13 @@ def anonymous(written, data, here):
     wrong = here / FOLDER / "bad" / f"{SUBJECT}_t2.nii.gz"
     shutil.copy(here / FOLDER / "bad" / "cut.nii.gz", wrong)
     model = str(written / "sharper")
-    predict = ["predict", model, str(data / SUBJECT), str(cut), str(wrong), "-o", str(output), "-q", "--device", "cpu"]
-    predict[2:3] = [str(data / SUBJECT / f"{SUBJECT}_flair.nii.gz")]
+    scan = data / SUBJECT / f"{SUBJECT}_flair.nii.gz"
+    doubtful = here / FOLDER / "bad" / f"{SUBJECT}_3.nii.gz"
+    image = nib.load(scan)
+    image.header["qform_code"] = image.header["sform_code"] = 0  # said in a warning, with the name of the file
+    nib.save(nib.Nifti1Image(image.dataobj, None, image.header), doubtful)
+    inputs = [str(path) for path in (scan, cut, wrong, doubtful)]
+    predict = ["predict", model, *inputs, "-o", str(output), "-q", "--device", "cpu"]
     assert main([*predict, "--anonymize", str(key)]) == 3
     return key, output, predict
 
@@ -194,14 +199,17 @@ def anonymous(written, data, here):
 def test_results_have_random_names_and_hold_no_other(anonymous):
     key, output, _ = anonymous
     names = json.loads(key.read_text())
-    assert set(names) == {f"{SUBJECT}_flair", f"{SUBJECT}_2", f"{SUBJECT}_t2"}
+    assert set(names) == {f"{SUBJECT}_flair", f"{SUBJECT}_2", f"{SUBJECT}_t2", f"{SUBJECT}_3"}
     assert found_in(output, SUBJECT) == set()
-    good = names[f"{SUBJECT}_flair"]
-    record = json.loads((output / f"{good}.json").read_text())
-    assert record["case"] == good
+    good, doubtful = names[f"{SUBJECT}_flair"], names[f"{SUBJECT}_3"]
+    for case in (good, doubtful):
+        assert json.loads((output / f"{case}.json").read_text())["case"] == case
     ends = (".json", ".png", "_anomaly.nii.gz", "_mask.nii.gz")
-    assert {path.name for path in output.iterdir()} == {f"{good}{end}" for end in ends} | {"summary.csv"}
-    assert "cannot be read in full" in (output / "summary.csv").read_text()
+    expected = {f"{case}{end}" for case in (good, doubtful) for end in ends} | {"summary.csv"}
+    assert {path.name for path in output.iterdir()} == expected
+    summary = (output / "summary.csv").read_text()
+    assert "cannot be read in full" in summary
+    assert f"{doubtful} (scan) does not say how it lies" in summary
 
 
 def test_what_is_printed_names_nobody(anonymous, capsys):

@@ -407,6 +407,42 @@ def test_validate_and_prepare_list_what_failed(run, phantom_folder, tmp_path, in
     assert "Phantom_0002_flair.nii.gz cannot be read in full" in error
 
 
+def test_validate_and_prepare_say_which_masks_there_are_and_which_files_are_not_used(
+    run, inline, phantom_folder, tmp_path
+):
+    data = tmp_path / "data"
+    for name in ("anna", "ben"):
+        (data / name).mkdir(parents=True)
+        for modality in ("flair", "t2"):
+            scan = phantom_folder / "Phantom_0007" / f"Phantom_0007_{modality}.nii.gz"
+            shutil.copy(scan, data / name / f"{modality.upper()}.nii.gz")
+            shutil.copy(scan, data / name / f"outline {modality[0]}.nii.gz")
+    prepare = ("prepare", data, tmp_path / "store", "--size", 32, "--fractions", 0.5, 0.5, 0, "-q")
+    unused = (
+        "warning: 4 NIfTI files not used, as no role fits the name: anna/outline f.nii.gz, anna/outline t.nii.gz, "
+        "ben/outline f.nii.gz and 1 more; if a scan or a mask is among them, rename it or write a CSV manifest\n"
+    )
+
+    code, out, error = run("validate", data, "-q")
+    assert (code, error) == (0, unused)
+    assert [line.split("│")[3].strip() for line in out.splitlines() if "anna" in line] == ["none"]
+    code, out, error = run(*prepare)
+    assert (code, error) == (0, unused)
+    assert "no lesion mask found: all slices of all 2 subjects are taken as healthy" in " ".join(out.split())
+
+    for name in ("anna", "ben"):
+        shutil.copy(phantom_folder / "Phantom_0007" / "Phantom_0007_seg.nii.gz", data / name / "segmentation.nii.gz")
+        for path in (data / name).glob("outline*"):
+            path.unlink()
+    shutil.rmtree(tmp_path / "store")
+    code, out, error = run("validate", data, "-q")
+    assert (code, error) == (0, "")
+    assert [line.split("│")[3].strip() for line in out.splitlines() if "anna" in line] == ["lesion"]
+    code, out, error = run(*prepare)
+    assert (code, error) == (0, "")
+    assert "no lesion mask" not in out
+
+
 def test_a_patient_in_two_parts_is_a_warning(run, tmp_path, inline, healthy_scan):
     data = tmp_path / "data"
     for name in ("BraTS-GLI-00001-000", "BraTS-GLI-00001-001"):

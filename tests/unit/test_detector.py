@@ -158,6 +158,25 @@ def test_an_unknown_threshold_is_refused(model_folder):
         Detector.load(model_folder, threshold="guess")
 
 
+@pytest.mark.parametrize("axes", [[[0, -1], [1, -1], [2, 1]], [[2, 1], [0, -1], [1, 1]]], ids=["LPS", "sagittal"])
+def test_a_detection_is_saved_on_the_grid_of_its_scan(base, base_map, detector, tmp_path, axes):
+    nib.save(base.as_reoriented(np.array(axes, float)), tmp_path / "scan.nii.gz")
+
+    found = detector.detect(tmp_path / "scan.nii.gz")
+    found.save(tmp_path / "new", "p1")
+
+    source = nib.load(tmp_path / "scan.nii.gz")
+    anomaly, mask = (nib.load(tmp_path / "new" / f"p1_{kind}.nii.gz") for kind in ("anomaly", "mask"))
+    for image in (anomaly, mask):
+        assert image.shape == source.shape
+        assert np.array_equal(image.affine, source.affine)
+    assert (anomaly.get_data_dtype(), mask.get_data_dtype()) == (np.float32, np.uint8)
+    expected = apply_orientation(base_map, np.array(axes, float))
+    np.testing.assert_allclose(anomaly.get_fdata(), expected, rtol=1e-5, atol=1e-5)
+    assert found.mask.any()
+    np.testing.assert_array_equal(mask.get_fdata(), anomaly.get_fdata() > np.float32(found.threshold))
+
+
 def test_the_rim_is_not_scored(detector, healthy_scan):
     found = detector.detect(healthy_scan)
     centre = found.brain.sum(axis=(0, 1)).argmax()

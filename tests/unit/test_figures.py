@@ -32,6 +32,20 @@ def test_left_is_on_the_right_and_front_on_top():
     assert bright[:, 1].min() > centre[1]
 
 
+def test_pixels_are_as_high_and_wide_as_they_are_in_the_head():
+    """Sagittal slices of 5 mm, turned to axial pixels of 5 x 1 mm: a square of 40 mm is a square on the page."""
+    slice_ = np.zeros((16, 80))
+    slice_[4:12, 20:60] = 1
+    sides = {}
+    for sides_mm in ((5.0, 1.0), (1.0, 1.0)):
+        bright = np.argwhere((draw(Panel(slice_, 0, 1, sides_mm=sides_mm), inches=3.0) > 0.97).all(axis=2))
+        sides[sides_mm] = np.ptp(bright, axis=0) + 1
+    high, wide = sides[5.0, 1.0]
+    assert high == pytest.approx(wide, rel=0.06)
+    high, wide = sides[1.0, 1.0]
+    assert high == pytest.approx(5 * wide, rel=0.1)
+
+
 def test_outlines_and_notes_are_drawn():
     slice_, mask = np.zeros((40, 40)), np.zeros((40, 40), bool)
     mask[10:20, 10:20] = True

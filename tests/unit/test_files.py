@@ -1,4 +1,5 @@
 import json
+import os
 import stat
 
 import pytest
@@ -26,7 +27,18 @@ def test_written_files_are_readable_and_folders_are_made(tmp_path):
     path = tmp_path / "b" / "c" / "a.txt"
     write_atomically(path, b"x")
     assert path.read_bytes() == b"x"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_who_may_read_a_file_is_what_the_umask_says(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_json(tmp_path / "a.json", 1)
+        write_json(tmp_path / "key.json", 1, mode=0o600)
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a.json", "key.json")]
+    assert modes == [mode, 0o600]
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):

@@ -8,7 +8,7 @@ from torch import nn
 from mmccd.config import ScoringConfig
 from mmccd.cycle import squared_error
 from mmccd.cyclic_unet import CyclicUNet
-from mmccd.errors import MmccdWarning
+from mmccd.errors import ConfigError, MmccdWarning
 from mmccd.inference import anomaly_volume, in_batches
 from mmccd.model_file import load_model
 from mmccd.scoring import scored_region, smoothed
@@ -93,11 +93,24 @@ def test_out_of_memory_in_the_middle_begins_that_batch_again():
 
 def test_memory_for_less_than_one_slice_is_an_error():
     function = Full(0)
-    with pytest.warns(MmccdWarning), pytest.raises(torch.OutOfMemoryError):
+    with pytest.warns(MmccdWarning), pytest.raises(ConfigError, match="cpu is out of memory with one slice") as caught:
         run(function, batch_size=4)
+    assert "--device" in caught.value.hint
     assert function.tried == [4, 2, 1]
-    with pytest.raises(torch.OutOfMemoryError):  # and no warning, which would be an error here
+    with pytest.raises(ConfigError):  # and no warning, which would be an error here
         run(Full(0), batch_size=1)
+
+
+@pytest.mark.parametrize("words", ["DefaultCPUAllocator: can't allocate memory: you tried", "not enough memory: you"])
+def test_a_cpu_that_runs_out_of_memory_halves_the_batch_too(words):
+    def narrow(source):
+        if len(source) > 3:
+            raise RuntimeError(words)
+        return source.clone()
+
+    with pytest.warns(MmccdWarning, match="cpu is out of memory: going on with batches of 3"):
+        found = run(narrow, batch_size=7)
+    np.testing.assert_array_equal(joined(found), SLICES)
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory():

@@ -59,6 +59,20 @@ def test_a_lock_ends_with_a_killed_process_and_its_half_files_go(tmp_path):
     assert sorted(path.name for path in tmp_path.rglob("*")) == [".hidden", "deep"]
 
 
+@pytest.mark.parametrize("lock", [".mmccd.lock", ".case.lock"])
+def test_half_files_of_a_command_in_a_subfolder_stay(tmp_path, lock):
+    for folder in ("mine", "other", "other/deep"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / ".a.json.abcdefgh.partial").touch()
+        (tmp_path / folder / ".case.abcdefgh.partial").mkdir()
+    (tmp_path / "other" / lock).touch()
+    with sole_use(tmp_path):
+        pass
+    half = [path for path in tmp_path.rglob("*.partial")]
+    assert {path.parent.name for path in half} == {"other", "deep"}
+    assert len(half) == 4
+
+
 def test_cases_are_locked_one_by_one(tmp_path):
     order = []
 

@@ -59,6 +59,32 @@ def test_preview_of_a_scan_without_findings_shows_its_brain(detector, healthy_sc
     assert found.brain.any(axis=(0, 1))[slices(drawn)].all()
 
 
+def test_pictures_of_thick_sagittal_slices_are_drawn_and_framed_in_millimetres(
+    detector, lesioned_scan, tmp_path, drawn
+):
+    """Pixels of 8 x 4 mm: half as many of them along x fill the same square."""
+    folder = tmp_path / "cohort" / "Phantom_0007"
+    folder.mkdir(parents=True)
+    for kind in ("flair", "seg"):
+        fine = read_volume(str(lesioned_scan).replace("flair", kind))
+        thick = new_volume(fine.data[::2], fine.affine @ np.diag([2.0, 1, 1, 1]))
+        write_volume(folder / f"Phantom_0007_{kind}.nii.gz", thick.data, thick)
+    found = detector.detect(folder / "Phantom_0007_flair.nii.gz")
+    write_preview(tmp_path / "a.png", "case", "flair", found)
+    assert {panel.sides_mm for row in drawn["rows"] for panel in row} == {(8.0, 4.0)}
+
+    found.save(tmp_path, "Phantom_0007")
+    write_montage(tmp_path / "m.png", tmp_path, read_cohort(tmp_path / "cohort"), "flair", ["Phantom_0007"], "Title")
+    (row,) = drawn["rows"]
+    assert {panel.sides_mm for panel in row} == {(8.0, 4.0)}
+    x, y = row[0].image.shape
+    assert 2 * x == pytest.approx(y, abs=2)
+    inside = row[0].image > 0
+    assert inside.any(axis=1).sum() > 0.5 * x
+    z = int(drawn["names"][0].partition("slice ")[2])
+    assert inside.sum() == (found.volume.data[:, :, z] > 0).sum()  # nothing of the brain is cut off
+
+
 def test_preview_of_one_slice(detector, tmp_path):
     block = np.zeros((60, 60, 1), np.float32)
     block[10:50, 10:50] = np.random.default_rng(0).gamma(9, 10, (40, 40, 1)) + 1

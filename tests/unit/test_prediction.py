@@ -5,14 +5,16 @@ import gzip
 import json
 import re
 import shutil
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from mmccd import prediction
 from mmccd.detector import Detector
-from mmccd.errors import ConfigError, DataError
+from mmccd.errors import ConfigError, DataError, MmccdWarning
 from mmccd.model_file import load_model, save_model
 from mmccd.prediction import find_inputs, predict
 from mmccd.volumes import new_volume, read_volume, write_volume
@@ -238,7 +240,6 @@ def test_what_is_incomplete_or_of_another_scan_is_done_again(
     predict(detector, [scans], output)
     for spoil in (
         lambda: (output / "a_mask.nii.gz").unlink(),
-        lambda: (output / "a.json").write_text("{"),
         lambda: shutil.copy(lesioned_scan, scans / "a.nii.gz"),
     ):
         spoil()
@@ -326,6 +327,117 @@ def test_the_summary_is_of_the_folder(detector, scans, output, no_pictures, heal
     assert [row["status"] for row in table(output)] == ["done", "done", "done"]
 
 
+# --- files of others ---
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != "summary.csv"}
+
+
+def test_a_sidecar_of_a_scan_is_never_replaced_or_removed(detector, scans, no_pictures):
+    """dcm2niix writes `a.json` beside `a.nii.gz`."""
+    (scans / "a.json").write_text('{"Modality": "MR", "ProtocolName": "t2_tirm"}')
+    (scans / "c.nii.gz").write_bytes(b"")
+    (scans / "c.json").write_text('{"Modality": "MR"}')
+    before = content(scans)
+    for overwrite in (False, True):
+        a, b, c = predict(detector, [scans], scans, overwrite=overwrite)
+        assert (a.status, b.status, c.status) == ("failed", "done", "failed")
+        for outcome in (a, c):
+            assert f"{outcome.case}.json: already there, and no record of `mmccd predict` says" in outcome.error
+            assert "another output folder" in outcome.hint
+    assert content(scans).items() >= before.items()
+    assert not (scans / "a_mask.nii.gz").exists()
+
+
+def test_masks_of_others_are_never_replaced(detector, healthy_scan, tmp_path, no_pictures):
+    """FSL BET writes `head_brain_mask.nii.gz` beside `head_brain.nii.gz`; experts call theirs `p1_mask.nii.gz`."""
+    scan = read_volume(healthy_scan)
+    for name in ("head_brain", "p1"):
+        shutil.copy(healthy_scan, tmp_path / f"{name}.nii.gz")
+        write_volume(tmp_path / f"{name}_mask.nii.gz", (scan.data > 0).astype(np.uint8), scan)
+    before = content(tmp_path)
+    (outcome,) = predict(
+        detector, [tmp_path / "head_brain.nii.gz"], tmp_path, brain=tmp_path / "head_brain_mask.nii.gz"
+    )
+    assert outcome.status == "failed"
+    assert "head_brain_mask.nii.gz: read for this case" in outcome.error
+    (outcome,) = predict(detector, [tmp_path / "p1.nii.gz"], tmp_path)
+    assert outcome.status == "failed"
+    assert "p1_mask.nii.gz: already there" in outcome.error
+    assert content(tmp_path) == before
+
+
+def test_a_result_that_is_given_as_brain_mask_is_not_written_over(detector, scans, output, no_pictures):
+    predict(detector, [scans / "b.nii.gz"], output)
+    before = content(output)
+    (outcome,) = predict(detector, [scans / "b.nii.gz"], output, brain=output / "b_mask.nii.gz")
+    assert outcome.status == "failed"
+    assert content(output) == before
+
+
+def test_results_beside_their_scans_are_no_scans(detector, scans, no_pictures):
+    first = predict(detector, [scans], scans)
+    again = predict(detector, [scans], scans)
+    assert [(outcome.case, outcome.status) for outcome in first] == [("a", "done"), ("b", "done")]
+    assert [(outcome.case, outcome.status) for outcome in again] == [("a", "kept"), ("b", "kept")]
+    found, problems = find_inputs(sorted(scans.glob("*.nii.gz")), "flair")  # as a shell gives them
+    assert [item.case for item in found] == ["a", "b"]
+    assert sorted(problems) == ["a_anomaly", "a_mask", "b_anomaly", "b_mask"]
+    assert "is a result of `mmccd predict`" in problems["a_anomaly"]
+    (scans / "a.json").unlink()
+    assert "a_anomaly" in [item.case for item in find_inputs([scans], "flair")[0]]
+
+
+def test_a_flat_cohort_that_is_scored_into_itself_stays_one(detector, healthy_scan, tmp_path, no_pictures):
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    for name in ("p1_flair", "p1_t2", "p2_flair"):
+        shutil.copy(healthy_scan, folder / f"{name}.nii.gz")
+    for _ in range(2):
+        assert [outcome.case for outcome in predict(detector, [folder], folder)] == ["p1", "p2"]
+
+
+def test_channels_of_nnunet_are_scored_by_what_their_dataset_says(healthy_scan, tmp_path):
+    images = tmp_path / "imagesTs"
+    images.mkdir()
+    for channel in range(2):
+        shutil.copy(healthy_scan, images / f"p1_{channel:04}.nii.gz")
+    with pytest.raises(DataError, match="channel"):
+        find_inputs([images], "flair")
+    (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "T2", "1": "FLAIR"}}')
+    found, problems = find_inputs([images], "flair")
+    assert [(item.case, item.image.path.name) for item in found] == [("p1", "p1_0001.nii.gz")]
+    assert not problems
+
+
+def test_results_without_a_record_of_a_killed_or_failed_run_are_replaced(
+    detector, scans, output, monkeypatch, healthy_scan
+):
+    monkeypatch.setattr(prediction, "write_preview", lambda *_: None)
+    move = Path.replace
+
+    def killed(path, target):
+        if path.name == "a.json":
+            raise KeyboardInterrupt
+        return move(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prediction, "write_json", lambda path, _: path.write_text("{}"))
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            predict(detector, [scans / "a.nii.gz"], output)
+    assert (output / "a_mask.nii.gz").exists()
+    assert not (output / "a.json").exists()
+    for _ in range(2):
+        (scans / "a.nii.gz").write_bytes(b"")
+        assert predict(detector, [scans / "a.nii.gz"], output)[0].status == "failed"
+        assert not (output / "a.json").exists()
+        shutil.copy(healthy_scan, scans / "a.nii.gz")
+        assert predict(detector, [scans / "a.nii.gz"], output)[0].status == "done"
+        assert list(output.glob(".*")) == []
+
+
 # --- bad input ---
 
 
@@ -371,6 +483,31 @@ def test_a_scan_that_may_not_be_read_is_named(detector, scans, output, no_pictur
     monkeypatch.setattr(prediction, "sha256_of_file", denied)
     a, b = predict(detector, [scans], output)
     assert (a.status, b.status) == ("failed", "done")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")],
+)
+def test_a_scan_for_which_the_memory_does_not_do_stops_no_other(
+    detector, scans, output, no_pictures, monkeypatch, error
+):
+    kind, tried = type(detector.model.method), []
+    restorations = kind.restorations
+
+    def full(method, source):
+        if tried[-1:] != [1]:  # until all of the first scan was tried
+            tried.append(len(source))
+            raise error
+        return restorations(method, source)
+
+    monkeypatch.setattr(kind, "restorations", full)
+    with pytest.warns(MmccdWarning, match="out of memory"):
+        a, b = predict(detector, [scans], output)
+    assert tried == [16, 8, 4, 2, 1]
+    assert (a.status, b.status) == ("failed", "done")
+    assert "cpu is out of memory with one slice at a time" in a.error
+    assert "--device" in a.hint
 
 
 def test_a_scan_that_went_bad_leaves_no_old_result(detector, scans, output, no_pictures):

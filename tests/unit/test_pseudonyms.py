@@ -1,10 +1,14 @@
 import json
 import re
 import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from mmccd import pseudonyms as pseudonyms_module
 from mmccd.cohort import Cohort, Image, Subject
 from mmccd.errors import ConfigError
 from mmccd.pseudonyms import pseudonyms, with_pseudonyms, without_names
@@ -33,6 +37,31 @@ def test_names_are_random_and_stay(key, results, tmp_path):
     assert pseudonyms(tmp_path / "other.json", ["Jane"], outside=results) != {"Jane": names["Jane"]}
 
 
+def test_two_runs_at_once_lose_no_name(key, results, monkeypatch):
+    """Both read the key before either writes it, unless one waits for the other."""
+    read = pseudonyms_module.read_record
+
+    def slowly(path):
+        found = read(path)
+        time.sleep(0.2)
+        return found
+
+    pseudonyms(key, ["Ann"], outside=results)
+    monkeypatch.setattr(pseudonyms_module, "read_record", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        jane, joe = pool.map(lambda case: pseudonyms(key, [case], outside=results), ["Jane", "Joe"])
+    known = json.loads(key.read_text())
+    assert set(known) == {"Ann", "Jane", "Joe"}
+    assert known.items() >= (jane | joe).items()
+    assert [path.name for path in key.parent.iterdir()] == ["names.json"]
+
+
+def test_a_key_that_has_all_names_is_only_read(key, results, monkeypatch):
+    names = pseudonyms(key, ["Jane"], outside=results)
+    monkeypatch.setattr(pseudonyms_module, "one_at_a_time", None)  # as in a folder where nothing can be written
+    assert pseudonyms(key, ["Jane"], outside=results) == names
+
+
 def test_nobody_else_can_read_the_key_at_any_moment(key, results, monkeypatch):
     modes = []
     replace = Path.replace
@@ -48,7 +77,7 @@ def test_nobody_else_can_read_the_key_at_any_moment(key, results, monkeypatch):
 
 def test_a_name_is_never_given_twice(key, results, monkeypatch):
     drawn = iter(["00000000", "00000000", "11111111"])
-    monkeypatch.setattr("mmccd.pseudonyms.secrets.token_hex", lambda _: next(drawn))
+    monkeypatch.setattr(pseudonyms_module, "secrets", SimpleNamespace(token_hex=lambda _: next(drawn)))
     assert pseudonyms(key, ["a", "b"], outside=results) == {"a": "case-00000000", "b": "case-11111111"}
 
 
@@ -91,3 +120,5 @@ def test_messages_without_names():
     text = "Jane: /data/Doe/Jane_flair.nii.gz and Jane_flair.nii.gz, Jane_flair"
     found = without_names(text, "Jane", images, "case-1")
     assert found == "case-1: case-1 (flair) and case-1 (flair), case-1 (flair)"
+    assert without_names("1 of 1", "1", {}, "case-1") == "case-1 of case-1"
+    assert without_names("x has 1", "x", {"scan": Image(Path("1.nii"))}, "case-1") == "case-1 has case-1 (scan)"

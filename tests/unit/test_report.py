@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from mmccd.cli import main
-from mmccd.errors import ConfigError, DataError
+from mmccd.errors import ConfigError, DataError, ModelError
+from mmccd.model_file import export
 from mmccd.report import report
 
 
@@ -26,7 +27,7 @@ def test_the_page_is_that_of_what_the_folder_holds(predictions_folder, model_fol
         (lambda path: path / "nowhere", "does not exist"),
         (lambda path: path, "but nothing"),
         (lambda path: (path / "a.txt").write_text("x") and path, "but a.txt"),
-        (lambda path: (path / "a.txt").write_text("x") and path / "a.txt", "is a file, expected a folder"),
+        (lambda path: (path / "a.txt").write_text("x") and path / "a.txt", "is a file, expected a folder or the .zip"),
     ],
 )
 def test_a_folder_that_holds_nothing_to_show_is_refused(tmp_path, make, said):
@@ -36,6 +37,38 @@ def test_a_folder_that_holds_nothing_to_show_is_refused(tmp_path, make, said):
         report(make(tmp_path / "in"), tmp_path / "page.html")
 
     assert "predict" in caught.value.hint
+
+
+def test_a_package_of_a_model_has_the_page_of_the_model(model_folder, tmp_path):
+    export(model_folder, tmp_path / "model.zip")
+    pages = []
+    for source in (tmp_path / "model.zip", model_folder):
+        report(source, tmp_path / "page.html")
+        pages.append((tmp_path / "page.html").read_text())
+
+    package, folder = pages
+    assert "Threshold, and what it promises" in package
+    assert "The weights are not in this folder" not in package
+    assert package.replace("model.zip", "model") == folder
+
+
+def test_a_package_of_a_fusion_names_its_members(model_folder, tmp_path):
+    card = json.loads((model_folder / "card.json").read_text())
+    fused = {key: value for key, value in card.items() if key not in ("config", "weights_sha256", "parameters")}
+    shutil.copytree(model_folder, tmp_path / "fused" / "flair", ignore=shutil.ignore_patterns("training"))
+    (tmp_path / "fused" / "card.json").write_text(json.dumps(fused | {"members": ["flair"]}))
+    export(tmp_path / "fused", tmp_path / "fused.zip")
+
+    report(tmp_path / "fused.zip", tmp_path / "page.html")
+
+    assert card["weights_sha256"][:16] in (tmp_path / "page.html").read_text()
+
+
+def test_a_zip_that_is_no_model_is_refused(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"PK")
+
+    with pytest.raises(ModelError, match=r"a\.zip is damaged"):
+        report(tmp_path / "a.zip", tmp_path / "page.html")
 
 
 def test_a_page_is_not_written_over_something_else(predictions_folder, tmp_path):

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from mmccd.errors import DataError
-from mmccd.report_inputs import Scans, holds_predictions, load_shown, read_predictions, without_file_names
+from mmccd.report_inputs import Scans, holds_predictions, load_shown, read_predictions, without_names_of
 
 CASE = "Phantom_0007"
 
@@ -70,6 +70,20 @@ def test_failures_of_predict_come_with_their_hints(folder):
     (problem,) = read_predictions(folder).failed
 
     assert (problem.case, problem.what, problem.hint) == ("lost", "it does not exist", "check the path")
+
+
+def test_a_case_that_was_refused_because_of_files_of_others_is_shown_with_that_reason(folder):
+    """dcm2niix and FSL name theirs as `predict` does."""
+    (folder / "head.json").write_text('{"Modality": "MR"}')
+    for name in ("head", "other_brain"):
+        (folder / f"{name}_mask.nii.gz").write_bytes(b"mask")
+    with (folder / "summary.csv").open("a") as stream:
+        stream.write("head,failed,,,,,,,,head.json: already there,choose another output folder\n")
+
+    found = read_predictions(folder)
+
+    assert found.broken == ()
+    assert [(problem.case, problem.what) for problem in found.failed] == [("head", "head.json: already there")]
 
 
 def test_a_summary_that_cannot_be_read_and_json_of_something_else_are_passed_over(folder):
@@ -156,7 +170,33 @@ def test_a_place_without_scans_is_refused(folder, tmp_path):
         scans_in(tmp_path / "nowhere")
 
 
-def test_messages_can_lose_their_names():
-    text = "sub-01_flair.nii.gz has changed; see /data/sub-02_T1.nii and sub-01"
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "sub-01_flair.nii.gz has changed; see /data/sub-02_T1.nii and sub-01",
+            "a file has changed; see a file and case 1",
+        ),
+        ("Doe Jane.nii.gz does not exist", "a file does not exist"),
+        ("Doe Jane_FLAIR.NII.GZ and x_doe jane.nii", "a file and a file"),
+        ("half-written: Doe Jane_mask.nii.gz, Doe Jane.json not there", "half-written: a file, case 3.json not there"),
+        (
+            "several scans would be written as Doe Jane-2, not Doe Jane",
+            "several scans would be written as case 4, not case 3",
+        ),
+        ("my old scan.nii is odd", "a file is odd"),
+        ("Yıldız and YILDIZ", "a case and case 5"),
+        ("it holds 15 voxels, 5 are NaN", "it holds 15 voxels, case 2 are NaN"),
+    ],
+)
+def test_messages_can_lose_their_names(text, shown):
+    names = {"sub-01": "case 1", "5": "case 2", "Doe Jane": "case 3", "Doe Jane-2": "case 4", "Yildiz": "case 5"}
 
-    assert without_file_names(text, "sub-01", "case 1") == "a file has changed; see a file and case 1"
+    assert without_names_of(text, names, {"my old scan.nii"}) == shown
+
+
+def test_names_that_messages_may_hold_are_those_of_cases_and_of_all_their_files(phantom_folder):
+    cases, files = scans_in(phantom_folder).names()
+
+    assert CASE in cases
+    assert {f"{CASE}_flair.nii.gz", f"{CASE}_t1.nii.gz", f"{CASE}_seg.nii.gz"} <= files

@@ -124,6 +124,21 @@ def test_ras_does_not_depend_on_the_order_of_the_axes(tmp_path, order, flips):
     np.testing.assert_array_equal(volume.to_file_orientation(volume.data), nib.load(tmp_path / "a.nii.gz").get_fdata())
 
 
+DOUBLE_OBLIQUE = np.array([[np.sqrt(0.5), -0.5, -0.5], [0, np.sqrt(0.5), -np.sqrt(0.5)], [np.sqrt(0.5), 0.5, 0.5]])
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_maps_of_scans_at_45_degrees_lie_on_the_axes_of_their_file(tmp_path, order):
+    """Two axes of the scanner are as near: turned twice, such a scan would not come back."""
+    affine = np.eye(4)
+    affine[:3, :3] = DOUBLE_OBLIQUE[:, order]
+    cube = np.arange(64.0).reshape(4, 4, 4)
+    volumes = [read_volume(save(tmp_path / "a.nii", cube, affine)), new_volume(cube, affine)]
+    for volume in volumes:
+        write_volume(tmp_path / "b.nii", volume.data, volume)
+        np.testing.assert_array_equal(nib.load(tmp_path / "b.nii").get_fdata(), cube)
+
+
 def test_free_text_of_the_header_is_not_written(tmp_path):
     image = nib.Nifti1Image(COUNTS.astype(np.float32), AFFINE)
     for field in ("descrip", "db_name", "aux_file", "intent_name"):
