@@ -1,26 +1,29 @@
 """Every patient of a cohort tested once, by models that never saw it: three folds, their test subjects pooled.
 
-    python benchmarks/cross_validation.py DATA WORK RESULTS
+    python benchmarks/cross_validation.py DATA WORK FIRST
 
-DATA is a cohort with a split.csv, WORK a folder that keeps stores and benchmarks; a killed run goes on. The first fold
-is that of RESULTS.md, whose output is RESULTS: it tests the test part of the split. The others test every second
-subject of the rest each; of those who are not tested every third, by name, chooses thresholds and the others train. The
-methods are those that come nearest to the preset `best`, and intensities. Writes cross_validation.json and .md here.
+DATA is a cohort with a split.csv, WORK a folder that keeps stores and benchmarks; a killed run goes on. FIRST is the
+results.csv of the first fold, that of RESULTS.md, which tests the test part of the split. The others test every second
+subject of the rest each; of those who are not tested every third, by name, chooses thresholds and the others train.
+Every method of `mmccd benchmark` is compared. Writes cross_validation.json and .md here.
 """
 
 import csv
-import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from measure import run, write_page
+from scipy.stats import wilcoxon
 
+from mmccd.benchmark_result import holm
 from mmccd.bootstrap import bootstrap_mean
 from mmccd.contenders import BEST
 from mmccd.splits import read_split_csv
 
 HERE = Path(__file__).parent
-NEAREST = {"flair": "dae,cyclic-unet,veiled-cycle", "t1": "dae,veiled-cycle", "t2": "dae,veiled-cycle"}
+SOURCES = ("flair", "t1", "t2")
 SETTINGS = "--no-published --set training.steps=600 --set training.validate_every=300"
 COLUMNS = {
     "auprc": "AUPRC",
@@ -28,6 +31,8 @@ COLUMNS = {
     "oracle_dice": "oracle Dice",
     "healthy_marked": "healthy marked",
 }
+Rows = dict[str, dict[str, dict[str, float]]]
+"""Of one source: contender, subject, column."""
 
 
 def main() -> None:
@@ -35,18 +40,17 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     split = read_split_csv(data / "split.csv")
     rest = sorted((*split.train, *split.validation))
-    outputs = [first]
+    results = [first]
     for fold, test in ((2, rest[::2]), (3, rest[1::2])):
         parts, store = work / f"fold{fold}.csv", work / f"store{fold}"
         write_split(parts, sorted({*split.test, *rest}), set(test))
-        prepare = f"mmccd prepare {data} {store} --size 64 --modalities flair,t1,t2 --split {parts}"
+        prepare = f"mmccd prepare {data} {store} --size 64 --modalities {','.join(SOURCES)} --split {parts}"
         run(prepare, log=work / f"prepare{fold}.log")
-        for source, methods in NEAREST.items():
+        for source in SOURCES:
             output = work / f"fold{fold}_{source}"
-            which = f"--sources {source} --methods {methods}"
-            run(f"mmccd benchmark {store} {output} {which} {SETTINGS}", log=output.with_suffix(".log"))
-            outputs.append(output)
-    write(outputs)
+            run(f"mmccd benchmark {store} {output} --sources {source} {SETTINGS}", log=output.with_suffix(".log"))
+            results.append(output / "results.csv")
+    write(pooled(results))
 
 
 def write_split(path: Path, subjects: list[str], test: set[str]) -> None:
@@ -59,39 +63,74 @@ def write_split(path: Path, subjects: list[str], test: set[str]) -> None:
             table.writerow((name, "test" if name in test else "validation" if name in validation else "train"))
 
 
-def write(outputs: list[Path]) -> None:
-    """Pool the test subjects of benchmarks whose test parts share none; rows not in all of them are left out."""
-    found: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-    for folder in outputs:
-        for record in json.loads((folder / "results.json").read_text()):
-            kept = found.setdefault(record["source"], {}).setdefault(record["contender"], {})
-            for row in record.get("rows", []):  # the published sampler has none
-                if row["subject"] in kept:
+def pooled(results: Sequence[Path]) -> dict[str, Rows]:
+    """The test subjects of all folds together.
+
+    Raises:
+        SystemExit: A subject is tested twice, or not by every contender.
+    """
+    found: dict[str, Rows] = {source: {} for source in SOURCES}
+    for path in results:
+        with path.open(newline="") as stream:
+            for row in csv.DictReader(stream):
+                subjects = found[row["source"]].setdefault(row["contender"], {})
+                if row["subject"] in subjects:
                     raise SystemExit(f"{row['subject']} is tested twice")
-                kept[row["subject"]] = {column: row[column] for column in COLUMNS}
+                subjects[row["subject"]] = {column: float(row[column] or "nan") for column in COLUMNS}
+    for source, rows in found.items():
+        for name, subjects in rows.items():
+            if subjects.keys() != rows[BEST].keys():
+                raise SystemExit(f"{name} on {source} lacks {rows[BEST].keys() ^ subjects.keys()}")
+    return found
+
+
+def write(found: dict[str, Rows]) -> None:
     tables = []
     for source, rows in found.items():
-        complete = {name: subjects for name, subjects in rows.items() if subjects.keys() == rows[BEST].keys()}
-        lines = [
-            f"| method | {' | '.join(COLUMNS.values())} | {BEST} less it, AUPRC | ahead in |",
-            "| --- |" + " --- |" * 6,
-        ]
-        for name, subjects in sorted(complete.items(), key=lambda item: -_auprc(item[1])):
-            differences = [rows[BEST][subject]["auprc"] - row["auprc"] for subject, row in subjects.items()]
-            ahead = f"{sum(value > 0 for value in differences)} of {len(differences)}"
-            values = [bootstrap_mean([row[column] for row in subjects.values()]) for column in COLUMNS]
-            lines.append(f"| {name} | {' | '.join(map(str, values))} | {bootstrap_mean(differences)} | {ahead} |")
-        tables += [f"## {source.upper()} as input", "\n".join(lines)]
-        found[source] = complete
+        tables += [f"## {source.upper()} as input", *against_best(rows)]
+    subjects = list(found[SOURCES[0]][BEST])
+    kept = {
+        source: {
+            name: {column: [tested[subject][column] for subject in subjects] for column in COLUMNS}
+            for name, tested in rows.items()
+        }
+        for source, rows in found.items()
+    }
     what = (
-        f"Written by `python benchmarks/cross_validation.py DATA WORK RESULTS`: {len(rows[BEST])} patients, each "
-        "tested once, three folds, whole volumes; 95 % bootstrap intervals over patients, differences paired; seed 0"
+        f"Written by `python benchmarks/cross_validation.py DATA WORK FIRST`: {len(subjects)} patients, each tested "
+        "once, three folds, whole volumes; 95 % bootstrap intervals over patients, differences paired by patient, p by "
+        "Wilcoxon's signed-rank test with Holm's correction for all rows; seed 0"
     )
-    write_page(HERE / "cross_validation", "Every patient tested once", what, tables, found)
+    write_page(HERE / "cross_validation", "Every patient tested once", what, tables, {"subjects": subjects, **kept})
 
 
-def _auprc(subjects: dict[str, dict[str, float]]) -> float:
-    return bootstrap_mean([row["auprc"] for row in subjects.values()]).mean
+def against_best(rows: Rows) -> list[str]:
+    """A table, the highest AUPRC first, and whom `best` is ahead of."""
+    means = {name: [bootstrap_mean(values(tested, column)) for column in COLUMNS] for name, tested in rows.items()}
+    names = sorted(rows, key=lambda name: -means[name][0].mean)
+    others = [name for name in names if name != BEST]
+    less = {name: np.subtract(values(rows[BEST], "auprc"), values(rows[name], "auprc")) for name in others}
+    p = dict(zip(others, holm([float(wilcoxon(less[name]).pvalue) for name in others]), strict=True))
+    lines = [
+        f"| method | {' | '.join(COLUMNS.values())} | {BEST} less it, AUPRC | p | ahead in |",
+        "| --- |" + " --- |" * (len(COLUMNS) + 3),
+    ]
+    for name in names:
+        compared = ["", "", ""]
+        if name != BEST:
+            ahead = f"{(less[name] > 0).sum()} of {less[name].size}"
+            compared = [str(bootstrap_mean(less[name])), f"{p[name]:.4f}" if p[name] >= 1e-4 else "< 0.0001", ahead]
+        lines.append(f"| {name} | {' | '.join([*map(str, means[name]), *compared])} |")
+    intervals = {name: bootstrap_mean(less[name]) for name in others}
+    behind = [name for name in others if intervals[name].low > 0]
+    rest = ", ".join(name for name in others if name not in behind)
+    verdict = f"{len(behind)} of {len(others)} are behind {BEST} by an interval above 0"
+    return ["\n".join(lines), f"{verdict}{'; not so: ' if rest else ''}{rest}."]
+
+
+def values(tested: dict[str, dict[str, float]], column: str) -> list[float]:
+    """One per subject, in the order of their names."""
+    return [tested[subject][column] for subject in sorted(tested)]
 
 
 if __name__ == "__main__":

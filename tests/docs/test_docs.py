@@ -23,6 +23,7 @@ COMMANDS = typer.main.get_command(app).commands
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`(\w+)\.py:([\w.]+)`")
+_RESULT = re.compile(r"(?<![\d.])\d\.\d{3}(?!\d| mm)")
 _MACHINE_PATHS = tuple(f"/{name}/" for name in ("work", "root"))
 
 
@@ -166,3 +167,12 @@ def test_each_test_that_reliability_names_is_there():
     for file, test in named:
         assert not test or f"def {test}(" in (ROOT / "tests" / file).read_text(), (file, test)
         assert (ROOT / "tests" / file).is_file(), file
+
+
+def test_each_result_in_the_readme_stands_on_a_page_of_the_benchmarks():
+    """Three decimals are a result, but for lengths; its sign may be turned with the words around it."""
+    pages = " ".join(page.read_text() for page in (ROOT / "benchmarks").rglob("*.md"))
+    measured = set(_RESULT.findall(pages))
+    said = _RESULT.findall((ROOT / "README.md").read_text())
+    assert len(said) > 20
+    assert not [number for number in said if number not in measured]

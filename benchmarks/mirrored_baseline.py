@@ -1,0 +1,73 @@
+"""What mirror images, which the veiled cycle restores as well, would bring the denoising autoencoder.
+
+    python benchmarks/mirrored_baseline.py WORK [SOURCE]
+
+WORK is what cross_validation.py made: its second and third fold are restored mirrored here, the first one was for
+veiled_ways.json. So all patients are tested once, and compared with the rows of cross_validation.md. Writes
+mirrored_baseline.json and .md here.
+"""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from cross_validation import pooled
+from measure import write_page
+from veiled_ways import Mirrored
+
+from mmccd.benchmark_scores import scans
+from mmccd.bootstrap import bootstrap_mean
+from mmccd.calibration import count_healthy
+from mmccd.contenders import BEST
+from mmccd.detector import Detector
+from mmccd.methods import build_error
+from mmccd.metrics import auprc
+from mmccd.model_file import load_model
+from mmccd.store import open_store
+
+HERE = Path(__file__).parent
+PLAIN, MIRRORED = "DAE, evidence", "DAE, evidence, mirrored too"
+
+
+def main() -> None:
+    work, source = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "t1"
+    folds = [work / f"fold{fold}_{source}" for fold in (2, 3)]
+    rows = pooled([HERE / "results.csv", *(fold / "results.csv" for fold in folds)])[source]
+    ways = json.loads((HERE / "veiled_ways.json").read_text())["test"][source]["DAE, mirrored too"]
+    first = sorted(pooled([HERE / "results.csv"])[source][PLAIN])
+    mirrored = dict(zip(first, ways, strict=True))
+    for number, fold in zip((2, 3), folds, strict=True):
+        mirrored |= restored_mirrored(fold / "models" / source / "dae", work / f"store{number}", source)
+    found = {name: {subject: row["auprc"] for subject, row in rows[name].items()} for name in (BEST, PLAIN)}
+    found[MIRRORED] = mirrored
+    lines = [f"| {source.upper()} | AUPRC | {BEST} less it | ahead in |", "| --- | --- | --- | --- |"]
+    for name, subjects in found.items():
+        less = np.array([found[BEST][subject] - subjects[subject] for subject in sorted(subjects)])
+        compared = "| |" if name == BEST else f"| {bootstrap_mean(less)} | {(less > 0).sum()} of {less.size} |"
+        lines.append(f"| {name} | {bootstrap_mean([subjects[subject] for subject in sorted(subjects)])} {compared}")
+    what = (
+        f"Written by `python benchmarks/mirrored_baseline.py WORK {source}`: {len(found[BEST])} patients, each tested "
+        "once, whole volumes; 95 % bootstrap intervals, differences paired by patient; seed 0"
+    )
+    title = "Mirror images for the denoising autoencoder"
+    write_page(HERE / "mirrored_baseline", title, what, ["\n".join(lines)], found)
+
+
+def restored_mirrored(folder: Path, store_path: Path, source: str) -> dict[str, float]:
+    """AUPRC of the test subjects, with evidence from healthy restorations of both ways."""
+    store, model = open_store(store_path), load_model(folder)
+    method = Mirrored(model.method)
+    counts = count_healthy(method, store, model.config, torch.device("cpu")).sum(dim=0)
+    detector = Detector(replace(model, method=method, error=build_error(model.config, counts)), device="cpu")
+    found = {}
+    for scan in scans(store, "test", source):
+        score = detector.score_slices({source: scan.source}, scan.brain, scan.slice_mm)
+        found[scan.subject] = float(auprc(score[scan.brain], scan.lesion[scan.brain]))
+    return found
+
+
+if __name__ == "__main__":
+    main()
