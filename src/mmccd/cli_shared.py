@@ -35,7 +35,7 @@ def print_evaluation(lines: list[list[str]]) -> None:
         table.add_row(metric, *(line[i] for line in lines[1:]))
     out.print(table)
     out.print(
-        "Mean over cases [95 % interval]. Only oracle_dice chose its threshold with these labels.", highlight=False
+        "Mean over patients [95 % interval]. Only oracle_dice chose its threshold with these labels.", highlight=False
     )
 
 
