@@ -13,11 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from measure import run, write_page
-from scipy.stats import wilcoxon
 
-from mmccd.benchmark_result import holm
+from mmccd.benchmark_result import holm, paired, verdict
 from mmccd.bootstrap import bootstrap_mean
 from mmccd.contenders import BEST
 from mmccd.splits import read_split_csv
@@ -99,7 +97,7 @@ def write(found: dict[str, Rows]) -> None:
     what = (
         f"Written by `python benchmarks/cross_validation.py DATA WORK FIRST`: {len(subjects)} patients, each tested "
         "once, three folds, whole volumes; 95 % bootstrap intervals over patients, differences paired by patient, p by "
-        "Wilcoxon's signed-rank test with Holm's correction for all rows; seed 0"
+        "Wilcoxon's signed-rank test with Holm's correction for all rows; behind: the interval lies above 0; seed 0"
     )
     write_page(HERE / "cross_validation", "Every patient tested once", what, tables, {"subjects": subjects, **kept})
 
@@ -109,8 +107,9 @@ def against_best(rows: Rows) -> list[str]:
     means = {name: [bootstrap_mean(values(tested, column)) for column in COLUMNS] for name, tested in rows.items()}
     names = sorted(rows, key=lambda name: -means[name][0].mean)
     others = [name for name in names if name != BEST]
-    less = {name: np.subtract(values(rows[BEST], "auprc"), values(rows[name], "auprc")) for name in others}
-    p = dict(zip(others, holm([float(wilcoxon(less[name]).pvalue) for name in others]), strict=True))
+    records = {name: {"rows": [{"subject": s, **tested[s]} for s in sorted(tested)]} for name, tested in rows.items()}
+    compared_with = {name: paired(records[BEST], records[name], "auprc") for name in others}
+    p = dict(zip(others, holm([p for _, p in compared_with.values()]), strict=True))
     lines = [
         f"| method | {' | '.join(COLUMNS.values())} | {BEST} less it, AUPRC | p | ahead in |",
         "| --- |" + " --- |" * (len(COLUMNS) + 3),
@@ -118,14 +117,11 @@ def against_best(rows: Rows) -> list[str]:
     for name in names:
         compared = ["", "", ""]
         if name != BEST:
-            ahead = f"{(less[name] > 0).sum()} of {less[name].size}"
-            compared = [str(bootstrap_mean(less[name])), f"{p[name]:.4f}" if p[name] >= 1e-4 else "< 0.0001", ahead]
+            ahead = sum(rows[BEST][subject]["auprc"] > row["auprc"] for subject, row in rows[name].items())
+            shown_p = f"{p[name]:.4f}" if p[name] >= 1e-4 else "< 0.0001"
+            compared = [str(compared_with[name][0]), shown_p, f"{ahead} of {len(rows[name])}"]
         lines.append(f"| {name} | {' | '.join([*map(str, means[name]), *compared])} |")
-    intervals = {name: bootstrap_mean(less[name]) for name in others}
-    behind = [name for name in others if intervals[name].low > 0]
-    rest = ", ".join(name for name in others if name not in behind)
-    verdict = f"{len(behind)} of {len(others)} are behind {BEST} by an interval above 0"
-    return ["\n".join(lines), f"{verdict}{'; not so: ' if rest else ''}{rest}."]
+    return ["\n".join(lines), verdict(records, BEST)]
 
 
 def values(tested: dict[str, dict[str, float]], column: str) -> list[float]:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from mmccd.files import read_record
 
-MAPS = ("_anomaly.nii.gz", "_mask.nii.gz")
+ANOMALY_END, MASK_END = "_anomaly.nii.gz", "_mask.nii.gz"
+MAPS = (ANOMALY_END, MASK_END)
 ENDS = (*MAPS, ".png", ".json")
 """Of the names of a case's files, behind the case; the last is its record."""
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mmccd.case_files import ANOMALY_END, MASK_END
 from mmccd.conformal import p_value
 from mmccd.devices import choose_device, uses_bf16
 from mmccd.errors import ConfigError, DataError
@@ -66,8 +67,8 @@ class Detection:
         Raises:
             WriteError: they cannot be written.
         """
-        write_volume(Path(folder) / f"{name}_anomaly.nii.gz", self.anomaly, self.volume)
-        write_volume(Path(folder) / f"{name}_mask.nii.gz", self.mask.astype(np.uint8), self.volume)
+        write_volume(Path(folder) / f"{name}{ANOMALY_END}", self.anomaly, self.volume)
+        write_volume(Path(folder) / f"{name}{MASK_END}", self.mask.astype(np.uint8), self.volume)
 
 
 class Detector:

@@ -36,6 +36,7 @@ def whole_or_absent(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+        # Outside of the `try` below: what could not be opened is not this call's to remove.
         stream = open(temporary, "xb", opener=partial(os.open, mode=mode))  # noqa: SIM115
         try:
             with stream:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mmccd.case_files import ANOMALY_END, MASK_END
 from mmccd.cases import load_case
 from mmccd.cohort import Cohort
 from mmccd.errors import DataError
@@ -57,8 +58,8 @@ def write_montage(path: Path, predictions: Path, cohort: Cohort, source: str, ca
     for case in cases:
         loaded = load_case(cohort.subject(case), [source])
         volume = loaded.images[source]
-        anomaly = _read(predictions / f"{case}_anomaly.nii.gz", volume)
-        mask = _read(predictions / f"{case}_mask.nii.gz", volume) > 0
+        anomaly = _read(predictions / f"{case}{ANOMALY_END}", volume)
+        mask = _read(predictions / f"{case}{MASK_END}", volume) > 0
         lesion = loaded.lesion if loaded.lesion is not None else np.zeros_like(mask)
         z = int((lesion if lesion.any() else loaded.brain).sum(axis=(0, 1)).argmax())
         sides_mm = volume.spacing_mm[:2]

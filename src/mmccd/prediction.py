@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import mmccd
-from mmccd.case_files import ENDS, is_record, is_result
+from mmccd.case_files import ENDS, MAPS, is_record, is_result
 from mmccd.cohort import Image, read_cohort, unsafe_id
 from mmccd.detector import Detection, Detector
 from mmccd.errors import ConfigError, DataError, MmccdError, WriteError, printable
@@ -289,7 +289,7 @@ def _finished(record: Path, origin: dict[str, str]) -> dict[str, Any] | None:
     values = read_record(record)
     if values is None or values.get("origin") != origin or not values.keys() >= {*SUMMED_UP, "warnings"}:
         return None
-    files = [record.with_name(f"{record.stem}_{kind}.nii.gz") for kind in ("anomaly", "mask")]
+    files = [record.with_name(f"{record.stem}{end}") for end in MAPS]
     return values if all(file.is_file() for file in files) else None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmccd.case_files import ANOMALY_END, MASK_END
 from mmccd.cases import load_case
 from mmccd.cohort import Cohort, Image, read_cohort
 from mmccd.errors import DataError, MmccdError
@@ -19,7 +20,6 @@ from mmccd.outcomes import SUMMARY
 from mmccd.prediction import Input, find_inputs
 from mmccd.volumes import Volume, brain_mask, check_same_grid, read_volume
 
-_MAP, _MASK = "_anomaly.nii.gz", "_mask.nii.gz"
 _NEEDED = ("case", "source", "score", "p_value", "threshold", "threshold_origin", "lesion_volume_ml", "origin")
 _AGAIN = "predict this scan again"
 
@@ -81,7 +81,7 @@ class Shown:
 
 def holds_predictions(folder: Path) -> bool:
     """Whether `mmccd predict` wrote into a folder, were it only a part of a case."""
-    return folder.is_dir() and ((folder / SUMMARY).is_file() or any(folder.glob(f"*{_MAP}")))
+    return folder.is_dir() and ((folder / SUMMARY).is_file() or any(folder.glob(f"*{ANOMALY_END}")))
 
 
 def read_predictions(folder: Path) -> Predictions:
@@ -89,15 +89,19 @@ def read_predictions(folder: Path) -> Predictions:
     records: dict[str, dict[str, Any]] = {}
     broken: list[Problem] = []
     failed, status = _failures(folder / SUMMARY)
-    maps = {path.name.removesuffix(_MAP) for path in folder.glob(f"*{_MAP}")}
-    masks = {path.name.removesuffix(_MASK) for path in folder.glob(f"*{_MASK}")}
+    maps = {path.name.removesuffix(ANOMALY_END) for path in folder.glob(f"*{ANOMALY_END}")}
+    masks = {path.name.removesuffix(MASK_END) for path in folder.glob(f"*{MASK_END}")}
     written = {path.name.removesuffix(".json") for path in folder.glob("*.json")}
     for case in sorted(maps | masks | written | set(status)):
         of_other = case in written and not _is_record(folder / f"{case}.json")
         if case in {problem.case for problem in failed} and (case not in written or of_other):
             continue
-        lacking = [end for end, there in ((_MAP, maps), (_MASK, masks), (".json", written)) if case not in there]
-        if case not in status and (lacking == [_MAP, ".json"] or (lacking == [_MAP, _MASK] and of_other)):
+        lacking = [
+            end for end, there in ((ANOMALY_END, maps), (MASK_END, masks), (".json", written)) if case not in there
+        ]
+        if case not in status and (
+            lacking == [ANOMALY_END, ".json"] or (lacking == [ANOMALY_END, MASK_END] and of_other)
+        ):
             continue  # a mask or a JSON file of something else
         if lacking:
             names = ", ".join(f"{case}{end}" for end in lacking)
@@ -180,8 +184,8 @@ def load_shown(predictions: Predictions, case: str, scans: Scans | None) -> Show
     Raises:
         DataError: map or mask cannot be read.
     """
-    anomaly = read_volume(predictions.folder / f"{case}{_MAP}", allow_zero=True)
-    mask = read_volume(predictions.folder / f"{case}{_MASK}", allow_zero=True)
+    anomaly = read_volume(predictions.folder / f"{case}{ANOMALY_END}", allow_zero=True)
+    mask = read_volume(predictions.folder / f"{case}{MASK_END}", allow_zero=True)
     check_same_grid(anomaly, mask)
     alone = Shown(anomaly.data, mask.data > 0, anomaly.affine, None, anomaly.data > 0)
     if scans is None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmccd.case_files import ANOMALY_END
 from mmccd.cases import load_case
 from mmccd.cohort import Subject
 from mmccd.errors import DataError
@@ -23,7 +24,6 @@ SMOOTHED_INTENSITY = "smoothed intensity"
 """The same, smoothed as the model's map is: what smoothing alone gains."""
 BASELINES = (INTENSITY, SMOOTHED_INTENSITY)
 
-_ANOMALY = "_anomaly.nii.gz"
 _AGAIN = "score it again with `mmccd predict --overwrite`"
 
 
@@ -71,10 +71,10 @@ def predicted_cases(predictions: Path) -> list[str]:
     Raises:
         DataError: there are none.
     """
-    cases = sorted(path.name.removesuffix(_ANOMALY) for path in predictions.glob(f"*{_ANOMALY}"))
+    cases = sorted(path.name.removesuffix(ANOMALY_END) for path in predictions.glob(f"*{ANOMALY_END}"))
     if not cases:
         raise DataError(
-            f"{predictions} holds no prediction (<case>{_ANOMALY})",
+            f"{predictions} holds no prediction (<case>{ANOMALY_END})",
             "give the output folder of `mmccd predict`",
         )
     return cases
