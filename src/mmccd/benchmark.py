@@ -107,7 +107,8 @@ def benchmark(
         plan: What to run.
         others: Further stores by kind of disease; their test subjects are scored by the same models.
         command: What the page says that it was written by.
-        progress: Called with what was done, how many contenders are done, and how many there are.
+        progress: Called with what is being done, how many contenders are done, and how many there are; while one
+            trains, with its steps instead.
 
     Raises:
         ConfigError: the plan cannot run on this store, the folder holds results of another plan or store, or
@@ -123,10 +124,12 @@ def benchmark(
     with sole_use(output):
         _claim(output, store, plan, others)
         for done, (source, contender) in enumerate(jobs):
-            progress(f"{source}: {contender.name}", done, len(jobs))
+            name = f"{source}: {contender.name}"
+            progress(name, done, len(jobs))
             record = _kept(output / "scores" / source / contender.file_name)
             if record is None:
-                record = _run(store, output, plan, others, source, contender, _within(progress, done, len(jobs)))
+                training = _training(progress, f"{name}, row {done + 1} of {len(jobs)}")
+                record = _run(store, output, plan, others, source, contender, training)
             records.append(record)
         progress("write", len(jobs), len(jobs))
         return write_results(output, records, store, command, sorted(others))
@@ -231,9 +234,9 @@ def _with_published_sampler(trained: Model) -> Model:
     return Model(method.eval().requires_grad_(False), squared_error, config, trained.card)
 
 
-def _within(progress: ProgressCallback, done: int, total: int) -> ProgressCallback:
-    """Steps of a training as the text of one contender's progress."""
-    return lambda what, step, steps: progress(f"training step {step:,} of {steps:,} {what}", done, total)
+def _training(progress: ProgressCallback, name: str) -> ProgressCallback:
+    """Contenders differ by far in what they take, steps of a training hardly: while one trains, these are counted."""
+    return lambda losses, step, steps: progress(f"steps of {name} {losses}".rstrip(), step, steps)
 
 
 def _judge_model(model: Model, plan: Plan) -> Judge:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from mmccd.errors import DataError
 from mmccd.files import write_csv
 from mmccd.locks import one_at_a_time
 
@@ -40,6 +41,25 @@ def outcome_of(record: Mapping[str, Any], status: str) -> Outcome:
         KeyError, TypeError: it is no such record.
     """
     return Outcome(status=status, warnings="; ".join(record["warnings"]), **{key: record[key] for key in SUMMED_UP})
+
+
+def check_summary(folder: Path) -> None:
+    """Refuse a folder whose `summary.csv` is not one of `predict`: it would be replaced.
+
+    Raises:
+        DataError: names the file and its columns.
+    """
+    path = folder / SUMMARY
+    if not path.is_file():
+        return
+    columns: list[str] = []
+    with suppress(OSError, csv.Error), path.open(newline="", encoding="utf-8", errors="replace") as stream:
+        columns = next(csv.reader(stream), [])
+    if columns and columns[:2] != [field.name for field in fields(Outcome)][:2]:  # later ones differ by version
+        raise DataError(
+            f"{path} would be replaced, and is no summary of `mmccd predict`: its columns are {', '.join(columns)}",
+            "choose another output folder, or move this file elsewhere",
+        )
 
 
 def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> None:

@@ -19,7 +19,7 @@ from mmccd.layouts import LAYOUTS, is_mask, named_otherwise, nifti_files, role_o
 from mmccd.locks import one_at_a_time
 from mmccd.montage import write_preview
 from mmccd.nifti import check_is_file, is_nifti_name, stem
-from mmccd.outcomes import SUMMED_UP, Outcome, outcome_of, write_summary
+from mmccd.outcomes import SUMMED_UP, Outcome, check_summary, outcome_of, write_summary
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
 from mmccd.pseudonyms import UNUSABLE, pseudonyms, without_names
@@ -80,9 +80,10 @@ def predict(
         One outcome per scan.
 
     Raises:
-        DataError: there is no scan to score, or ``output`` cannot be written.
+        DataError: there is no scan to score, or ``output`` cannot be written or holds a `summary.csv` of another tool.
         ConfigError: the key of the names lies in the output folder, or is none.
     """
+    check_summary(output)
     found, problems = find_inputs(inputs, *detector.sources, layout=layout, brain=brain)
     if subjects is not None:
         found = [item for item in found if item.case in subjects]

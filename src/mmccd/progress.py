@@ -41,16 +41,30 @@ def reported_progress(verb: str, *, quiet: bool = False) -> Iterator[ProgressCal
 
 
 class _Lines:
-    """One line at the start and the end, and in between not more often than `LINE_EVERY_S`."""
+    """One line at the start and the end, and in between not more often than `LINE_EVERY_S`.
+
+    The time left follows from what was done since the count began: a resumed training begins in the middle, and where
+    the total changes, other things are counted.
+    """
 
     def __init__(self, verb: str) -> None:
         self.verb, self.started, self.last = verb, time.monotonic(), -LINE_EVERY_S
+        self.total, self.first, self.since = -1, 0, self.started
 
     def __call__(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
+        if total != self.total or done < self.first:
+            self.total, self.first, self.since = total, done, now
         if now - self.last < LINE_EVERY_S and done < total:
             return
         self.last = now
-        elapsed = now - self.started
-        left = f", about {elapsed / done * (total - done):.0f} s left" if 0 < done < total else ""
-        print(f"{self.verb}: {done}/{total} {what} ({elapsed:.0f} s{left})", file=sys.stderr, flush=True)
+        left = ""
+        if self.first < done < total:
+            left = f", about {_duration((now - self.since) / (done - self.first) * (total - done))} left"
+        elapsed = _duration(now - self.started)
+        print(f"{self.verb}: {done}/{total} {what} ({elapsed}{left})", file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -72,8 +72,10 @@ def test_every_contender_has_a_record_with_all_that_it_came_from(store, done):
     assert evaluations["Cyclic U-Net"] == 2
     assert evaluations["DAE"] == 1
     assert 4 < evaluations["MMCCD fast"] <= 8  # a comb that hides no brain is left out
-    done_counts = [done for _, done, _ in told]
+    done_counts = [done for _, done, total in told if total == len(names)]
     assert done_counts == sorted(done_counts)
+    steps = [(what.strip(), step) for what, step, total in told if total == TINY["training.steps"]]
+    assert ("steps of flair: DAE, row 7 of 11", 1) in steps
     assert told[-1][1:] == (len(names), len(names))
 
 

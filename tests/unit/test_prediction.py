@@ -330,6 +330,24 @@ def test_the_summary_is_of_the_folder(detector, scans, output, no_pictures, heal
 # --- files of others ---
 
 
+def test_a_summary_of_another_tool_is_refused_before_any_scan(detector, scans, output):
+    output.mkdir()
+    own = "subject,age\ns1,40\n"
+    (output / "summary.csv").write_text(own)
+    with pytest.raises(DataError, match="no summary of `mmccd predict`: its columns are subject, age") as error:
+        predict(detector, [scans], output)
+    assert "another output folder" in error.value.hint
+    assert {path.name: path.read_text() for path in output.iterdir()} == {"summary.csv": own}
+
+
+@pytest.mark.parametrize("text", ["", "case,status,of_another_version\na,done,1\n"])
+def test_an_empty_summary_and_one_of_another_version_are_replaced(detector, scans, output, no_pictures, text):
+    output.mkdir()
+    (output / "summary.csv").write_text(text)
+    predict(detector, [scans / "a.nii.gz"], output)
+    assert [(row["case"], row["status"]) for row in table(output)] == [("a", "done")]
+
+
 def content(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != "summary.csv"}
 
