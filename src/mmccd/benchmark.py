@@ -330,6 +330,9 @@ def _check(store: Store, plan: Plan, others: Mapping[str, Store]) -> None:
             )
     if len(store.modalities) < 2:
         raise ConfigError("the store has one modality, translation needs two", "prepare it with more --modalities")
+    for what, names in {"methods": plan.methods, "sources": plan.sources}.items():
+        if not names or len(set(names)) < len(names):
+            raise ConfigError(f"{what} are {', '.join(names) or 'none'}", "give at least one, and none twice")
     for source in plan.sources:
         if source not in store.modalities:
             raise ConfigError(
@@ -337,7 +340,7 @@ def _check(store: Store, plan: Plan, others: Mapping[str, Store]) -> None:
                 "choose among these with --sources",
             )
     unknown = [name for name in plan.methods if name not in METHODS]
-    if unknown or not plan.methods:
+    if unknown:
         raise ConfigError(f"unknown methods {', '.join(unknown)}", f"choose among {', '.join(METHODS)}")
     scoring = _scoring(plan, store)
     if scoring.edge_mm or scoring.evidence != "tail":
