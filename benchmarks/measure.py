@@ -30,7 +30,10 @@ def run(command: str, *, log: Path) -> Measured:
     """
     record = log.with_suffix(".json")
     if record.exists():
-        return Measured(**json.loads(record.read_text()))
+        kept = Measured(**json.loads(record.read_text()))
+        if kept.command != command:
+            raise SystemExit(f"{record} is of another command, {kept.command}: use another folder, or delete it")
+        return kept
     started = time.perf_counter()
     with log.open("w") as stream:
         process = subprocess.Popen(["bash", "-c", f"exec {command}"], stdout=stream, stderr=sys.stderr)

@@ -15,7 +15,7 @@ from measure import write_page
 from numpy.typing import NDArray
 
 from mmccd.benchmark_scores import scans
-from mmccd.calibration import healthy_scans
+from mmccd.calibration import healthy_maps
 from mmccd.conformal import voxel_threshold
 from mmccd.contenders import LABELS
 from mmccd.detector import Detector
@@ -59,16 +59,17 @@ def main() -> None:
 
 def found_by(detector: Detector, store: Store, source: str) -> tuple[list[NDArray[np.float32]], list[Case]]:
     """Of each validation patient the map over its healthy brain; of each test subject map and lesion over the brain."""
-    healthy: dict[str, list[NDArray[np.float32]]] = {}
-    for patient, rows, slice_mm in healthy_scans(store):
-        brain = np.asarray(store.array("brain")[rows])
-        found = detector.score_slices({source: store.array(source)[rows].astype(np.float32)}, brain, slice_mm)
-        healthy.setdefault(patient, []).append(found[brain])
+    healthy = healthy_maps(
+        store,
+        lambda _, rows, brain, slice_mm: detector.score_slices(
+            {source: store.array(source)[rows].astype(np.float32)}, brain, slice_mm
+        ),
+    )
     cases = [
         (detector.score_slices({source: scan.source}, scan.brain, scan.slice_mm)[scan.brain], scan.lesion[scan.brain])
         for scan in scans(store, "test", source) if scan.lesion.any()
     ]  # fmt: skip
-    return [np.concatenate(parts) for parts in healthy.values()], cases
+    return healthy, cases
 
 
 if __name__ == "__main__":

@@ -29,7 +29,12 @@ def main() -> None:
     settings = {"diffusion.combs": int(sys.argv[2])} if len(sys.argv) > 2 else {}
     config = load_config(["published", "fast"], settings)
     torch.manual_seed(0)
-    card = {"grid": {"protocol": "volume", "size_px": 128, "pixel_mm": 1.875}, "threshold": {"value": 1.0}}
+    card = {
+        "grid": {"protocol": "volume", "size_px": 128, "pixel_mm": 1.875},
+        "threshold": {"value": 1.0},
+        "intensity_baseline": {"polarity": "bright", "smooth_mm": 0.0, "threshold": {"plain": 0.0, "smoothed": 0.0}},
+        "healthy_scores": [],
+    }
     method = build_method(config).eval().requires_grad_(False)
     passed = [0]
     for network in method.children():

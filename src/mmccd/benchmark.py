@@ -14,6 +14,7 @@ from skimage.exposure import equalize_hist
 import mmccd
 from mmccd.benchmark_result import BenchmarkResult, write_results
 from mmccd.benchmark_scores import (
+    HALO_MM,
     Counter,
     Floats,
     Judge,
@@ -25,7 +26,7 @@ from mmccd.benchmark_scores import (
     score_published,
     score_volumes,
 )
-from mmccd.calibration import healthy_scans, thresholds_of
+from mmccd.calibration import healthy_maps, thresholds_of
 from mmccd.config import METHODS, RECONSTRUCTIONS, Config, ScoringConfig, load_config
 from mmccd.contenders import SQUARE, Contender, contenders
 from mmccd.cycle import squared_error
@@ -261,12 +262,10 @@ def judge_intensity(contender: Contender, store: Store, source: str, scoring: Sc
         spacing_mm = (slice_mm, pixel_mm, pixel_mm)
         return smoothed(intensity_score(slices, polarity), brain, smooth_mm=smooth_mm, spacing_mm=spacing_mm)
 
-    healthy: dict[str, list[Floats]] = {}
-    for patient, rows, slice_mm in healthy_scans(store):
-        brain = np.asarray(store.array("brain")[rows])
-        found = score(store.array(source)[rows].astype(np.float32), brain, slice_mm)
-        healthy.setdefault(patient, []).append(found[brain])
-    facts = thresholds_of([np.concatenate(maps) for maps in healthy.values()], source, scoring, slices=0)
+    healthy = healthy_maps(
+        store, lambda _, rows, brain, slice_mm: score(store.array(source)[rows].astype(np.float32), brain, slice_mm)
+    )
+    facts = thresholds_of(healthy, store, source, scoring)
     return Judge(score, facts["threshold"]["value"], facts["scan_threshold"]["value"], tuple(facts["healthy_scores"]))
 
 
@@ -342,12 +341,25 @@ def _check(store: Store, plan: Plan, others: Mapping[str, Store]) -> None:
     unknown = [name for name in plan.methods if name not in METHODS]
     if unknown:
         raise ConfigError(f"unknown methods {', '.join(unknown)}", f"choose among {', '.join(METHODS)}")
+    if plan.published_sampler and "mmccd" in plan.methods:
+        trained_on = training_config(plan, store, plan.sources[0], "mmccd").diffusion.train_on
+        if trained_on == "sampling-steps":
+            raise ConfigError(
+                "diffusion.train_on is 'sampling-steps', the published sampler visits steps that this never trains",
+                "leave it out, or add --no-published",
+            )
     scoring = _scoring(plan, store)
     if scoring.edge_mm or scoring.evidence != "tail":
         raise ConfigError(
             f"scoring.edge_mm is {scoring.edge_mm} and scoring.evidence is {scoring.evidence!r}, the rows of evidence "
             "need 0 and 'tail'",
             "leave both out, and set others one by one, as in --set scoring.smooth_mm=2: a whole section resets them",
+        )
+    if 3 * scoring.smooth_mm > HALO_MM:
+        raise ConfigError(
+            f"scoring.smooth_mm is {scoring.smooth_mm}, allowed are up to {HALO_MM / 3:g}: slices {HALO_MM:g} mm from "
+            "a lesion count as healthy, and smoothing reaches three times as far",
+            "leave it out, or choose a smaller one",
         )
     seen = {patient_of(name) for part in ("train", "validation") for name in store.manifest["subjects"][part]}
     for name, one in {"the store": store, **others}.items():

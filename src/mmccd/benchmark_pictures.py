@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mmccd.benchmark_scores import CURVE_RECALLS
+from mmccd.benchmark_scores import CURVE_RECALLS, thirds
 from mmccd.contenders import BEST, INTENSITIES, OURS
 from mmccd.figures import BACKGROUND, INK, LESION, MAP_COLOURS, MUTED, Panel, grid_png, png_of
 from mmccd.files import write_atomically
@@ -45,12 +45,11 @@ def write_sizes(path: Path, records: Sequence[Record], source: str) -> None:
     width = 0.8 / max(1, len(shown))
     ticks: list[str] = []
     for i, (record, colour) in enumerate(zip(shown, _colours(shown), strict=True)):
-        rows = sorted((row for row in record["rows"] if row["dice"] is not None), key=lambda row: row["lesion_ml"])
-        thirds = [list(third) for third in np.array_split(np.array(rows, dtype=object), 3) if len(third)]
-        means = [float(np.mean([row["dice"] for row in third])) for third in thirds]
-        axis.bar(np.arange(len(thirds)) + i * width - 0.4, means, width, label=record["contender"], color=colour)
+        parts = thirds(record["rows"])
+        means = [float(np.mean([row["dice"] for row in third])) for third in parts]
+        axis.bar(np.arange(len(parts)) + i * width - 0.4, means, width, label=record["contender"], color=colour)
         ticks = [f"{third[0]['lesion_ml']:.0f} to {third[-1]['lesion_ml']:.0f} ml\n{len(third)} subjects"
-                 for third in thirds]  # fmt: skip
+                 for third in parts]  # fmt: skip
     axis.set_xticks(range(len(ticks)), ticks, color=INK, fontsize=8)
     axis.set_ylabel("Dice", color=INK, fontsize=8)
     axis.legend(facecolor=BACKGROUND, edgecolor=MUTED, labelcolor=INK, fontsize=6, ncols=2, loc="upper left",

@@ -229,7 +229,7 @@ def _about(records: Sequence[Record], store: Store, command: str) -> str:
         f"{healthy['validation']} healthy slices), {store.size_px} x {store.size_px} pixels, {', '.join(steps)} "
         f"training steps of {', '.join(batches)} slices. What the thresholds promise: "
         f"{'; '.join(promises(records)) or 'no model was scored'}. Intervals of differences are not adjusted for the "
-        "number of comparisons, p is."
+        "number of comparisons, p is, within each table."
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,13 @@ PUBLISHED_PIXEL_MM = 1.875
 
 @dataclass(frozen=True)
 class Scan:
-    """One subject of a store: slices of its source modality with their masks, all (n, height, width)."""
+    """One subject of a store: slices of its source modality with their masks, all (n, height, width).
+
+    ``z`` are their places in the scan.
+    """
 
     subject: str
+    z: NDArray[np.int64]
     source: Floats
     brain: Mask
     lesion: Mask
@@ -62,7 +66,9 @@ def scans(store: Store, split: str, source: str) -> Iterator[Scan]:
         x = store.array(source)[at].astype(np.float32)
         brain, lesion = (np.asarray(store.array(name)[at]) for name in ("brain", "lesion"))
         slice_mm = float(rows["spacing_z_mm"].iloc[0])
-        yield Scan(str(subject), x, brain, lesion, rows["healthy"].to_numpy(bool), slice_mm)
+        yield Scan(
+            str(subject), rows["slice"].to_numpy(np.int64), x, brain, lesion, rows["healthy"].to_numpy(bool), slice_mm
+        )
 
 
 def score_volumes(judge: Judge, store: Store, source: str) -> dict[str, Any]:
@@ -100,12 +106,12 @@ def score_lesion_slices(score: Scorer, store: Store, source: str) -> dict[str, A
     """Only the slice with most lesion of each test subject, for a sampler too slow for volumes."""
     seconds, kept = 0.0, []
     for scan in scans(store, "test", source):
-        z = int(scan.lesion.sum(axis=(1, 2)).argmax())
-        if scan.lesion[z].any():
+        row = _most_lesion(scan)
+        if scan.lesion[row].any():
             started = time.perf_counter()
-            found = score(scan.source[z : z + 1], scan.brain[z : z + 1], scan.slice_mm)
+            found = score(scan.source[row : row + 1], scan.brain[row : row + 1], scan.slice_mm)
             seconds += time.perf_counter() - started
-            kept.append(LesionSlice(scan.subject, z, found[0], scan.brain[z], scan.lesion[z]))
+            kept.append(_piece(scan, row, found[0]))
     return {"slices": kept, "seconds_per_slice": seconds / max(1, len(kept))}
 
 
@@ -132,6 +138,12 @@ def score_artefacts(score: Scorer, store: Store, source: str, other: str, seed: 
         kind: auroc(np.array(clean + values), np.repeat([False, True], [len(clean), len(values)]))
         for kind, values in spoiled.items()
     }
+
+
+def thirds(rows: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """The rows that have a Dice, by lesion volume in three parts as equal as can be; none of them is empty."""
+    defined = sorted((row for row in rows if row["dice"] is not None), key=lambda row: float(row["lesion_ml"]))
+    return [list(third) for third in np.array_split(np.array(defined, dtype=object), 3) if len(third)]
 
 
 class Counter:
@@ -214,10 +226,17 @@ def _dice_at(threshold: float, score: Floats, lesion: Mask, row: Mapping[str, An
 
 
 def _largest(scan: Scan, found: Floats) -> LesionSlice | None:
-    z = int(scan.lesion.sum(axis=(1, 2)).argmax())
-    if not scan.lesion[z].any():
-        return None
-    return LesionSlice(scan.subject, z, found[z].copy(), scan.brain[z].copy(), scan.lesion[z].copy())
+    row = _most_lesion(scan)
+    return _piece(scan, row, found[row]) if scan.lesion[row].any() else None
+
+
+def _most_lesion(scan: Scan) -> int:
+    return int(scan.lesion.sum(axis=(1, 2)).argmax())
+
+
+def _piece(scan: Scan, row: int, found: Floats) -> LesionSlice:
+    """One slice; copies, as a view would keep the whole volume."""
+    return LesionSlice(scan.subject, int(scan.z[row]), found.copy(), scan.brain[row].copy(), scan.lesion[row].copy())
 
 
 def _mean_curve(cases: list[tuple[Floats, Mask]]) -> list[float]:

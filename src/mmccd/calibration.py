@@ -1,7 +1,6 @@
 """What healthy validation slices say about trained networks: ordinary errors, and thresholds that no label touched."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,8 @@ from mmccd.splits import patient_of
 from mmccd.store import Store
 
 BATCH = 32
+Rows = NDArray[np.int64]
+Score = Callable[[str, Rows, NDArray[np.bool_], float], NDArray[np.float32]]
 
 
 def count_healthy(method: Method, store: Store, config: Config, device: torch.device) -> Tensor:
@@ -36,7 +37,7 @@ def count_healthy(method: Method, store: Store, config: Config, device: torch.de
 
     Returns:
         (patients, BINS, BINS) or (patients, 2, BINS, BINS) int64, see `count_healthy_pairs`; in the order of
-        `healthy_scans`: each can be scored without its own pixels.
+        `healthy_runs`: each can be scored without its own pixels.
     """
     method = method.to(device).eval()
     bf16 = uses_bf16(config.training.precision, device)
@@ -50,7 +51,7 @@ def count_healthy(method: Method, store: Store, config: Config, device: torch.de
         return counts
 
     totals: dict[str, Tensor] = {}
-    for patient, rows, _ in healthy_scans(store):
+    for patient, rows, _ in healthy_runs(store):
         source = store.array(config.source)[rows]
         found = in_batches(pairs, source, device, batch_size=BATCH, bf16=bf16)
         totals[patient] = sum((counts for _, counts in found), totals.get(patient, no_pairs()))
@@ -65,7 +66,7 @@ def fit_error(method: Method, store: Store, config: Config, device: torch.device
         patient that helped to say what is ordinary looks more ordinary than an unseen one. A single patient has no
         other and is scored with its own.
     """
-    patients = list(dict.fromkeys(patient for patient, _, _ in healthy_scans(store)))
+    patients = list(dict.fromkeys(patient for patient, _, _ in healthy_runs(store)))
     if config.scoring.evidence == "square":
         error = build_error(config, None)
         return error, dict.fromkeys(patients, error)
@@ -77,21 +78,40 @@ def fit_error(method: Method, store: Store, config: Config, device: torch.device
     }
 
 
-def healthy_scans(store: Store) -> Iterator[tuple[str, NDArray[np.int64], float]]:
-    """Patient, rows of the healthy slices and distance of slices in mm of each validation scan, sorted by scan."""
+def healthy_runs(store: Store) -> Iterator[tuple[str, Rows, float]]:
+    """Patient, rows and distance of slices in mm of each run of healthy slices of the validation scans, by scan.
+
+    The slices of a run are neighbours. A lesion ends one: what is smoothed across the gap that it leaves is no tissue.
+    """
     table = store.index[store.index["split"] == "validation"]
     for subject, scan in table[table["healthy"]].groupby("subject"):
-        yield patient_of(str(subject)), scan.index.to_numpy(), float(scan["spacing_z_mm"].iloc[0])
+        gaps = np.flatnonzero(np.diff(scan["slice"]) != 1) + 1
+        for rows in np.split(scan.index.to_numpy(), gaps):
+            yield patient_of(str(subject)), rows, float(scan["spacing_z_mm"].iloc[0])
+
+
+def healthy_maps(store: Store, score: Score) -> list[NDArray[np.float32]]:
+    """Of each validation patient a map over the brain pixels of its healthy slices.
+
+    Slices with a lesion are left out before anything is smoothed, so that no lesion shines into its neighbours. A scan
+    is later smoothed with its lesions, which shine about 3 x `scoring.smooth_mm` into healthy slices beside them: the
+    thresholds promise nothing for those.
+
+    Args:
+        store: Its validation part is used.
+        score: Patient, rows of a run, their brain and the distance of slices in mm, to a map of the run.
+    """
+    found: dict[str, list[NDArray[np.float32]]] = {}
+    for patient, rows, slice_mm in healthy_runs(store):
+        brain = np.asarray(store.array("brain")[rows])
+        found.setdefault(patient, []).append(score(patient, rows, brain, slice_mm)[brain])
+    return [np.concatenate(runs) for runs in found.values()]
 
 
 def calibrate(
     method: Method, errors: Mapping[str, Error], store: Store, config: Config, device: torch.device
 ) -> dict[str, Any]:
     """Thresholds for the model card, chosen on the healthy validation slices of the store.
-
-    Slices with a lesion are left out before anything is smoothed, so that no lesion shines into its neighbours. A scan
-    is later smoothed with its lesions, which shine about 3 x `scoring.smooth_mm` into healthy slices beside them: the
-    thresholds promise nothing for those.
 
     Args:
         method: Trained networks.
@@ -101,57 +121,56 @@ def calibrate(
         device: Where to compute.
     """
     method = method.to(device).eval()
-    polarity = typical_polarity(config.source)
-    pixel_mm, scoring = store.manifest["pixel_mm"], config.scoring
-    bf16 = uses_bf16(config.training.precision, device)
-    ours, plain, alike = (dict[str, list[NDArray[np.float32]]]() for _ in range(3))
-    slices = 0
-    for patient, rows, slice_mm in healthy_scans(store):
-        brain, source = np.asarray(store.array("brain")[rows]), store.array(config.source)[rows].astype(np.float32)
-        anomaly = anomaly_volume(
-            method, errors[patient], source, brain, scoring, pixel_mm=pixel_mm, slice_mm=slice_mm, device=device,
-            batch_size=BATCH, bf16=bf16,
+    pixel_mm, bf16 = store.manifest["pixel_mm"], uses_bf16(config.training.precision, device)
+
+    def score(patient: str, rows: Rows, brain: NDArray[np.bool_], slice_mm: float) -> NDArray[np.float32]:
+        # The rim scores 0, so its pixels count as brain that is never marked.
+        return anomaly_volume(
+            method, errors[patient], store.array(config.source)[rows].astype(np.float32), brain, config.scoring,
+            pixel_mm=pixel_mm, slice_mm=slice_mm, device=device, batch_size=BATCH, bf16=bf16,
         )  # fmt: skip
-        intensity = intensity_score(source, polarity)
-        # The rim scores 0 in every map, so its pixels count as brain that is never marked.
-        ours.setdefault(patient, []).append(anomaly[brain])
-        plain.setdefault(patient, []).append(intensity[brain])
-        spacing_mm = (slice_mm, pixel_mm, pixel_mm)
-        smooth = smoothed(intensity, brain, smooth_mm=scoring.smooth_mm, spacing_mm=spacing_mm)
-        alike.setdefault(patient, []).append(smooth[brain])
-        slices += len(rows)
+
     return {
-        **thresholds_of(_by_patient(ours), config.source, scoring, slices=slices),
-        "intensity_baseline": {
-            "polarity": polarity,
-            "smooth_mm": scoring.smooth_mm,
-            **{
-                kind: {"plain": choose(_by_patient(plain)).value, "smoothed": choose(_by_patient(alike)).value}
-                for kind, choose in (
-                    ("threshold", partial(voxel_threshold, rate=_false_positive_rate(config.source, scoring))),
-                    ("scan_threshold", partial(scan_threshold, rate=scoring.false_alarm_rate)),
-                )
-            },
+        **thresholds_of(healthy_maps(store, score), store, config.source, config.scoring),
+        "intensity_baseline": intensity_baseline(store, config.source, config.scoring),
+    }
+
+
+def intensity_baseline(store: Store, source: str, scoring: ScoringConfig) -> dict[str, Any]:
+    """For a card: polarity, and the thresholds of the intensity itself, plain and smoothed as the map is."""
+    polarity, pixel_mm = typical_polarity(source), store.manifest["pixel_mm"]
+
+    def maps(smooth_mm: float) -> list[NDArray[np.float32]]:
+        def score(_: str, rows: Rows, brain: NDArray[np.bool_], slice_mm: float) -> NDArray[np.float32]:
+            intensity = intensity_score(store.array(source)[rows].astype(np.float32), polarity)
+            return smoothed(intensity, brain, smooth_mm=smooth_mm, spacing_mm=(slice_mm, pixel_mm, pixel_mm))
+
+        return healthy_maps(store, score)
+
+    kinds = {"plain": maps(0.0), "smoothed": maps(scoring.smooth_mm)}
+    rate = _false_positive_rate(source, scoring)
+    return {
+        "polarity": polarity,
+        "smooth_mm": scoring.smooth_mm,
+        "threshold": {kind: voxel_threshold(found, rate=rate).value for kind, found in kinds.items()},
+        "scan_threshold": {
+            kind: scan_threshold(found, rate=scoring.false_alarm_rate).value for kind, found in kinds.items()
         },
     }
 
 
-def _by_patient(scores: Mapping[str, Sequence[NDArray[np.float32]]]) -> list[NDArray[np.float32]]:
-    return [np.concatenate(scans) for scans in scores.values()]
-
-
 def thresholds_of(
-    healthy: Sequence[NDArray[np.float32]], source: str, scoring: ScoringConfig, *, slices: int
+    healthy: Sequence[NDArray[np.float32]], store: Store, source: str, scoring: ScoringConfig
 ) -> dict[str, Any]:
     """Both thresholds and the scores of healthy subjects, for a card.
 
     Args:
-        healthy: Of each validation patient the map over the brain pixels of its healthy slices.
+        healthy: See `healthy_maps`.
+        store: Of these.
         source: Modality, for a rate that depends on it.
         scoring: The rates.
-        slices: How many healthy slices these are.
     """
-    of = {"chosen_on": "healthy validation slices", "slices": slices}
+    of = {"chosen_on": "healthy validation slices", "slices": int(store.rows("validation", healthy=True).size)}
     return {
         "threshold": voxel_threshold(healthy, rate=_false_positive_rate(source, scoring)).as_dict() | of,
         "scan_threshold": scan_threshold(healthy, rate=scoring.false_alarm_rate).as_dict() | of,

@@ -94,7 +94,7 @@ def prepare(
     from mmccd.cohort import modalities_of, read_cohort
     from mmccd.preparation import StoreSettings
     from mmccd.preparation import prepare as prepare_store
-    from mmccd.splits import find_split, patients_in_two_parts
+    from mmccd.splits import find_split
 
     cohort = read_cohort(data, layout)
     named = {"train": train_list, "validation": validation_list, "test": test_list}
@@ -111,8 +111,6 @@ def prepare(
     chosen = [subject for subject in cohort.subjects if subject.id in wanted]
     if chosen and all(subject.lesion is None for subject in chosen):
         out.print(f"no lesion mask found: all slices of all {len(chosen)} subjects are taken as healthy")
-    for patient in patients_in_two_parts(parts):
-        warn(f"patient {patient} has sessions in two parts of the split")
     with reported_progress("prepare", quiet=quiet) as progress:
         done, failures = prepare_store(
             cohort, parts, store, StoreSettings(protocol.value, size, names), workers=workers, progress=progress

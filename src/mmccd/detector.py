@@ -15,7 +15,7 @@ from mmccd.devices import choose_device, uses_bf16
 from mmccd.errors import ConfigError, DataError
 from mmccd.grid import slice_grid
 from mmccd.inference import anomaly_volume
-from mmccd.intensity import BACKGROUND, normalise
+from mmccd.intensity import BACKGROUND, check_range, normalise
 from mmccd.methods import Method
 from mmccd.model_file import Fusion, Model, load_any
 from mmccd.openvino_runtime import accelerate
@@ -151,11 +151,15 @@ class Detector:
         protocol, size_px, pixel_mm = (self.model.card["grid"][key] for key in ("protocol", "size_px", "pixel_mm"))
         grid = slice_grid(protocol, inside, volume.spacing_mm, size_px, pixel_mm)
         brain_slices = grid.shrink_mask(inside)
+        if not brain_slices.any():
+            lost = f"the brain has {int(inside.sum())} voxels, none of which is left on a grid of {pixel_mm:g} mm"
+            raise DataError(lost, "check the brain mask")
         slices = {}
-        for name in self.sources:
-            check_same_grid(volume, images[name])
-            check_intensities(images[name], inside)
-            slices[name] = grid.shrink(normalise(images[name].data, inside), BACKGROUND)
+        for name, image in ((name, images[name]) for name in self.sources):
+            check_same_grid(volume, image)
+            check_intensities(image, inside)
+            slices[name] = grid.shrink(normalise(image.data, inside), BACKGROUND)
+            check_range(slices[name], image.path.name if image.path else name, float(image.data.max()))
         errors = self.score_slices(slices, brain_slices, volume.spacing_mm[2])
         anomaly = np.where(inside, grid.expand(errors), 0).astype(np.float32)
         threshold = float(self.threshold["value"])

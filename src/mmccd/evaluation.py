@@ -6,7 +6,7 @@ Whatever was tuned on the test labels has "oracle" in its name.
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from mmccd.files import write_atomically, write_csv, write_json
 from mmccd.metrics import Confusion, oracle_threshold
 from mmccd.montage import write_montage
 from mmccd.progress import ProgressCallback, no_progress
-from mmccd.pseudonyms import with_pseudonyms, without_names
+from mmccd.pseudonyms import pseudonyms, with_pseudonyms, without_names
 from mmccd.scored_case import BASELINES, ScoredCase, load_scored_case, measure, predicted_cases
 
 __all__ = ["Evaluation", "evaluate"]
@@ -29,6 +29,7 @@ __all__ = ["Evaluation", "evaluate"]
 DIFFERENCES = ("auprc", "dice")
 _LISTED_REASONS = 3
 _DRAWN_CASES = 12
+Mean = Callable[[Sequence[Row], Sequence[float]], Interval]
 
 
 class _Pool:
@@ -130,7 +131,10 @@ def evaluate(
     """
     cases = predicted_cases(predictions)
     cohort = read_cohort(data, layout)
+    ids: dict[str, str] = {}
     if anonymize is not None:
+        names = pseudonyms(anonymize, [subject.id for subject in cohort.subjects], outside=output)
+        ids = {name: id_ for id_, name in names.items()}
         cohort = with_pseudonyms(cohort, anonymize, outside=output)
     failures: dict[str, str] = {}
     with _scratch_folder(output) as scratch:
@@ -147,13 +151,19 @@ def evaluate(
             raise _nothing_left(data, failures)
         rows, oracle = collector.rows()
     published_rows, published_oracle = collector.published_rows()
+
+    def mean(rows: Sequence[Row], values: Sequence[float]) -> Interval:
+        """Of one value per row, over patients: a random name does not tell whose session a case is."""
+        subjects = [ids.get(str(row["case"]), str(row["case"])) for row in rows]
+        return bootstrap_mean(by_patient(subjects, values), resamples=resamples, seed=seed)
+
     evaluation = Evaluation(
         rows=tuple(rows),
-        aggregates=_aggregate(rows, METRICS, resamples, seed),
-        differences=_differences(rows, resamples, seed),
+        aggregates=_aggregate(rows, METRICS, mean),
+        differences=_differences(rows, mean),
         oracle_thresholds=oracle,
         published=tuple(published_rows),
-        published_aggregates=_aggregate(published_rows, PUBLISHED_METRICS, resamples, seed),
+        published_aggregates=_aggregate(published_rows, PUBLISHED_METRICS, mean),
         published_thresholds=published_oracle,
         failures=failures,
         not_predicted=len({subject.id for subject in cohort.subjects} - set(cases)),
@@ -210,19 +220,17 @@ def _dice(predicted: NDArray[np.bool_], lesion: NDArray[np.bool_], lesion_voxels
     return Confusion(found, int(np.count_nonzero(predicted)) - found, lesion_voxels - found).dice
 
 
-def _aggregate(
-    rows: Sequence[Row], metrics: Sequence[str], resamples: int, seed: int
-) -> dict[str, dict[str, Interval]]:
+def _aggregate(rows: Sequence[Row], metrics: Sequence[str], mean: Mean) -> dict[str, dict[str, Interval]]:
     by_method: dict[str, list[Row]] = {}
     for row in rows:
         by_method.setdefault(str(row["method"]), []).append(row)
     return {
-        method: {metric: _mean(mine, [row[metric] for row in mine], resamples, seed) for metric in metrics}
+        method: {metric: mean(mine, [row[metric] for row in mine]) for metric in metrics}
         for method, mine in by_method.items()
     }
 
 
-def _differences(rows: Sequence[Row], resamples: int, seed: int) -> dict[str, dict[str, Interval]]:
+def _differences(rows: Sequence[Row], mean: Mean) -> dict[str, dict[str, Interval]]:
     of_model = [row for row in rows if row["method"] not in BASELINES]
     found: dict[str, dict[str, Interval]] = {}
     for name in BASELINES:
@@ -230,15 +238,7 @@ def _differences(rows: Sequence[Row], resamples: int, seed: int) -> dict[str, di
         pairs = [(row, baseline[row["case"]]) for row in of_model if row["case"] in baseline]
         if pairs:
             found[name] = {
-                metric: _mean(
-                    [ours for ours, _ in pairs], [ours[metric] - theirs[metric] for ours, theirs in pairs],
-                    resamples, seed,
-                )
+                metric: mean([ours for ours, _ in pairs], [ours[metric] - theirs[metric] for ours, theirs in pairs])
                 for metric in DIFFERENCES
-            }  # fmt: skip
+            }
     return found
-
-
-def _mean(rows: Sequence[Row], values: Sequence[float], resamples: int, seed: int) -> Interval:
-    """Of one value per row, with its interval over patients."""
-    return bootstrap_mean(by_patient([str(row["case"]) for row in rows], values), resamples=resamples, seed=seed)

@@ -1,17 +1,20 @@
 """`mmccd fuse`: where a subject has several modalities at test time, use them all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from mmccd.calibration import fit_error, healthy_scans, thresholds_of
+from mmccd.calibration import Rows, fit_error, healthy_maps, healthy_runs, intensity_baseline, thresholds_of
+from mmccd.cycle import Error
 from mmccd.detector import Detector
+from mmccd.devices import choose_device
 from mmccd.errors import ConfigError, DataError
 from mmccd.locks import sole_use
-from mmccd.model_file import Fusion, load_model, save_fusion
+from mmccd.model_file import Fusion, Model, load_model, save_fusion
 from mmccd.model_package import CARD
 from mmccd.provenance import provenance
 from mmccd.store import Store
@@ -44,8 +47,7 @@ def fuse(
 
 
 def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str) -> Fusion:
-    detectors = [Detector(load_model(model), device=device, batch_size=BATCH) for model in models]
-    members = tuple(member for detector in detectors for member in detector.model.members)
+    members = tuple(load_model(model) for model in models)
     sources = [member.config.source for member in members]
     if len(set(sources)) < max(2, len(sources)):
         raise ConfigError(
@@ -66,26 +68,35 @@ def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str)
         raise ConfigError(f"{output} already holds a model", "choose another folder, or delete this one")
     if store.rows("validation", healthy=True).size == 0:
         raise DataError("the store has no healthy validation slice", "prepare it with validation subjects")
-    errors = [fit_error(d.model.members[0].method, store, d.model.members[0].config, d.device)[1] for d in detectors]
-    healthy: dict[str, list[NDArray[np.float32]]] = {}
-    slices = 0
-    for patient, rows, slice_mm in healthy_scans(store):
-        brain = np.asarray(store.array("brain")[rows])
+    chosen = choose_device(device)
+    errors = [_errors(member, store, chosen) for member in members]
+
+    def score(patient: str, rows: Rows, brain: NDArray[np.bool_], slice_mm: float) -> NDArray[np.float32]:
         maps = [
             Detector(replace(member, error=error[patient]), device=device, batch_size=BATCH).score_slices(
                 {member.config.source: store.array(member.config.source)[rows].astype(np.float32)}, brain, slice_mm
             )
             for member, error in zip(members, errors, strict=True)
         ]
-        healthy.setdefault(patient, []).append(np.sum(maps, axis=0)[brain])
-        slices += len(rows)
+        return np.asarray(np.sum(maps, axis=0), dtype=np.float32)
+
+    scoring = members[0].config.scoring
     facts = {
         "grid": members[0].card["grid"],
-        **thresholds_of(
-            [np.concatenate(maps) for maps in healthy.values()], sources[0], members[0].config.scoring, slices=slices
-        ),
-        "intensity_baseline": members[0].card["intensity_baseline"],
+        **thresholds_of(healthy_maps(store, score), store, sources[0], scoring),
+        "intensity_baseline": intensity_baseline(store, sources[0], scoring),
         "calibration": {"store_digest": store.digest, "split_digest": store.manifest["split_digest"]},
-        "provenance": provenance(device=str(detectors[0].device)),
+        "provenance": provenance(device=str(chosen)),
     }
     return save_fusion(output, members, facts)
+
+
+def _errors(member: Model, store: Store, device: torch.device) -> Mapping[str, Error]:
+    """By patient, the evidence of a member as it is used, but for the patient's own pixels where they are in it.
+
+    They are where the member was calibrated on this store; on another one, its evidence knows nobody here.
+    """
+    calibrated = member.card.get("calibration", member.card["training_data"])
+    if calibrated["store_digest"] == store.digest:
+        return fit_error(member.method, store, member.config, device)[1]
+    return dict.fromkeys((patient for patient, _, _ in healthy_runs(store)), member.error)

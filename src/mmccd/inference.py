@@ -63,7 +63,7 @@ def in_batches(
 ) -> Iterator[tuple[slice, T]]:
     """A function of (batch, 1, height, width) over (n, height, width) slices, in float32 or under bf16 autocast.
 
-    Where the device runs out of memory the batch is halved, with a warning, and stays so.
+    Where the device runs out of memory the batch is halved, with a warning, for the rest of these slices.
 
     Yields:
         The rows of a batch, and the result.

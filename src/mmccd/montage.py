@@ -98,7 +98,12 @@ def _window(data: NDArray[np.float32], brain: NDArray[np.bool_]) -> tuple[float,
 
 
 def _frame(brain: NDArray[np.bool_], sides_mm: tuple[float, float], margin_mm: float = 4.0) -> tuple[slice, slice]:
-    """The square, in millimetres, around the brain of a slice, so that pictures of different fields of view compare."""
+    """The square, in millimetres, around the brain of a slice, so that pictures of different fields of view compare.
+
+    Where a lesion lies in a slice without brain, the whole slice.
+    """
+    if not brain.any():
+        return slice(None), slice(None)
     occupied = [np.flatnonzero(brain.any(axis=axis)) for axis in (1, 0)]
     extents_mm = [(pixels[-1] - pixels[0]) * side for pixels, side in zip(occupied, sides_mm, strict=True)]
     sizes = [math.ceil((max(extents_mm) + 2 * margin_mm) / side) for side in sides_mm]

@@ -28,13 +28,12 @@ from mmccd.files import (
     write_json,
 )
 from mmccd.grid import FIELD_OF_VIEW_MM, SliceGrid, fills_field_of_view, slice_grid
-from mmccd.intensity import BACKGROUND, INTENSITY_MAP, normalise
+from mmccd.intensity import BACKGROUND, INTENSITY_MAP, check_range, normalise
 from mmccd.locks import sole_use
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
 from mmccd.splits import Split, digest
 from mmccd.store import FORMAT, INDEX, MANIFEST, Store, open_store, read_index
-from mmccd.volumes import Volume
 from mmccd.workers import MEMORY, worker_processes
 
 Protocol = Literal["volume", "published"]
@@ -135,7 +134,7 @@ def slices_of(case: Case, settings: StoreSettings) -> tuple[pd.DataFrame, dict[s
         Table with slice, healthy, brain_px, lesion_px and spacing; arrays by name, (slices, size_px, size_px).
 
     Raises:
-        DataError: the scan does not fit the ``published`` protocol, or has voxels that float16 cannot hold.
+        DataError: the scan does not fit the ``published`` protocol, has no brain, or voxels that float16 cannot hold.
     """
     first = next(iter(case.images.values()))
     lesion = np.zeros_like(case.brain) if case.lesion is None else case.lesion
@@ -150,9 +149,18 @@ def slices_of(case: Case, settings: StoreSettings) -> tuple[pd.DataFrame, dict[s
     for name in settings.modalities:
         with np.errstate(over="ignore", invalid="ignore"):  # is refused below
             arrays[name] = grid.shrink(normalise(case.images[name].data, case.brain), BACKGROUND).astype(STORED_DTYPE)
+    if not chosen.size:
+        raise DataError(
+            f"no slice of {case.subject.id} has brain on a grid of {settings.pixel_mm:g} mm"
+            + (
+                f", slices {PUBLISHED_SLICES.start} to {PUBLISHED_SLICES.stop - 1}" * (settings.protocol == "published")
+            ),
+            "check its brain mask",
+        )
     arrays = {name: array[chosen] for name, array in arrays.items()}
     for name in settings.modalities:
-        _check_finite(arrays[name], name, case.images[name])
+        image = case.images[name]
+        check_range(arrays[name], image.path.name if image.path else name, float(image.data.max()))
     table = pd.DataFrame(
         {
             "subject": case.subject.id,
@@ -166,16 +174,6 @@ def slices_of(case: Case, settings: StoreSettings) -> tuple[pd.DataFrame, dict[s
     for axis, spacing in zip("xyz", first.spacing_mm, strict=True):
         table[f"spacing_{axis}_mm"] = round(spacing, 6)
     return table, arrays
-
-
-def _check_finite(stored: NDArray[Any], name: str, volume: Volume) -> None:
-    """One infinite pixel would make every weight of a network NaN."""
-    if not np.isfinite(stored).all():
-        raise DataError(
-            f"{volume.path.name if volume.path else name} has voxels of up to {volume.data.max():g}, allowed: "
-            "10,000 times the 90th percentile of the brain, as slices are stored in float16",
-            "remove or clip its outliers, such as spikes of a resampling or markers that are burnt in",
-        )
 
 
 def _grid(case: Case, settings: StoreSettings) -> SliceGrid:

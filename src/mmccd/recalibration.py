@@ -18,6 +18,8 @@ from mmccd.store import Store
 SECTIONS = ("diffusion", "scoring")
 TRAINED = ("train_masks", "train_on", "schedule_steps")
 """Settings of the section ``diffusion`` that the weights have in them."""
+SAMPLED = ("sampling_steps", "spacing")
+"""These, too, where ``train_on`` is ``sampling-steps``: other steps were never trained."""
 
 
 def recalibrate(
@@ -80,7 +82,8 @@ def _check(old: Model, config: Config, store: Store, output: Path) -> None:
             f"the store has slices of {grid}, the model was trained on {old.card['grid']}",
             "prepare a store with the --size and --protocol of the model",
         )
-    for name in TRAINED:
+    decided = TRAINED + SAMPLED * (old.config.diffusion.train_on == "sampling-steps")
+    for name in decided:
         trained = getattr(old.config.diffusion, name)
         if getattr(config.diffusion, name) != trained:
             raise ConfigError(

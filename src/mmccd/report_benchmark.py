@@ -1,7 +1,7 @@
 """The page of a benchmark: who is ahead and how sure that is, as figures first and as tables to sort."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from mmccd.benchmark_result import (
     promises,
     verdict,
 )
-from mmccd.benchmark_scores import CURVE_RECALLS
+from mmccd.benchmark_scores import CURVE_RECALLS, thirds
 from mmccd.bootstrap import Interval, bootstrap_mean, by_patient
 from mmccd.contenders import BEST, INTENSITIES, OURS
 from mmccd.errors import DataError
@@ -121,17 +121,14 @@ def _sizes(scored: dict[str, Record]) -> Markup:
     """Dice against lesion volume, in thirds of the subjects."""
     lines = []
     for name, record in scored.items():
-        rows = sorted((row for row in record["rows"] if row["dice"] is not None), key=lambda row: row["lesion_ml"])
-        count = len(rows)
-        thirds = [rows[count * i // 3 : count * (i + 1) // 3] for i in range(3)] if count >= 3 else []
-        means = [(_average(third, "lesion_ml"), _average(third, "dice")) for third in thirds]
+        means = [(_average(third, "lesion_ml"), _average(third, "dice")) for third in thirds(record["rows"])]
         if means:
             lines.append(Line(name, [ml for ml, _ in means], [dice for _, dice in means], _kind(name)))
     lines.sort(key=_on_top)
     return line_chart(lines, x_axis="lesion volume, ml", y_axis="Dice", y_from=(0, 1)) if lines else Markup()
 
 
-def _average(rows: Sequence[Record], key: str) -> float:
+def _average(rows: Sequence[Mapping[str, Any]], key: str) -> float:
     return sum(float(row[key]) for row in rows) / len(rows)
 
 

@@ -253,6 +253,7 @@ def _failures(summary: Path) -> tuple[tuple[Problem, ...], dict[str, str]]:
     try:
         with summary.open(newline="", encoding="utf-8") as stream:
             rows = [row for row in csv.DictReader(stream) if row.get("case")]
+            rows = [row | {"case": row["case"].removeprefix("'")} for row in rows]  # a mark of `write_csv`
     except (OSError, UnicodeDecodeError, csv.Error):
         return (), {}
     failed = [

@@ -45,7 +45,8 @@ def methods_of_predictions(
     """
     first = records[0]
     source = str(first["source"]).upper()
-    scans = f"{len(records)} skull-stripped {source} scan" + ("s" if len(records) > 1 else "")
+    stripped = "" if any("brain" in record["origin"] for record in records) else "skull-stripped "
+    scans = f"{len(records)} {stripped}{source} scan" + ("s" if len(records) > 1 else "")
     model = first.get("model", {})
     method = str(model.get("method", "an unnamed method"))
     targets = ", ".join(str(name).upper() for name in model.get("targets", []))
@@ -58,14 +59,17 @@ def methods_of_predictions(
     ]
     if card is not None:
         sentences += _training(card)
-    threshold = first["threshold_origin"]
-    sentences.append(
-        f"Voxels above {first['threshold']:.4g} were marked. No lesion label was used for this threshold: it was "
-        f"chosen on {threshold.get('chosen_on', 'healthy slices')} of {threshold.get('subjects', '?')} subjects such "
-        f"that {threshold.get('criterion', 'healthy tissue is rarely marked')} (conformal risk control [@risk]: "
-        f"{threshold.get('guarantee', 'no guarantee is recorded')})."
-    )
-    healthy = first.get("p_value_of", {}).get("healthy_subjects", threshold.get("subjects", "?"))
+    thresholds: dict[float, list[Mapping[str, Any]]] = {}
+    for record in records:
+        thresholds.setdefault(record["threshold"], []).append(record["threshold_origin"])
+    for value, origins in thresholds.items():
+        threshold, where = origins[0], f" in {len(origins)} scans" if len(thresholds) > 1 else ""
+        sentences.append(
+            f"Voxels above {value:.4g} were marked{where}. No lesion label was used for this threshold: it was "
+            f"chosen on {threshold.get('chosen_on', 'healthy slices')} of {threshold.get('subjects', '?')} subjects "
+            f"such that {threshold.get('criterion', 'healthy tissue is rarely marked')} ({_guarantee(threshold)})."
+        )
+    healthy = first.get("p_value_of", {}).get("healthy_subjects", first["threshold_origin"].get("subjects", "?"))
     sentences.append(
         f"The score of a scan is the {first.get('score_definition', 'score of its map')}; its conformal p-value "
         f"[@conformal] is the share of {healthy} healthy reference subjects, the scan itself among them, that score "
@@ -96,13 +100,17 @@ def methods_of_model(card: Mapping[str, Any]) -> tuple[str, list[str]]:
     threshold = card["threshold"]
     sentences.append(
         f"Its threshold, {threshold['value']:.4g}, was chosen on {threshold['chosen_on']} of {threshold['subjects']} "
-        f"subjects without lesion labels: {threshold['criterion']} (conformal risk control [@risk]: "
-        f"{threshold['guarantee']})."
+        f"subjects without lesion labels: {threshold['criterion']} ({_guarantee(threshold)})."
     )
     sentences.append(f"Computed with {_versions(card.get('provenance', {}).get('versions', {}))}.")
-    return " ".join(sentences), [
-        REFERENCES[key] for key in ("software", "mmccd", "risk", "conformal", "monai", "torch")
-    ]
+    return _numbered(" ".join(sentences))
+
+
+def _guarantee(threshold: Mapping[str, Any]) -> str:
+    """What a threshold promises, and by which theorem: a share of the brain on average, or no alarm in most scans."""
+    promise = str(threshold.get("guarantee", "no guarantee is recorded"))
+    of_scans = promise.startswith("at most")
+    return f"{'split-conformal prediction [@conformal]' if of_scans else 'conformal risk control [@risk]'}: {promise}"
 
 
 def _numbered(text: str) -> tuple[str, list[str]]:

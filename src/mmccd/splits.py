@@ -198,6 +198,9 @@ def find_split(
             MmccdWarning,
             stacklevel=2,
         )
+    for patient in patients_in_two_parts(split):
+        message = f"patient {patient} has sessions in two parts of the split"
+        warnings.warn(message, MmccdWarning, stacklevel=2)
     if split.train and not split.validation:
         split = with_validation_from_train(split, seed=seed)
         origin += ", a tenth of its training patients set aside for validation"

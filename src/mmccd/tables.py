@@ -25,7 +25,7 @@ def read_table(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
         raise DataError(f"{path} cannot be read as a table: {error}", _HINT) from error
     first, _, _ = text.partition("\n")
     comma = ";" if ";" in first and "," not in first else ","
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix == ".tsv" else comma)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else comma)
     try:
         numbered = [(lines.line_num, [cell.strip() for cell in cells]) for cells in lines if any(cells)]
     except csv.Error as error:

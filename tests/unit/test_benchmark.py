@@ -215,6 +215,11 @@ def test_the_published_sampler_stands_in_its_own_table_only(store, done, tmp_pat
         ({"sources": ("swi",)}, "the store has no modality 'swi', it has flair, t1, t2"),
         ({"methods": ("magic",)}, "unknown methods magic"),
         ({"methods": ()}, "methods are none"),
+        ({"overrides": TINY | {"scoring.smooth_mm": 5}}, "scoring.smooth_mm is 5.0, allowed are up to 4"),
+        (
+            {"overrides": TINY | {"diffusion.train_on": "sampling-steps"}, "published_sampler": True},
+            "the published sampler visits steps that this never trains",
+        ),
         ({"sources": ()}, "sources are none"),
         ({"methods": ("dae", "dae")}, "methods are dae, dae"),
         ({"overrides": TINY | {"scoring.edge_mm": 7.5}}, "scoring.edge_mm is 7.5 .* need 0"),
@@ -314,6 +319,9 @@ def test_the_slices_of_the_published_protocol_are_those_with_most_lesion(store):
     slices = score_lesion_slices(judge.score, store, "flair")["slices"]
     for one, other in zip(volumes, slices, strict=True):
         assert (one.case, one.z) == (other.case, other.z)
+        table = store.index[store.index["subject"] == one.case]
+        assert one.z == table["slice"][table["lesion_px"].idxmax()]
+        assert all(array.base is None for piece in (one, other) for array in (piece.score, piece.brain, piece.lesion))
         np.testing.assert_array_equal(one.score, other.score)
         assert auprc(one.score[one.brain], one.lesion[one.brain]) == 1
 

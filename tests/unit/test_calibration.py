@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmccd.calibration import calibrate, count_healthy, fit_error, healthy_scans
+from mmccd.calibration import calibrate, count_healthy, fit_error, healthy_runs
 from mmccd.config import load_config
 from mmccd.cycle import squared_error
 from mmccd.cyclic_unet import CyclicUNet
@@ -46,7 +46,7 @@ class WithPatient(Spy):
 
 
 def for_all(store, error):
-    return {patient: error for patient, _, _ in healthy_scans(store)}
+    return {patient: error for patient, _, _ in healthy_runs(store)}
 
 
 @pytest.fixture
@@ -79,6 +79,18 @@ def test_a_typical_rate_is_that_of_the_source_for_the_model_and_for_intensities(
     assert typical == stated
 
 
+def test_healthy_slices_on_both_sides_of_a_lesion_are_two_runs(with_patient):
+    runs = [rows for patient, rows, _ in healthy_runs(with_patient) if patient == "Phantom_0007"]
+    table = with_patient.index
+    assert len(runs) == 2
+    assert all(np.all(np.diff(table["slice"][rows]) == 1) for rows in runs)
+    between = table.loc[runs[0][-1] + 1 : runs[1][0] - 1]
+    assert len(between) > 0
+    assert not between["healthy"].any()
+    every = np.concatenate([rows for _, rows, _ in healthy_runs(with_patient)])
+    assert every.tolist() == with_patient.rows("validation", healthy=True).tolist()
+
+
 @pytest.mark.parametrize("rate", [0.02, 0.2])
 def test_threshold_lets_the_rate_of_healthy_brain_pixels_through(phantom_store, squares, rate):
     config = load_config("tiny", {"scoring.false_positive_rate": rate})
@@ -109,13 +121,16 @@ def test_a_smoothed_map_and_the_intensity_smoothed_alike_let_the_same_rate_throu
     config = load_config("tiny", {"scoring.smooth_mm": 6, "scoring.edge_mm": 10})
     found = calibrate(squares, for_all(with_patient, squared_error), with_patient, config, CPU)
 
-    ours, alike = [], []
-    for _, rows, _ in healthy_scans(with_patient):
+    runs = {}
+    for patient, rows, _ in healthy_runs(with_patient):
         x, brain = with_patient.array("flair")[rows].astype(np.float32), with_patient.array("brain")[rows]
         spacing = {"smooth_mm": 6, "spacing_mm": (4.0, 5.0, 5.0)}
         region = scored_region(brain, edge_mm=10, pixel_mm=5.0)
-        ours.append(smoothed(x**2, region, **spacing)[brain])
-        alike.append(smoothed(x, brain, **spacing)[brain])
+        maps = smoothed(x**2, region, **spacing)[brain], smoothed(x, brain, **spacing)[brain]
+        runs.setdefault(patient, []).append(maps)
+    ours, alike = ([np.concatenate(parts) for parts in kinds] for kinds in zip(
+        *(zip(*found, strict=True) for found in runs.values()), strict=True
+    ))  # fmt: skip
 
     def marked(scores, threshold):
         return np.mean([(one > threshold).mean() for one in scores])  # subjects count alike

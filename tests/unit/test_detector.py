@@ -242,3 +242,20 @@ def test_thin_small_and_single_slices(detector):
     assert not tiny.mask.any()
     assert tiny.score == 0
     assert "nothing was scored" in tiny.warnings[-1]
+
+
+def test_a_brain_that_the_grid_of_the_model_loses_is_refused(detector, healthy_scan):
+    volume = read_volume(healthy_scan)
+    speck = np.zeros(volume.data.shape, np.float32)
+    speck[tuple(np.argwhere(volume.data > 0)[0])] = 1
+    with pytest.raises(DataError, match="the brain has 1 voxels, none of which is left on a grid of 5 mm"):
+        detector.detect(volume, brain=new_volume(speck, volume.affine))
+
+
+def test_outliers_that_no_store_would_hold_are_refused(detector, healthy_scan):
+    """They made restorations NaN, which then counted as ordinary."""
+    volume = read_volume(healthy_scan)
+    data = volume.data.copy()
+    data[tuple(np.argwhere(data > 0)[500])] = 1e25
+    with pytest.raises(DataError, match=r"has voxels of up to 1e\+25, allowed: 10,000 times"):
+        detector.detect(new_volume(data, volume.affine))

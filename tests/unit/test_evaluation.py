@@ -201,14 +201,20 @@ def test_a_difference_is_over_the_cases_that_have_the_baseline(folders):
     }  # fmt: skip
 
 
-def test_sessions_of_one_patient_count_once(folders):
+@pytest.mark.parametrize("anonymous", [False, True])
+def test_sessions_of_one_patient_count_once(folders, tmp_path, anonymous):
     """One patient is missed in three sessions, the other is found in its only one."""
     data, predictions, output = folders
-    for name in ("BraTS-GLI-00001-000", "BraTS-GLI-00001-001", "BraTS-GLI-00001-002", "BraTS-GLI-00002-000"):
-        add_subject(data, name)
-        add_prediction(predictions, name, lesion_of() * 1.0 if "00002" in name else np.zeros(SHAPE))
+    key = tmp_path / "key.json"
+    subjects = ("BraTS-GLI-00001-000", "BraTS-GLI-00001-001", "BraTS-GLI-00001-002", "BraTS-GLI-00002-000")
+    names = {subject: f"case-0000000{i}" for i, subject in enumerate(subjects)}
+    key.write_text(json.dumps(names))
+    for subject in subjects:
+        add_subject(data, subject)
+        name = names[subject] if anonymous else subject
+        add_prediction(predictions, name, lesion_of() * 1.0 if "00002" in subject else np.zeros(SHAPE))
 
-    evaluation = evaluate(predictions, data, output)
+    evaluation = evaluate(predictions, data, output, anonymize=key if anonymous else None)
 
     assert len(evaluation.rows) == 8
     for found in (evaluation.aggregates["cyclic_unet"], evaluation.published_aggregates["cyclic_unet"]):

@@ -13,6 +13,7 @@ from mmccd.fusion import fuse
 from mmccd.model_file import load_any, load_model
 from mmccd.prediction import predict
 from mmccd.recalibration import recalibrate
+from mmccd.store import Store
 from mmccd.training import train
 from mmccd.volumes import new_volume, read_volume
 
@@ -57,6 +58,29 @@ def test_the_map_is_the_sum_of_the_members_maps(members, fused, phantom_store):
     assert card["scan_threshold"]["value"] == pytest.approx(healthy.max())
     assert card["healthy_scores"] == [pytest.approx(np.quantile(healthy, 0.99), rel=1e-5)]
     assert card["members"] == ["flair", "t2"]
+
+
+def test_thresholds_of_another_site_are_of_the_evidence_that_is_used(members, phantom_store, tmp_path):
+    """Evidence counted anew at the site would not be that of the members."""
+
+    class Elsewhere(Store):
+        digest = "0" * 64
+
+        def array(self, name):
+            found = super().array(name)
+            return found if found.dtype == bool else np.where(found > -3, 1.3 * found + 0.5, found)
+
+    elsewhere = Elsewhere(phantom_store.path, phantom_store.manifest)
+    fuse(members, elsewhere, tmp_path / "fused")
+    whole = Detector.load(tmp_path / "fused")
+    (scan,), (other,) = (list(scans(elsewhere, "validation", name)) for name in ("flair", "t2"))
+    found = whole.score_slices({"flair": scan.source, "t2": other.source}, scan.brain, scan.slice_mm)
+    healthy = found[scan.brain & scan.healthy[:, None, None]]
+    card = whole.model.card
+    assert 0.049 < (healthy > card["threshold"]["value"]).mean() <= 0.05
+    assert card["scan_threshold"]["value"] == pytest.approx(healthy.max())
+    brightness = scan.source[scan.brain & scan.healthy[:, None, None]]
+    assert 0.04 < (brightness > card["intensity_baseline"]["threshold"]["plain"]).mean() <= 0.05
 
 
 def test_a_fusion_needs_nothing_but_its_own_folder(members, fused, tmp_path):

@@ -350,6 +350,7 @@ def test_csv_reads_any_modality_relative_to_its_folder(tmp_path):
 def test_tsv_and_semicolons_are_read(tmp_path):
     tree(tmp_path, "a.nii.gz")
     assert read_cohort(manifest(tmp_path, "subject\tflair\nS1\ta.nii.gz\n", "c.tsv")).subjects[0].id == "S1"
+    assert read_cohort(manifest(tmp_path, "subject\tflair\nS1\ta.nii.gz\n", "C.TSV")).subjects[0].id == "S1"
     assert read_cohort(manifest(tmp_path, "subject;flair\nS1;a.nii.gz\n")).subjects[0].id == "S1"
 
 

@@ -6,7 +6,7 @@ import pytest
 from mmccd import montage
 from mmccd.cohort import read_cohort
 from mmccd.errors import DataError, GridError
-from mmccd.montage import write_montage, write_preview
+from mmccd.montage import _frame, write_montage, write_preview
 from mmccd.prediction import predict
 from mmccd.volumes import new_volume, read_volume, write_volume
 
@@ -108,6 +108,10 @@ def test_montage_shows_the_slice_with_most_lesion(predictions, phantom_folder, t
     assert {panel.image.shape for panel in drawn["rows"][0]} == {expert.image.shape}
     assert drawn["rows"][1][3].note == ""  # a healthy subject has no Dice
     assert not drawn["rows"][1][1].outlines[0][1].any()
+
+
+def test_a_slice_without_brain_is_framed_as_a_whole():
+    assert _frame(np.zeros((4, 6), bool), (1.0, 2.0)) == (slice(None), slice(None))
 
 
 def test_montage_is_a_picture(predictions, phantom_folder, tmp_path):

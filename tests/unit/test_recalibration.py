@@ -213,6 +213,16 @@ def test_the_model_must_be_one(phantom_store, tmp_path):
         again(phantom_store.path, phantom_store, tmp_path / "m")
 
 
+@pytest.mark.parametrize(("key", "value"), [("diffusion.sampling_steps", 3), ("diffusion.spacing", "leading")])
+def test_steps_that_were_never_trained_cannot_be_sampled(masked_folder, phantom_store, tmp_path, key, value):
+    model = load_model(masked_folder)
+    trained = model.config.diffusion.model_copy(update={"train_on": "sampling-steps"})
+    config = model.config.model_copy(update={"diffusion": trained})
+    save_model(tmp_path / "m", model.method, model.error, config, model.card)
+    with pytest.raises(ConfigError, match=f"{key} was .* in training and cannot change"):
+        again(tmp_path / "m", phantom_store, tmp_path / "again", overrides={key: value})
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

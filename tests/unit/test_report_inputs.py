@@ -63,6 +63,13 @@ def test_a_case_in_the_summary_without_any_file_is_named(folder):
     assert [problem.case for problem in read_predictions(folder).broken] == [CASE]
 
 
+def test_a_case_whose_name_begins_like_a_formula_is_found_by_its_name(folder):
+    """A spreadsheet would compute it, so the table has a mark before it."""
+    with (folder / "summary.csv").open("a") as stream:
+        stream.write("'+p1,failed,,,,,,,,it does not exist,check the path\n")
+    assert [problem.case for problem in read_predictions(folder).failed] == ["+p1"]
+
+
 def test_failures_of_predict_come_with_their_hints(folder):
     with (folder / "summary.csv").open("a") as stream:
         stream.write("lost,failed,,,,,,,,it does not exist,check the path\n")

@@ -48,6 +48,25 @@ def test_what_is_not_known_is_not_said(record):
     assert not any("NiiVue" in reference for reference in references)
 
 
+def test_each_threshold_has_its_own_theorem_and_a_brain_mask_is_no_stripped_skull(record, card):
+    other = copy.deepcopy(record)
+    other["threshold"], other["threshold_origin"] = 0.25, card["scan_threshold"]
+    other["origin"]["brain"] = "0" * 64
+    text, _ = methods_of_predictions([record, other], card, expert=False, viewer=False)
+
+    assert "in 2 FLAIR scans" in text
+    plain, scan = text.split("Voxels above 0.25 were marked in 1 scans.")
+    assert f"Voxels above {record['threshold']:.4g} were marked in 1 scans." in plain
+    assert re.search(r"\(conformal risk control \[\d\]: on average at most", plain)
+    assert re.search(r"\(split-conformal prediction \[\d\]: at most", scan)
+
+
+def test_the_text_of_a_model_names_its_references_by_number(card):
+    text, references = methods_of_model(card)
+    assert "[@" not in text
+    assert [int(n) for n in dict.fromkeys(re.findall(r"\[(\d)\]", text))] == list(range(1, len(references) + 1))
+
+
 def test_an_old_record_without_its_model_still_gives_a_text(record):
     old = copy.deepcopy(record)
     for key in ("model", "provenance", "p_value_of"):
