@@ -82,7 +82,7 @@ def write_results(
     parts += ["## Published protocol (oracle)", PUBLISHED_NOTE]
     for source in sources:
         mine = [record for record in records if record["source"] == source]
-        parts += [f"### {source.upper()}", markdown_table(_published_table(mine))]
+        parts += [f"### {source.upper()}", markdown_table(published_table(mine))]
     parts += ["## Cost", _cost_note(records), markdown_table(_cost_table(records))]
     write_atomically(output / "RESULTS.md", ("\n\n".join(parts) + "\n").encode())
     return BenchmarkResult(tuple(records), output / "RESULTS.md")
@@ -186,14 +186,15 @@ def _kinds(records: Sequence[Record], sources: Sequence[str], kinds: Sequence[st
 def _of_kind(rows: Sequence[Record]) -> str:
     """Empty where the further store lacks the source modality."""
     if any(row["lesion_ml"] for row in rows):
-        return str(_interval(rows, "auprc"))
-    return f"{_interval(rows, 'healthy_marked')} marked" if rows else ""
+        return str(mean_interval(rows, "auprc"))
+    return f"{mean_interval(rows, 'healthy_marked')} marked" if rows else ""
 
 
-def _published_table(records: Sequence[Record]) -> list[list[str]]:
+def published_table(records: Sequence[Record]) -> list[list[str]]:
+    """Header and one line per method by the square in the published protocol, the highest Dice first."""
     lines = [["method", *PUBLISHED_METRICS]]
-    squares = [record for record in records if record["method"] and record["scoring"] == "square"]
-    for record in sorted(squares, key=lambda record: -_published(record, "dice").mean):
+    squares = [r for r in records if r["method"] and r["scoring"] == "square" and r.get("published")]
+    for record in sorted(squares, key=lambda record: np.nan_to_num(-_published(record, "dice").mean, nan=np.inf)):
         lines.append([record["contender"], *(str(_published(record, name)) for name in PUBLISHED_METRICS)])
     return lines
 
@@ -266,14 +267,15 @@ def _csv_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def _mean(record: Record, metric: str) -> Interval:
-    return _interval(record["rows"], metric)
+    return mean_interval(record["rows"], metric)
 
 
 def _published(record: Record, metric: str) -> Interval:
-    return _interval(record["published"], metric, subject="case")
+    return mean_interval(record["published"], metric, subject="case")
 
 
-def _interval(rows: Sequence[Record], metric: str, *, subject: str = "subject") -> Interval:
+def mean_interval(rows: Sequence[Record], metric: str, *, subject: str = "subject") -> Interval:
+    """Mean of a metric over the patients of a record's rows, with its interval."""
     return bootstrap_mean(by_patient([row[subject] for row in rows], [_number(row[metric]) for row in rows]))
 
 

@@ -9,15 +9,16 @@ from markupsafe import Markup
 
 from mmccd.benchmark_result import (
     HOW_TO_READ,
-    PUBLISHED_METRICS,
     PUBLISHED_NOTE,
     honest_table,
+    mean_interval,
     paired,
     promises,
+    published_table,
     verdict,
 )
 from mmccd.benchmark_scores import CURVE_RECALLS, thirds
-from mmccd.bootstrap import Interval, bootstrap_mean, by_patient
+from mmccd.bootstrap import Interval
 from mmccd.contenders import BEST, INTENSITIES, OURS
 from mmccd.errors import DataError
 from mmccd.report_charts import Line, Mark, finite_pairs, forest, line_chart
@@ -63,8 +64,8 @@ def report_benchmark(folder: Path, output: Path, *, names: bool = True) -> int:
 def _section(folder: Path | None, source: str, records: Sequence[Record]) -> dict[str, Any]:
     scored = {record["contender"]: record for record in records if record.get("rows")}
     honest = honest_table(list(scored.values()))
-    means = {name: _mean(record["rows"], "auprc") for name, record in scored.items()}
-    dice = {name: _mean(record["rows"], "dice") for name, record in scored.items()}
+    means = {name: mean_interval(record["rows"], "auprc") for name, record in scored.items()}
+    dice = {name: mean_interval(record["rows"], "dice") for name, record in scored.items()}
     ordered = [row[0] for row in honest[1:]]
     return {
         "name": source.upper(),
@@ -82,7 +83,7 @@ def _section(folder: Path | None, source: str, records: Sequence[Record]) -> dic
         "verdict": " ".join(verdict(scored, name) for name in OURS if name in scored),
         "table": honest,
         "against": _against(scored),
-        "published": _published(records),
+        "published": published_table(records),
         "cost": _cost(records),
         "montage": _picture(folder / f"montage_{source}.png") if folder else "",
         "sizes": _sizes(scored),
@@ -140,15 +141,6 @@ def _on_top(line: Line) -> bool:
     return line.kind == "marked"  # drawn last
 
 
-def _published(records: Sequence[Record]) -> list[list[str]]:
-    squares = [r for r in records if r.get("published") and r["method"] and r["scoring"] == "square"]
-    lines = [
-        [r["contender"], *(str(_mean(r["published"], name, subject="case")) for name in PUBLISHED_METRICS)]
-        for r in squares
-    ]
-    return [["method", *PUBLISHED_METRICS], *sorted(lines, key=lambda line: line[1], reverse=True)] if lines else []
-
-
 def _cost(records: Sequence[Record]) -> list[list[str]]:
     header = ["method", "parameters", "evaluations per slice", "ms per slice"]
     return [header] + [
@@ -172,11 +164,6 @@ def _mark(name: str, interval: Interval, kind: str = "") -> Mark:
         interval.high if known else interval.mean,
         kind,
     )
-
-
-def _mean(rows: Sequence[Record], metric: str, *, subject: str = "subject") -> Interval:
-    values = [float("nan") if row[metric] is None else float(row[metric]) for row in rows]
-    return bootstrap_mean(by_patient([row[subject] for row in rows], values))
 
 
 def _picture(path: Path) -> str:

@@ -4,7 +4,6 @@ import gc
 import logging
 import shutil
 import warnings
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,6 @@ from mmccd.checkpoints import (
     state_of,
 )
 from mmccd.config import Config
-from mmccd.cycle import Error
 from mmccd.devices import choose_device, uses_bf16
 from mmccd.errors import ConfigError, DataError, MmccdWarning, WriteError
 from mmccd.locks import sole_use
@@ -148,7 +146,8 @@ def _train(
     _check_finite(task, trainer, steps)
     if trainer.is_global_zero:
         error, errors = fit_error(task.method, store, config, device)
-        save_model(output, task.method, error, config, _facts(store, config, task, errors, trainer, device, steps))
+        facts = _facts(store, config, trainer, device, steps) | calibrate(task.method, errors, store, config, device)
+        save_model(output, task.method, error, config, facts)
     trainer.strategy.barrier()
     return load_model(output)
 
@@ -332,20 +331,12 @@ def _silence_lightning() -> None:
         warnings.filterwarnings("ignore", text)
 
 
-def _facts(
-    store: Store,
-    config: Config,
-    task: TranslationTask,
-    errors: Mapping[str, Error],
-    trainer: pl.Trainer,
-    device: torch.device,
-    steps: int,
-) -> Facts:
+def _facts(store: Store, config: Config, trainer: pl.Trainer, device: torch.device, steps: int) -> Facts:
+    """What the card says of the training."""
     losses = {name: float(value) for name, value in trainer.callback_metrics.items() if "validation" in name}
     return {
         "grid": {key: store.manifest[key] for key in ("protocol", "size_px", "pixel_mm")},
         "intensity": store.manifest["intensity"],
-        **calibrate(task.method, errors, store, config, device),
         "training_data": {
             "store_digest": store.digest,
             "split_digest": store.manifest["split_digest"],
