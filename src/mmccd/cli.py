@@ -24,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="Find what should not be there in a brain MRI, without a single annotation.\n\n"
+    help="Find what should not be there in a brain MRI, without outlining a single lesion.\n\n"
     "Train on healthy-looking slices of two modalities; at test time one modality is enough.\n\n"
     "[bold]Start here:[/bold]  mmccd demo\n\n"
     "[bold]Your data:[/bold]  mmccd validate DATA  ·  prepare DATA STORE  ·  train STORE MODEL  ·  "
@@ -118,7 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "mmccd"
-        return _fail(str(error), f"see `{command} --help`", USAGE)
+        return _fail(str(error), f"see `{command} --help`", USAGE) if str(error) else USAGE  # without arguments: help
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", GO_ON, INTERRUPTED)
     except SystemExit as leaving:  # a signal

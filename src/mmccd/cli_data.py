@@ -10,6 +10,7 @@ from rich.table import Table
 
 from mmccd.cli_shared import CORES, Data, Layout, Quiet, Seed, Workers, finish, out
 from mmccd.complaints import warn
+from mmccd.errors import ConfigError
 from mmccd.progress import reported_progress
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def prepare(
 ) -> None:
     """Turn a cohort into memory-mapped, normalised slices. A killed run goes on where it stopped."""
     from mmccd.cohort import modalities_of, read_cohort
+    from mmccd.file_roles import modality_named
     from mmccd.preparation import StoreSettings
     from mmccd.preparation import prepare as prepare_store
     from mmccd.splits import find_split
@@ -100,7 +102,13 @@ def prepare(
     named = {"train": train_list, "validation": validation_list, "test": test_list}
     lists = {part: path for part, path in named.items() if path}
     parts, origin = find_split(cohort, table=split, lists=lists, fractions=fractions, seed=seed)
-    names = tuple(name.strip() for name in modalities.split(",")) if modalities else modalities_of(cohort)
+    there = {name for subject in cohort.subjects for name in subject.images}
+    asked = modalities.split(",") if modalities else []
+    names = tuple(modality_named(name, there) for name in asked) or modalities_of(cohort)
+    if absent := [name for name in names if name not in there]:
+        raise ConfigError(
+            f"no subject has {', '.join(absent)}; there are {', '.join(sorted(there))}", "choose among these"
+        )
     out.print(
         f"layout {cohort.layout}; modalities {', '.join(names)}; split from {origin}: {len(parts.train)} training, "
         f"{len(parts.validation)} validation, {len(parts.test)} test subjects",

@@ -46,12 +46,15 @@ def train(
     """Train all networks of a model on healthy slices, then choose its threshold without labels."""
     from mmccd.config import load_config, parse_override
     from mmccd.devices import choose_device
+    from mmccd.file_roles import modality_named
     from mmccd.store import open_store
     from mmccd.training import Hardware
     from mmccd.training import train as train_model
 
-    targets = [name.strip() for name in target.split(",")] if target else None
-    named = {"source": source, "targets": targets, "method": method, "seed": seed}
+    opened = open_store(store)
+    targets = [modality_named(name, opened.modalities) for name in target.split(",")] if target else None
+    scored = modality_named(source, opened.modalities) if source else None
+    named = {"source": scored, "targets": targets, "method": method, "seed": seed}
     overrides = {key: value for key, value in named.items() if value is not None}
     overrides |= dict(parse_override(text) for text in settings or [])
     chosen = load_config(config or ["published"], overrides)
@@ -59,7 +62,7 @@ def train(
     if "published" in (config or ["published"]) and choose_device(device).type == "cpu":
         warn("the published networks take weeks to train on a CPU; --config small takes half an hour")
     with reported_progress("train", quiet=quiet) as progress:
-        trained = train_model(open_store(store), model, chosen, resume=resume, hardware=hardware, progress=progress)
+        trained = train_model(opened, model, chosen, resume=resume, hardware=hardware, progress=progress)
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return  # one of several processes speaks for all
     _print_model(f"{model}", trained.card)

@@ -15,7 +15,9 @@ FINE, BUG, USAGE, SOME_FAILED, NONE_WORKED, INTERRUPTED, TERMINATED = 0, 1, 2, 3
 
 out = Console(width=None if sys.stdout.isatty() else 120)  # a log is no 80-column terminal
 
-Data = Annotated[Path, typer.Argument(help="Cohort: BraTS, MSD Task01, BIDS or subject folders, or a CSV manifest.")]
+Data = Annotated[
+    Path, typer.Argument(help="Cohort: BraTS, nnU-Net, MSD Task01, BIDS or subject folders, or a CSV manifest.")
+]
 Layout = Annotated[str, typer.Option(help="auto, brats, nnunet, msd, bids, csv or folders.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmccd.errors import DataError, printable
-from mmccd.layouts import BRAIN, LAYOUTS, LESION, Entry, Listing
+from mmccd.file_roles import BRAIN, LESION
+from mmccd.layouts import LAYOUTS, Entry, Listing, nifti_files
 from mmccd.nifti import is_nifti_name
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
@@ -19,6 +20,10 @@ PARTS = {
 }  # fmt: skip
 _SAFE_ID = re.compile(r'[^\s.\-/\\:*?"<>|\x00-\x1f]([^/\\:*?"<>|\x00-\x1f]*[^\s./\\:*?"<>|\x00-\x1f])?')
 _LONGEST_ID = 150  # bytes; results add up to 40, and disks end at 255
+_OURS = {
+    "manifest.json": "a store of `mmccd prepare`",
+    "card.json": "a model of `mmccd train`",
+}
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,13 @@ def _detect(root: Path) -> str:
     for name, layout in LAYOUTS.items():
         if layout.detect(root):
             return name
+    for file, what in _OURS.items():
+        if (root / file).is_file():
+            raise DataError(f"{root} is {what}, no cohort", "give the folder of the scans")
+    if not any(True for _ in nifti_files(root, 3)):
+        raise DataError(
+            f"{root} holds no NIfTI scan; results of `mmccd predict` are none", "give the folder of the scans"
+        )
     raise DataError(f"{root} fits none of the layouts {', '.join(LAYOUTS)}", _expectations())
 
 

@@ -7,34 +7,20 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 from mmccd.case_files import is_result
 from mmccd.errors import DataError
+from mmccd.file_roles import BRAIN, LESION, MASKS, ROLES, modality_named, role_of
 from mmccd.nifti import is_nifti_name, stem
 from mmccd.tables import read_table
 
-BRAIN, LESION = "brain", "lesion"
-# Every name that a modality or a mask goes by in BraTS (2017 to 2024), MSD and single-centre folders.
-ROLES = {
-    "flair": "flair", "t2f": "flair",
-    "t1": "t1", "t1n": "t1", "t1w": "t1", "mprage": "t1",
-    "t1ce": "t1ce", "t1c": "t1ce", "t1gd": "t1ce",
-    "t2": "t2", "t2w": "t2",
-    "seg": LESION, "segm": LESION, "segmentation": LESION, "lesion": LESION, "lesions": LESION,
-    "tumor": LESION, "tumour": LESION, "label": LESION, "roi": LESION, "gold": LESION, "consensus": LESION,
-    "brain": BRAIN, "brainmask": BRAIN,
-}  # fmt: skip
-_MASKS = (BRAIN, LESION)
-_VAGUE = ("tumor", "tumour", "label", "roi")  # where no other word says more: "tumor_07_T1c" is an image
-_NO_BRAIN = {("brain", disease) for disease in ("tumor", "tumour", "lesion", "lesions")}
 _BRATS_NAME = re.compile(
     rf"(?P<id>.+?)[_-](?P<role>{'|'.join(ROLES)})(?P<mask>[_-](mask|seg|segm|segmentation|label|roi))?", re.IGNORECASE
 )
 _BIDS_IMAGE = re.compile(r"(?P<key>sub-[^_]+(_ses-[^_]+)?)_(?P<rest>(.+_)?)(?P<suffix>FLAIR|T1w|T2w)")
-_BIDS_MASK = re.compile(r"(?P<key>sub-[^_]+(_ses-[^_]+)?)_(?P<rest>.+)_(mask|dseg|roi)")
-_BIDS_LESION = re.compile(r"(label|desc)-(L|lesion|tumou?r)\d*", re.IGNORECASE)
+_BIDS_MASK = re.compile(r"(?P<key>sub-[^_]+(_ses-[^_]+)?)_(?P<rest>.+)_(?P<suffix>mask|dseg|roi)")
+_BIDS_LESION = re.compile(r"(label|desc)-(L|WMH|lesions?[a-z]*|tumou?r[a-z]*)\d*|lesions?|tumou?r|WMH", re.IGNORECASE)
 _NNUNET_NAME = re.compile(r"(?P<id>.+)_(?P<channel>\d{4})")
 _NNUNET_IMAGES = ("imagesTr", "imagesTs")
 _BIDS_DEPTH = 8
@@ -84,39 +70,6 @@ def nifti_files(folder: Path, depth: int = 0) -> Iterator[Path]:
             yield path
 
 
-def role_of(path: Path) -> str | None:
-    """Role by the first known word of a file name; a name that says ``mask`` is never an image."""
-    word = _telling_word(path)
-    return ROLES[word] if word else None
-
-
-def named_otherwise(path: Path, modality: str) -> bool:
-    """Whether a file name says other modalities than this one, and not this one: ``T2_FLAIR`` may be either."""
-    named = {ROLES[word] for word in _words(path) if word in ROLES} - {BRAIN, LESION}
-    return modality in ROLES.values() and bool(named) and modality not in named
-
-
-def is_mask(path: Path) -> bool:
-    """Whether a file name leaves no doubt that it holds a mask; ``p01_brain`` may be a stripped scan.
-
-    What is taken for a scan by mistake is refused by name once it is read; a scan taken for a mask would be missed.
-    """
-    word = _telling_word(path)
-    return "mask" in _words(path) or (ROLES.get(word or "") in _MASKS and word not in ("brain", *_VAGUE))
-
-
-def _telling_word(path: Path) -> str | None:
-    words = _words(path)
-    known = [word for word in words if word in ROLES and ("mask" not in words or ROLES[word] in _MASKS)]
-    if any(pair in _NO_BRAIN for pair in pairwise(words)):
-        known.remove("brain")
-    return min(known, key=lambda word: word in _VAGUE, default=None)
-
-
-def _words(path: Path) -> list[str]:
-    return re.split(r"[_\-. ]+", stem(path).lower())
-
-
 # --- BraTS: <subject>_flair.nii.gz (to 2021), <subject>-t2f.nii.gz (from 2023) ---
 
 
@@ -125,10 +78,10 @@ def _brats_entry(path: Path) -> Entry | None:
     if match is None:
         return None
     subject, role = match["id"], ROLES[match["role"].lower()]
-    if match["mask"] and role not in _MASKS:
+    if match["mask"] and role not in MASKS:
         return None
     # "T1_N4_brain" is a skull-stripped T1, not the brain mask of a subject "T1_N4".
-    images = {word for word, name in ROLES.items() if name not in _MASKS}
+    images = {word for word, name in ROLES.items() if name not in MASKS}
     return None if images & set(re.split(r"[_\-. ]+", subject.lower())) else Entry(subject, role, path)
 
 
@@ -140,7 +93,7 @@ def _detect_brats(root: Path) -> bool:
         folders.setdefault(entry.subject, set()).add(entry.path.parent)
     # sub1/my_flair.nii.gz, sub2/my_flair.nii.gz: the subject is the folder, not "my".
     own = any(len(where) == 1 or any(f.name == name for f in where) for name, where in folders.items())
-    images = any(entry.role not in _MASKS for entry in entries)  # else "a_brain", "b_brain" may be stripped scans
+    images = any(entry.role not in MASKS for entry in entries)  # else "a_brain", "b_brain" may be stripped scans
     return own and images and 2 * len(entries) > len(files)
 
 
@@ -182,7 +135,13 @@ def _read_msd(root: Path) -> Listing:
         for channel, role in names.items()
     ]
     entries += [Entry(stem(label), LESION, label) for label in _files_in(root / "labelsTr")]
-    return Listing(entries)
+    tests = {stem(image): "test" for image in _files_in(root / "imagesTs")}
+    return Listing(entries, _stated(tests, [stem(image) for image in found]))
+
+
+def _stated(tests: dict[str, str], cases: list[str]) -> dict[str, str]:
+    """Where there are cases of both, imagesTs is the test part and imagesTr the rest."""
+    return dict.fromkeys(cases, "train") | tests if tests and set(cases) - set(tests) else {}
 
 
 def _read_dataset(path: Path) -> tuple[dict[int, str], list[str]]:
@@ -190,7 +149,7 @@ def _read_dataset(path: Path) -> tuple[dict[int, str], list[str]]:
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         named = table["channel_names" if "channel_names" in table else "modality"]
-        names = {int(channel): str(name).lower() for channel, name in named.items()}
+        names = {int(channel): modality_named(str(name)) for channel, name in named.items()}
         training = [str(case["image"]) for case in table.get("training", [])]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
@@ -199,7 +158,7 @@ def _read_dataset(path: Path) -> tuple[dict[int, str], list[str]]:
         ) from error
     for name in names.values():
         _check_modality(path, name)
-    return {channel: ROLES.get(name, name) for channel, name in names.items()}, training
+    return names, training
 
 
 def _check_modality(path: Path, name: str) -> None:
@@ -262,6 +221,9 @@ def _read_nnunet(root: Path) -> Listing:
     for folder in {image.parent.resolve() for image in images}:
         labels = _files_in(folder.with_name(folder.name.replace("images", "labels")))
         listing.entries.extend(Entry(stem(label), LESION, label) for label in labels if folder.name in _NNUNET_IMAGES)
+    of = {match["id"]: image for image in images if (match := _NNUNET_NAME.fullmatch(stem(image)))}
+    tests = {case: "test" for case, image in of.items() if image.parent.resolve().name == "imagesTs"}
+    listing.splits.update(_stated(tests, list(of)))
     return listing
 
 
@@ -285,7 +247,8 @@ def _read_bids(root: Path) -> Listing:
     splits = {row["participant_id"]: row["split"] for row in rows if row.get("split", "n/a") not in ("", "n/a")}
     stated = {subject: splits[subject.split("_")[0]] for subject in subjects if subject.split("_")[0] in splits}
     used = {entry.path for entry in entries}
-    return Listing(entries, stated, unused=[path for path in images if path not in used])
+    unused = [path for path in masks if path not in used and (path in images or _bids_unknown_mask(path))]
+    return Listing(entries, stated, unused=unused)
 
 
 def _bids_image(path: Path) -> Entry | None:
@@ -323,6 +286,12 @@ def _bids_mask_role(rest: str) -> str | None:
     if any(_BIDS_LESION.fullmatch(entity) for entity in entities):
         return LESION
     return BRAIN if "desc-brain" in entities or "label-brain" in entities else None
+
+
+def _bids_unknown_mask(path: Path) -> bool:
+    """Perhaps of a lesion; segmentations of tissue are `dseg`."""
+    match = _BIDS_MASK.fullmatch(stem(path))
+    return match is not None and match["suffix"] != "dseg" and _bids_mask_role(match["rest"]) is None
 
 
 def _masked_by(key: str, subjects: list[str]) -> list[str]:

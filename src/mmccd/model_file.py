@@ -281,7 +281,8 @@ def _read_card(files: ModelFiles) -> dict[str, Any]:
         content = files.read(CARD)
     except FileNotFoundError as error:
         raise ModelError(
-            f"{files.name} is not a model: {error}", "give the folder that `mmccd train` wrote, or a package of it"
+            f"{files.name} is not a model: {error}",
+            "give the folder that `mmccd train` wrote, a package of it, or one that ships: builtin:flair",
         ) from error
     except OSError as error:
         raise ModelError(f"{CARD} in {files.name} cannot be read: {error.strerror}", "check its permissions") from error

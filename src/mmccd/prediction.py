@@ -14,8 +14,9 @@ from mmccd.case_files import ENDS, MAPS, is_record, is_result
 from mmccd.cohort import Image, read_cohort, unsafe_id
 from mmccd.detector import Detection, Detector
 from mmccd.errors import ConfigError, DataError, MmccdError, WriteError, printable
+from mmccd.file_roles import is_mask, named_otherwise, role_of
 from mmccd.files import read_record, sha256_of_file, sha256_of_json, staging, write_json
-from mmccd.layouts import LAYOUTS, is_mask, named_otherwise, nifti_files, role_of
+from mmccd.layouts import LAYOUTS, nifti_files
 from mmccd.locks import one_at_a_time
 from mmccd.montage import write_preview
 from mmccd.nifti import check_is_file, is_nifti_name, stem
@@ -81,8 +82,10 @@ def predict(
 
     Raises:
         DataError: there is no scan to score, or ``output`` cannot be written or holds a `summary.csv` of another tool.
-        ConfigError: the key of the names lies in the output folder, or is none.
+        ConfigError: the output is a file; or the key of the names lies in the output folder, or is none.
     """
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"{output} is a file, results need a folder", "choose another output folder")
     check_summary(output)
     found, problems = find_inputs(inputs, *detector.sources, layout=layout, brain=brain)
     if subjects is not None:

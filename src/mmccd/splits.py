@@ -184,7 +184,7 @@ def find_split(
     elif beside.is_file():
         split, origin = read_split_csv(beside), "split.csv in the cohort's folder"
     else:
-        split, origin = seeded_split(ids, fractions, seed), f"drawn with seed {seed}"
+        split, origin = seeded_split(ids, fractions, seed), f"a draw with seed {seed}"
     listed = [*split.train, *split.validation, *split.test]
     split, _ = restrict(split, [*ids, *cohort.problems])
     if not (split.train or split.validation or split.test):

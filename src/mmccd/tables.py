@@ -19,6 +19,9 @@ def read_table(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
         DataError: the file cannot be read, lacks a required column, has a column without a name or twice,
             or a line with too few or too many cells.
     """
+    if path.is_dir() or not path.exists():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(f"{path} {what}, expected a table", "give a CSV file")
     try:
         text = path.read_text(encoding="utf-8-sig")  # spreadsheets put a byte-order mark first
     except (OSError, UnicodeDecodeError) as error:

@@ -40,7 +40,7 @@ from mmccd.model_package import CARD
 from mmccd.networks import UNet
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
-from mmccd.store import Store
+from mmccd.store import MANIFEST, Store
 from mmccd.task import TranslationTask
 from mmccd.training_pictures import CurveCallback, PictureCallback
 
@@ -231,6 +231,8 @@ def _check(store: Store, output: Path, config: Config, healthy: dict[str, NDArra
                 f"the store has no healthy {part} slice",
                 "prepare it with more subjects, or with --protocol volume",
             )
+    if (output / MANIFEST).exists():
+        raise ConfigError(f"{output} is a prepared store, a model needs a folder of its own", "choose another folder")
     if (output / CARD).exists() and not resume:
         raise ConfigError(f"{output} already holds a trained model", "choose another folder, or delete this one")
     if (output / "training" / CHECKPOINT).exists() and not resume:

@@ -27,6 +27,7 @@ TESTED_BY = {
     "denoising_autoencoder": "reconstruction",
     "diffusion_reconstruction": "reconstruction",
     "errors": "preparation",
+    "file_roles": "layouts",
     "evaluation_result": "evaluation",
     "outcomes": "prediction",
     "patched_diffusion": "reconstruction",

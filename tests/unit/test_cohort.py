@@ -79,7 +79,23 @@ def test_unknown_layout_lists_the_known_ones(tmp_path):
     assert all(name in caught.value.hint for name in ("auto", *LAYOUTS))
 
 
-def test_empty_folder_lists_what_was_tried(tmp_path):
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (None, "holds no NIfTI scan"),
+        ("manifest.json", "is a store of `mmccd prepare`, no cohort"),
+        ("card.json", "is a model of `mmccd train`, no cohort"),
+    ],
+)
+def test_what_is_no_cohort_is_called_by_its_name(tmp_path, file, message):
+    if file:
+        (tmp_path / file).write_text("{}")
+    with pytest.raises(DataError, match=message):
+        read_cohort(tmp_path)
+
+
+def test_a_folder_that_fits_no_layout_lists_what_was_tried(tmp_path):
+    (tmp_path / "scan.nii.gz").write_bytes(b"")
     with pytest.raises(DataError, match=r"fits none of the layouts csv, nnunet, msd, bids, brats, folders") as caught:
         read_cohort(tmp_path)
     assert all(f"({name})" in caught.value.hint for name in LAYOUTS)

@@ -252,6 +252,13 @@ def test_a_brain_that_the_grid_of_the_model_loses_is_refused(detector, healthy_s
         detector.detect(volume, brain=new_volume(speck, volume.affine))
 
 
+def test_a_brain_that_is_marked_as_a_whole_is_doubted(detector, healthy_scan, monkeypatch):
+    assert not any("is marked" in text for text in detector.detect(healthy_scan).warnings)
+    monkeypatch.setattr(detector, "threshold", {"value": 0.0})
+    (text,) = (text for text in detector.detect(healthy_scan).warnings if "of the brain is marked" in text)
+    assert "mmccd calibrate" in text
+
+
 def test_outliers_that_no_store_would_hold_are_refused(detector, healthy_scan):
     """They made restorations NaN, which then counted as ordinary."""
     volume = read_volume(healthy_scan)

@@ -7,7 +7,8 @@ import pytest
 
 from mmccd.cohort import Image, modalities_of, read_cohort
 from mmccd.errors import DataError
-from mmccd.layouts import LAYOUTS, LESION, is_mask, named_otherwise, role_of
+from mmccd.file_roles import LESION, is_mask, modality_named, named_otherwise, role_of
+from mmccd.layouts import LAYOUTS
 from mmccd.prediction import find_inputs
 
 
@@ -345,6 +346,42 @@ def test_csv_reads_any_modality_relative_to_its_folder(tmp_path):
     ]
     assert cohort.subject("S2").lesion == Image(tmp_path / "m.nii.gz")
     assert modalities_of(cohort) == ("swi",)
+
+
+@pytest.mark.parametrize("end", ["_0000", ""])
+def test_imagests_of_nnunet_and_msd_is_the_test_part(tmp_path, end):
+    """Drawn into the training part, a declared test set would leak."""
+    names = [f"imagesTr/A{end}.nii.gz", f"imagesTr/B{end}.nii.gz", f"imagesTs/C{end}.nii.gz"]
+    tree(tmp_path, *names, "labelsTr/A.nii.gz", "labelsTr/B.nii.gz", "labelsTs/C.nii.gz")
+    (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "FLAIR"}, "training": []}')
+    splits = {subject.id: subject.split for subject in read_cohort(tmp_path).subjects}
+    assert splits == {"A": "train", "B": "train", "C": "test"}
+    for path in (tmp_path / "imagesTr").iterdir():
+        path.unlink()
+    assert [subject.split for subject in read_cohort(tmp_path, "nnunet" if end else "msd").subjects] == [None]
+
+
+@pytest.mark.parametrize("name", ["lesion", "label-WMH", "desc-lesionManual", "label-lesion", "desc-tumor"])
+def test_bids_lesion_masks_by_the_names_that_they_have(tmp_path, name):
+    tree(tmp_path, "sub-1/anat/sub-1_FLAIR.nii.gz", f"derivatives/x/sub-1/anat/sub-1_{name}_mask.nii.gz")
+    cohort = read_cohort(tmp_path)
+    assert cohort.subjects[0].lesion is not None
+    assert not cohort.unused
+
+
+def test_bids_masks_that_are_not_understood_are_mentioned(tmp_path):
+    tree(
+        tmp_path, "sub-1/anat/sub-1_FLAIR.nii.gz", "derivatives/x/sub-1/anat/sub-1_desc-ManualSegmentation_mask.nii.gz",
+        "derivatives/x/sub-1/anat/sub-1_desc-aseg_dseg.nii.gz",
+    )  # fmt: skip
+    cohort = read_cohort(tmp_path)
+    assert cohort.subjects[0].lesion is None
+    assert [path.name for path in cohort.unused] == ["sub-1_desc-ManualSegmentation_mask.nii.gz"]
+
+
+def test_names_of_modalities_as_people_write_them():
+    assert [modality_named(name) for name in ("FLAIR", " T2w", "SWI", "t1n")] == ["flair", "t2", "swi", "t1"]
+    assert modality_named("T1W", known=("t1w",)) == "t1w"
 
 
 def test_tsv_and_semicolons_are_read(tmp_path):

@@ -418,6 +418,13 @@ def test_hardware_that_lightning_does_not_know(phantom_store, toy_config, tmp_pa
         train(phantom_store, tmp_path, toy_config, hardware=hardware)
 
 
+def test_a_store_is_no_folder_for_a_model(phantom_store, toy_settings):
+    before = sorted(phantom_store.path.iterdir())
+    with pytest.raises(ConfigError, match="is a prepared store, a model needs a folder of its own"):
+        train(phantom_store, phantom_store.path, load_config("tiny", toy_settings))
+    assert sorted(phantom_store.path.iterdir()) == before
+
+
 # --- what is left behind ---
 
 
