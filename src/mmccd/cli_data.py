@@ -128,6 +128,8 @@ def prepare(
         counts = [len(done.rows(part, healthy=healthy)) for healthy in (True, False)]
         table.add_row(part, str(len(subjects)), *map(str, counts))
     out.print(table)
+    if done.manifest["subjects"]["test"]:
+        out.print(f"later, score test subjects alone: mmccd predict MODEL {data} -o OUT --split {store}", markup=False)
     if not (split or lists or origin.startswith("split.csv")):  # then nobody has left them out on purpose
         failures = failures | cohort.problems
     finish(failures, len(wanted | failures.keys()))

@@ -132,7 +132,9 @@ def predict(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
     layout: Layout = "auto",
     brain: Annotated[Path | None, typer.Option(help="Brain mask, for one input file.")] = None,
-    split: Annotated[Path | None, typer.Option(help="CSV with columns subject,split: score its test subjects.")] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="A store, or a CSV with columns subject,split: score its test subjects.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Slices at a time.")] = 16,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Score again what is already there.")] = False,
     device: Device = "auto",

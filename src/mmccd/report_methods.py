@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mmccd
+from mmccd.scoring import typical_polarity
 
 REFERENCES = {
     "mmccd": "Liang Z, Anthony H, Wagner F, Kamnitsas K. Modality Cycles with Masked Conditional Diffusion for "
@@ -141,13 +142,15 @@ def _training(card: Mapping[str, Any]) -> list[str]:
             "served for validation"
         )
     scoring = config["scoring"]
+    polarity = typical_polarity(config["source"]) if scoring["polarity"] == "typical" else scoring["polarity"]
     scored = (
-        f"Errors were read as how rare they are among healthy pixels restored alike (polarity: {scoring['polarity']})"
+        f"Errors were read as how rare they are among healthy pixels restored alike (polarity: {polarity})"
         if scoring["evidence"] == "tail"
         else "Errors are squared differences"
     )
     smooth = f", smoothed with a Gaussian of {scoring['smooth_mm']:g} mm" if scoring["smooth_mm"] else ""
-    return [text + ".", f"{scored}{smooth}."]
+    rate = "Which share of a healthy brain may be marked was chosen once before, on lesions of 32 patients with glioma."
+    return [text + ".", f"{scored}{smooth}.", *([rate] if scoring.get("false_positive_rate") == "typical" else [])]
 
 
 def _versions(versions: Mapping[str, str]) -> str:

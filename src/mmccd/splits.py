@@ -12,6 +12,7 @@ from pathlib import Path
 from mmccd.cohort import PARTS, Cohort, part_name
 from mmccd.errors import ConfigError, DataError, MmccdWarning
 from mmccd.files import sha256_of_json
+from mmccd.store import INDEX
 from mmccd.tables import read_table
 
 PART_NAMES = ("train", "validation", "test")
@@ -61,11 +62,15 @@ def patients_in_two_parts(split: Split) -> tuple[str, ...]:
 
 
 def read_split_csv(path: Path) -> Split:
-    """Read a table with the columns ``subject`` and ``split``; other columns are ignored.
+    """Read a table with the columns ``subject`` and ``split``; other columns are ignored. A store has one.
+
+    Args:
+        path: Of the table, or of a store.
 
     Raises:
         DataError: the table is malformed, names an unknown part, or puts a subject in two parts.
     """
+    path = path / INDEX if (path / INDEX).is_file() else path
     parts: dict[str, list[str]] = {part: [] for part in PART_NAMES}
     for row in read_table(path, ["subject", "split"]):
         part = part_name(row["split"])

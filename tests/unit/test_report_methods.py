@@ -86,4 +86,6 @@ def test_models_that_ship_describe_their_training(name):
 
     assert f"{shipped['parameters']:,} parameters" in text
     assert shipped["threshold"]["criterion"] in text
+    assert f"(polarity: {'dark' if name == 'builtin:t1' else 'bright'})" in text
+    assert "was chosen once before, on lesions of 32 patients" in text
     assert any("2308.16150" in reference for reference in references)

@@ -181,3 +181,7 @@ def test_published_lists_and_our_split(data):
     assert [len(part) for part in parts(published)] == [974, 0, 139]
     assert [len(part) for part in parts(with_validation_from_train(published, 0.1))] == [877, 97, 139]
     assert [len(part) for part in parts(read_split_csv(data / "brats128" / "split.csv"))] == [28, 4, 13]
+
+
+def test_a_store_has_its_split(phantom_store):
+    assert read_split_csv(phantom_store.path).test == tuple(phantom_store.manifest["subjects"]["test"])
