@@ -262,7 +262,8 @@ def parse_config(values: dict[str, Any]) -> Config:
         first = error.errors()[0]
         key = _key(first["loc"])
         got = "" if first["type"] in ("missing", "extra_forbidden") else f", got {first['input']!r}"
-        ways = [way["msg"] for way in error.errors() if _key(way["loc"]) == key]  # a number or a name: one for each
+        # a number or a name: one for each
+        ways = [way["msg"].removeprefix("Value error, ") for way in error.errors() if _key(way["loc"]) == key]
         reason = "unknown setting" if first["type"] == "extra_forbidden" else " or ".join(ways)
         raise ConfigError(
             f"setting {key or 'of the model'}: {reason}{got if key else ''}",

@@ -17,6 +17,7 @@ from mmccd.cases import load_case
 from mmccd.cohort import Image, Subject, read_cohort, unsafe_id
 from mmccd.errors import DataError
 from mmccd.nifti import read_nifti
+from mmccd.splits import read_split_csv
 from mmccd.volumes import new_volume, read_volume, write_volume
 
 PAGE = Path(__file__).parents[2] / "docs" / "input.md"
@@ -262,6 +263,7 @@ def other_complaints(tmp_path, monkeypatch):
     yield lambda: read_cohort(tree_ok).subject("Z")
     yield lambda: read_cohort(tree_bad).subject("B")
     yield lambda: mmccd.volumes.brain_mask(new_volume(VOXELS * 0 - 0, AFFINE))
+    yield lambda: read_split_csv(tmp_path / "gone.csv")
     yield lambda: read_volume(write, channel=4)
     yield lambda: mmccd.volumes.check_same_grid(volume, new_volume(VOXELS[1:], AFFINE))
     monkeypatch.setenv("MMCCD_MOST_VOXELS", str(10**15))

@@ -64,7 +64,7 @@ def test_overrides_reach_any_depth_and_are_typed():
         ({"network.channels": [32, 64]}, "setting network: .*2 channels but 3 attention levels"),
         ({"network.channels": [32, 40, 64]}, r"channels \[40\] are not multiples of norm_groups 16"),
         ({"method": "gan"}, "setting method: .*'cyclic-unet'"),
-        ({"targets": ["flair"]}, "name a modality twice"),
+        ({"targets": ["flair"]}, "^setting of the model: source flair and targets flair name a modality twice"),
         ({"training": 5}, "setting training: "),
         ({"sead": 1}, "setting sead: unknown setting"),
         ({"scoring.false_positive_rate": 0}, r"scoring\.false_positive_rate: .*greater than 0"),
