@@ -82,10 +82,10 @@ def predict(
 
     Raises:
         DataError: there is no scan to score, or ``output`` cannot be written or holds a `summary.csv` of another tool.
-        ConfigError: the output is a file; or the key of the names lies in the output folder, or is none.
+        ConfigError: the output is no folder; or the key of the names lies in the output folder, or is none.
     """
     if output.exists() and not output.is_dir():
-        raise ConfigError(f"{output} is a file, results need a folder", "choose another output folder")
+        raise ConfigError(f"{output} is no folder, results need one", "choose another output folder")
     check_summary(output)
     found, problems = find_inputs(inputs, *detector.sources, layout=layout, brain=brain)
     if subjects is not None:

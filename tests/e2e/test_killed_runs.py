@@ -549,8 +549,8 @@ def test_results_that_lead_to_a_full_device(finish, model_folder, healthy_scan, 
     assert finish("predict", model_folder, healthy_scan, "-o", out, "--device", "cpu")[0] == 0
     assert len(summary(out)) == 1
     code, said = finish("predict", model_folder, healthy_scan, "-o", "/dev/full", "--device", "cpu")
-    assert code == 4
-    check_complaint(said, "cannot write /dev/full")
+    assert code == 2
+    check_complaint(said, "/dev/full is no folder, results need one")
 
 
 def test_output_that_cannot_be_printed_is_said():
