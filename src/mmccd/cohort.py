@@ -20,7 +20,7 @@ PARTS = {
 }  # fmt: skip
 _SAFE_ID = re.compile(r'[^\s.\-/\\:*?"<>|\x00-\x1f]([^/\\:*?"<>|\x00-\x1f]*[^\s./\\:*?"<>|\x00-\x1f])?')
 _LONGEST_ID = 150  # bytes; results add up to 40, and disks end at 255
-_OURS = {
+_OURS = {  # as `mmccd.store` and `mmccd.model_package` name them, which this module must not know
     "manifest.json": "a store of `mmccd prepare`",
     "card.json": "a model of `mmccd train`",
 }

@@ -15,12 +15,12 @@ from mmccd.devices import choose_device, uses_bf16
 from mmccd.errors import ConfigError, DataError
 from mmccd.grid import slice_grid
 from mmccd.inference import anomaly_volume
-from mmccd.intensity import BACKGROUND, check_range, normalise
+from mmccd.intensity import BACKGROUND, normalise
 from mmccd.methods import Method
 from mmccd.model_file import Fusion, Model, load_any
 from mmccd.openvino_runtime import accelerate
 from mmccd.scoring import scan_score
-from mmccd.volumes import Volume, brain_mask, check_intensities, check_same_grid, read_volume, write_volume
+from mmccd.volumes import Volume, brain_mask, check_intensities, check_range, check_same_grid, read_volume, write_volume
 
 RUNTIMES = ("torch", "openvino")
 THRESHOLDS = {"voxel": "threshold", "scan": "scan_threshold"}
@@ -157,11 +157,12 @@ class Detector:
             lost = f"the brain has {int(inside.sum())} voxels, none of which is left on a grid of {pixel_mm:g} mm"
             raise DataError(lost, "check the brain mask")
         slices = {}
-        for name, image in ((name, images[name]) for name in self.sources):
+        for name in self.sources:
+            image = images[name]
             check_same_grid(volume, image)
             check_intensities(image, inside)
             slices[name] = grid.shrink(normalise(image.data, inside), BACKGROUND)
-            check_range(slices[name], image.path.name if image.path else name, float(image.data.max()))
+            check_range(slices[name], image)
         errors = self.score_slices(slices, brain_slices, volume.spacing_mm[2])
         anomaly = np.where(inside, grid.expand(errors), 0).astype(np.float32)
         threshold = float(self.threshold["value"])

@@ -21,7 +21,7 @@ from mmccd.files import write_atomically, write_csv, write_json
 from mmccd.metrics import Confusion, oracle_threshold
 from mmccd.montage import write_montage
 from mmccd.progress import ProgressCallback, no_progress
-from mmccd.pseudonyms import pseudonyms, with_pseudonyms, without_names
+from mmccd.pseudonyms import with_pseudonyms, without_names
 from mmccd.scored_case import BASELINES, ScoredCase, load_scored_case, measure, predicted_cases
 
 __all__ = ["Evaluation", "evaluate"]
@@ -133,9 +133,8 @@ def evaluate(
     cohort = read_cohort(data, layout)
     ids: dict[str, str] = {}
     if anonymize is not None:
-        names = pseudonyms(anonymize, [subject.id for subject in cohort.subjects], outside=output)
+        cohort, names = with_pseudonyms(cohort, anonymize, outside=output)
         ids = {name: id_ for id_, name in names.items()}
-        cohort = with_pseudonyms(cohort, anonymize, outside=output)
     failures: dict[str, str] = {}
     with _scratch_folder(output) as scratch:
         collector = _Collector(Path(scratch))

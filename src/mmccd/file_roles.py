@@ -46,7 +46,7 @@ def role_of(path: Path) -> str | None:
 
 def named_otherwise(path: Path, modality: str) -> bool:
     """Whether a file name says other modalities than this one, and not this one: ``T2_FLAIR`` may be either."""
-    named = {ROLES[word] for word in words_of(path) if word in ROLES} - {BRAIN, LESION}
+    named = {ROLES[word] for word in _words(path) if word in ROLES} - {BRAIN, LESION}
     return modality in ROLES.values() and bool(named) and modality not in named
 
 
@@ -56,17 +56,16 @@ def is_mask(path: Path) -> bool:
     What is taken for a scan by mistake is refused by name once it is read; a scan taken for a mask would be missed.
     """
     word = _telling_word(path)
-    return "mask" in words_of(path) or (ROLES.get(word or "") in MASKS and word not in ("brain", *_VAGUE))
+    return "mask" in _words(path) or (ROLES.get(word or "") in MASKS and word not in ("brain", *_VAGUE))
 
 
 def _telling_word(path: Path) -> str | None:
-    words = words_of(path)
+    words = _words(path)
     known = [word for word in words if word in ROLES and ("mask" not in words or ROLES[word] in MASKS)]
     if any(pair in _NO_BRAIN for pair in pairwise(words)):
         known.remove("brain")
     return min(known, key=lambda word: word in _VAGUE, default=None)
 
 
-def words_of(path: Path) -> list[str]:
-    """The words of a file name, in lower case."""
+def _words(path: Path) -> list[str]:
     return re.split(r"[_\-. ]+", stem(path).lower())

@@ -1,7 +1,5 @@
 """One intensity scale for all scans: brain percentiles to about [-3, 3], as in the published protocol."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,29 +10,6 @@ BACKGROUND = -3.0
 
 INTENSITY_MAP = {"name": "brain-percentile", "percentile": 90.0, "at_zero": -3.0, "at_percentile": 3.0}
 """The map as it is recorded in stores and model cards."""
-
-
-HIGHEST = 65504.0
-"""Largest normalised value: what float16, in which slices are stored, can hold."""
-
-
-def check_range(slices: NDArray[np.floating[Any]], name: str, highest: float) -> None:
-    """Refuse what no network was trained on: one infinite pixel makes every weight or every restored pixel NaN.
-
-    Args:
-        slices: Normalised.
-        name: Of the scan, for the message.
-        highest: Its highest intensity, for the message.
-
-    Raises:
-        DataError: a value is beyond `HIGHEST`, infinite or NaN.
-    """
-    if not np.all(np.abs(slices) <= HIGHEST):
-        raise DataError(
-            f"{name} has voxels of up to {highest:g}, allowed: 10,000 times the 90th percentile of the brain, as slices"
-            " are stored in float16",
-            "remove or clip its outliers, such as spikes of a resampling or markers that are burnt in",
-        )
 
 
 def normalise(data: NDArray[np.float32], brain: NDArray[np.bool_]) -> NDArray[np.float32]:

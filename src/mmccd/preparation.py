@@ -28,12 +28,13 @@ from mmccd.files import (
     write_json,
 )
 from mmccd.grid import FIELD_OF_VIEW_MM, SliceGrid, fills_field_of_view, slice_grid
-from mmccd.intensity import BACKGROUND, INTENSITY_MAP, check_range, normalise
+from mmccd.intensity import BACKGROUND, INTENSITY_MAP, normalise
 from mmccd.locks import sole_use
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
 from mmccd.splits import Split, digest
 from mmccd.store import FORMAT, INDEX, MANIFEST, Store, open_store, read_index
+from mmccd.volumes import check_range
 from mmccd.workers import MEMORY, worker_processes
 
 Protocol = Literal["volume", "published"]
@@ -146,21 +147,15 @@ def slices_of(case: Case, settings: StoreSettings) -> tuple[pd.DataFrame, dict[s
     chosen = np.flatnonzero(np.any(arrays["brain"], axis=(1, 2)))
     if settings.protocol == "published":
         chosen = chosen[np.isin(chosen, PUBLISHED_SLICES)]
+    if not chosen.size:
+        lost = f"no slice of {case.subject.id} that the protocol {settings.protocol} takes"
+        raise DataError(f"{lost} has brain on a grid of {settings.pixel_mm:g} mm", "check its brain mask")
     for name in settings.modalities:
         with np.errstate(over="ignore", invalid="ignore"):  # is refused below
             arrays[name] = grid.shrink(normalise(case.images[name].data, case.brain), BACKGROUND).astype(STORED_DTYPE)
-    if not chosen.size:
-        raise DataError(
-            f"no slice of {case.subject.id} has brain on a grid of {settings.pixel_mm:g} mm"
-            + (
-                f", slices {PUBLISHED_SLICES.start} to {PUBLISHED_SLICES.stop - 1}" * (settings.protocol == "published")
-            ),
-            "check its brain mask",
-        )
     arrays = {name: array[chosen] for name, array in arrays.items()}
     for name in settings.modalities:
-        image = case.images[name]
-        check_range(arrays[name], image.path.name if image.path else name, float(image.data.max()))
+        check_range(arrays[name], case.images[name])
     table = pd.DataFrame(
         {
             "subject": case.subject.id,

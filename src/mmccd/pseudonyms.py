@@ -67,13 +67,17 @@ def _extended(names: dict[str, str], cases: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def with_pseudonyms(cohort: Cohort, key: Path, *, outside: Path) -> Cohort:
-    """The same cohort under other ids; reasons why a subject was left out, which hold names, are left out, too."""
+def with_pseudonyms(cohort: Cohort, key: Path, *, outside: Path) -> tuple[Cohort, dict[str, str]]:
+    """The same cohort under other ids, and these by id.
+
+    Reasons why a subject was left out, which hold names, are left out, too.
+    """
     names = pseudonyms(key, [*(subject.id for subject in cohort.subjects), *cohort.problems], outside=outside)
     subjects = sorted(
         (replace(subject, id=names[subject.id]) for subject in cohort.subjects), key=lambda subject: subject.id
     )
-    return replace(cohort, subjects=tuple(subjects), problems={names[case]: UNUSABLE for case in cohort.problems})
+    problems = {names[case]: UNUSABLE for case in cohort.problems}
+    return replace(cohort, subjects=tuple(subjects), problems=problems), names
 
 
 def without_names(text: str, case: str, images: Mapping[str, Image | None], name: str) -> str:

@@ -3,6 +3,7 @@
 import gzip
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -238,6 +239,24 @@ def check_intensities(volume: Volume, brain: NDArray[np.bool_]) -> None:
     if inside.size > 1 and inside.min() == inside.max():
         raise DataError(
             f"{_name(volume)} has the value {inside[0]:g} throughout the brain", "give the scan itself, not a mask"
+        )
+
+
+def check_range(normalised: NDArray[np.floating[Any]], volume: Volume) -> None:
+    """Refuse what no network was trained on: one infinite pixel makes every weight or every restored pixel NaN.
+
+    Args:
+        normalised: Slices of the volume, any shape.
+        volume: The volume, for the message.
+
+    Raises:
+        DataError: a value is infinite, NaN, or beyond what float16 holds, in which slices are stored.
+    """
+    if not np.all(np.abs(normalised) <= np.finfo(np.float16).max):
+        raise DataError(
+            f"{_name(volume)} has voxels of up to {volume.data.max():g}, allowed: 10,000 times the 90th percentile of "
+            "the brain, as slices are stored in float16",
+            "remove or clip its outliers, such as spikes of a resampling or markers that are burnt in",
         )
 
 

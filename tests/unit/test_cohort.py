@@ -8,6 +8,8 @@ import pytest
 from mmccd.cohort import modalities_of, read_cohort
 from mmccd.errors import DataError
 from mmccd.layouts import LAYOUTS
+from mmccd.model_package import CARD
+from mmccd.store import MANIFEST
 
 DATA = Path(os.environ.get("MMCCD_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -83,8 +85,8 @@ def test_unknown_layout_lists_the_known_ones(tmp_path):
     ("file", "message"),
     [
         (None, "holds no NIfTI scan"),
-        ("manifest.json", "is a store of `mmccd prepare`, no cohort"),
-        ("card.json", "is a model of `mmccd train`, no cohort"),
+        (MANIFEST, "is a store of `mmccd prepare`, no cohort"),
+        (CARD, "is a model of `mmccd train`, no cohort"),
     ],
 )
 def test_what_is_no_cohort_is_called_by_its_name(tmp_path, file, message):

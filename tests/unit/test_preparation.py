@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import json
 import pickle
@@ -154,6 +155,16 @@ def test_published_protocol_refuses_another_field_of_view(published_case):
     with pytest.raises(DataError, match="S measures 200 x 240 mm with 155 axial slices") as caught:
         slices_of(case, StoreSettings("published", 128, ("flair",)))
     assert "--protocol volume" in caught.value.hint
+
+
+@pytest.mark.parametrize(("protocol", "z"), [("published", slice(0, 60)), ("volume", slice(75, 76))])
+def test_a_scan_without_brain_on_the_grid_is_refused(published_case, protocol, z):
+    """Below the published slices; or less than half of any pixel."""
+    brain = np.zeros_like(published_case.brain)
+    brain[100 : 101 if protocol == "volume" else 140, 100 : 101 if protocol == "volume" else 140, z] = True
+    case = dataclasses.replace(published_case, brain=brain)
+    with pytest.raises(DataError, match=f"no slice of S that the protocol {protocol} takes has brain on a grid"):
+        slices_of(case, StoreSettings(protocol, 48, ("flair",)))
 
 
 def test_volume_protocol_takes_every_slice_with_brain(published_case):

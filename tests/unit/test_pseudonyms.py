@@ -106,8 +106,10 @@ def test_a_key_with_one_name_for_two_is_refused(key, results):
 
 def test_a_cohort_under_other_names(key, results):
     subjects = tuple(Subject(name, {"flair": Image(Path(f"/d/{name}.nii"))}) for name in ("Ann", "Jane", "Joe"))
-    hidden = with_pseudonyms(Cohort(Path("/d"), "csv", subjects, {"Bob": "Bob.nii is missing"}), key, outside=results)
-    names = json.loads(key.read_text())
+    hidden, names = with_pseudonyms(
+        Cohort(Path("/d"), "csv", subjects, {"Bob": "Bob.nii is missing"}), key, outside=results
+    )
+    assert names == json.loads(key.read_text())
     assert set(names) == {"Ann", "Bob", "Jane", "Joe"}
     assert hidden.subject(names["Jane"]).images == subjects[1].images
     assert [subject.id for subject in hidden.subjects] == sorted(names[subject.id] for subject in subjects)
