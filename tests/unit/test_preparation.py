@@ -157,11 +157,14 @@ def test_published_protocol_refuses_another_field_of_view(published_case):
     assert "--protocol volume" in caught.value.hint
 
 
-@pytest.mark.parametrize(("protocol", "z"), [("published", slice(0, 60)), ("volume", slice(75, 76))])
-def test_a_scan_without_brain_on_the_grid_is_refused(published_case, protocol, z):
-    """Below the published slices; or less than half of any pixel."""
+@pytest.mark.parametrize(
+    ("protocol", "where"),
+    [("published", np.s_[100:140, 100:140, :60]), ("volume", np.s_[100:101, 100:101, 75:76])],
+    ids=["below its slices", "less than half a pixel"],
+)
+def test_a_scan_without_brain_on_the_grid_is_refused(published_case, protocol, where):
     brain = np.zeros_like(published_case.brain)
-    brain[100 : 101 if protocol == "volume" else 140, 100 : 101 if protocol == "volume" else 140, z] = True
+    brain[where] = True
     case = dataclasses.replace(published_case, brain=brain)
     with pytest.raises(DataError, match=f"no slice of S that the protocol {protocol} takes has brain on a grid"):
         slices_of(case, StoreSettings(protocol, 48, ("flair",)))
