@@ -266,6 +266,7 @@ def other_complaints(tmp_path, monkeypatch):
     yield lambda: read_split_csv(tmp_path / "gone.csv")
     yield lambda: read_volume(write, channel=4)
     yield lambda: mmccd.volumes.check_same_grid(volume, new_volume(VOXELS[1:], AFFINE))
+    yield lambda: mmccd.volumes.check_range(np.full(1, np.inf), volume)
     monkeypatch.setenv("MMCCD_MOST_VOXELS", str(10**15))
     yield lambda: read_volume(tmp_path / "huge.nii.gz")
     monkeypatch.setattr(Path, "iterdir", denied)
