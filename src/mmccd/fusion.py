@@ -14,8 +14,7 @@ from mmccd.detector import Detector
 from mmccd.devices import choose_device
 from mmccd.errors import ConfigError, DataError
 from mmccd.locks import sole_use
-from mmccd.model_file import Fusion, Model, load_model, save_fusion
-from mmccd.model_package import CARD
+from mmccd.model_file import Fusion, Model, check_vacant, load_model, save_fusion
 from mmccd.provenance import provenance
 from mmccd.store import Store
 
@@ -38,8 +37,8 @@ def fuse(
         device: Where to compute.
 
     Raises:
-        ConfigError: the models cannot be joined, the store does not fit them, or the output holds a model or is
-            in use by another process.
+        ConfigError: the models cannot be joined, the store does not fit them, or the output is a store, holds a
+            model or is in use by another process.
         DataError: the store has no healthy validation slice.
     """
     with sole_use(output):
@@ -64,8 +63,7 @@ def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str)
                 f"the store does not have the slices of the model of {member.config.source}: {member.card['grid']}",
                 "prepare a store with the --size and --protocol of the models",
             )
-    if (output / CARD).exists():
-        raise ConfigError(f"{output} already holds a model", "choose another folder, or delete this one")
+    check_vacant(output)
     if store.rows("validation", healthy=True).size == 0:
         raise DataError("the store has no healthy validation slice", "prepare it with validation subjects")
     chosen = choose_device(device)

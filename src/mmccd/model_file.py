@@ -24,6 +24,7 @@ from mmccd.files import sha256_of_file, write_atomically, write_json
 from mmccd.methods import Method, build_error, build_method
 from mmccd.model_package import CARD as CARD
 from mmccd.model_package import WEIGHTS, ModelFiles, open_model, write_package
+from mmccd.store import MANIFEST
 
 FORMAT = 1
 COUNTS = "evidence.counts"
@@ -103,6 +104,18 @@ class Fusion:
 
     members: tuple[Model, ...]
     card: dict[str, Any]
+
+
+def check_vacant(folder: Path) -> None:
+    """Refuse a folder that something else than a new model lies in.
+
+    Raises:
+        ConfigError: it holds a prepared store or a model.
+    """
+    if (folder / MANIFEST).exists():
+        raise ConfigError(f"{folder} is a prepared store, a model needs a folder of its own", "choose another folder")
+    if (folder / CARD).exists():
+        raise ConfigError(f"{folder} already holds a model", "choose another folder, or delete this one")
 
 
 def save_fusion(folder: Path, members: tuple[Model, ...], facts: dict[str, Any]) -> Fusion:

@@ -10,8 +10,7 @@ from mmccd.devices import choose_device
 from mmccd.errors import ConfigError, DataError
 from mmccd.locks import sole_use
 from mmccd.methods import build_method, masks_of
-from mmccd.model_file import Model, load_model, save_model
-from mmccd.model_package import CARD
+from mmccd.model_file import Model, check_vacant, load_model, save_model
 from mmccd.provenance import provenance
 from mmccd.store import Store
 
@@ -43,7 +42,7 @@ def recalibrate(
 
     Raises:
         ConfigError: a setting was given that training has decided, the store does not fit the model, or the output
-            holds a model, or another process works there.
+            is a store or holds a model, or another process works there.
         DataError: the store has no healthy validation slice.
     """
     with sole_use(output):
@@ -102,5 +101,4 @@ def _check(old: Model, config: Config, store: Store, output: Path) -> None:
         )
     if config.method == "mmccd":
         masks_of(config.diffusion, store.size_px)
-    if (output / CARD).exists():
-        raise ConfigError(f"{output} already holds a model", "choose another folder, or delete this one")
+    check_vacant(output)

@@ -35,8 +35,7 @@ from mmccd.devices import choose_device, uses_bf16
 from mmccd.errors import ConfigError, DataError, MmccdWarning, WriteError
 from mmccd.locks import sole_use
 from mmccd.methods import masks_of
-from mmccd.model_file import Model, load_model, save_model
-from mmccd.model_package import CARD
+from mmccd.model_file import Model, check_vacant, load_model, save_model
 from mmccd.networks import UNet
 from mmccd.progress import ProgressCallback, no_progress
 from mmccd.provenance import provenance
@@ -84,7 +83,7 @@ def train(
 
     Args:
         store: Prepared slices.
-        output: Folder of the model; refused when it holds one already, unless ``resume``.
+        output: Folder of the model; refused when it is a store, or holds a model already, unless ``resume``.
         config: Method, modalities, network, training, scoring.
         resume: Go on from the last checkpoint in ``output``, if there is one.
         hardware: Device, number of devices and nodes, strategy.
@@ -231,10 +230,8 @@ def _check(store: Store, output: Path, config: Config, healthy: dict[str, NDArra
                 f"the store has no healthy {part} slice",
                 "prepare it with more subjects, or with --protocol volume",
             )
-    if (output / MANIFEST).exists():
-        raise ConfigError(f"{output} is a prepared store, a model needs a folder of its own", "choose another folder")
-    if (output / CARD).exists() and not resume:
-        raise ConfigError(f"{output} already holds a trained model", "choose another folder, or delete this one")
+    if not resume or (output / MANIFEST).exists():
+        check_vacant(output)
     if (output / "training" / CHECKPOINT).exists() and not resume:
         raise ConfigError(f"{output} holds an unfinished training", "add --resume to go on with it, or delete it")
 

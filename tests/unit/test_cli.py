@@ -317,7 +317,7 @@ def test_wrong_settings_have_exit_code_2(run, phantom_store, tmp_path, model_fol
         (["calibrate", model_folder, store, model_folder], "already holds a model"),
         (["calibrate", tmp_path, store, tmp_path / "m"], "is not a model"),
         (["train", store, tmp_path / "m", "--config", config_file, "--target", "t9"], "no modality 't9'"),
-        (["train", store, model_folder, "--config", config_file], "already holds a trained model"),
+        (["train", store, model_folder, "--config", config_file], "already holds a model"),
         (["train", store, tmp_path / "m", "--config", config_file, "--device", "tpu"], "expected one of auto"),
         (["predict", tmp_path, tmp_path, "-o", tmp_path / "o"], "is not a model"),
         (["predict", model_folder, tmp_path, "-o", tmp_path / "o", "--runtime", "onnx"], "one of torch, openvino"),

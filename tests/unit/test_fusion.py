@@ -144,6 +144,8 @@ def test_what_cannot_be_fused_is_refused(members, model_folder, fused, phantom_s
         fuse(members, store_of_three, tmp_path / "out")
     with pytest.raises(ConfigError, match="already holds a model"):
         fuse(members, phantom_store, fused)
+    with pytest.raises(ConfigError, match="is a prepared store"):
+        fuse(members, phantom_store, phantom_store.path)
     with pytest.raises(ModelError, match="is a fusion of several models"):
         fuse([fused, t2], phantom_store, tmp_path / "out")
     assert not (tmp_path / "out").exists()

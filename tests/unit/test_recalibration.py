@@ -199,6 +199,8 @@ def test_a_folder_with_a_model_is_not_overwritten(model_folder, by_evidence, pha
     for output in (by_evidence, model_folder):
         with pytest.raises(ConfigError, match="already holds a model"):
             again(model_folder, phantom_store, output)
+    with pytest.raises(ConfigError, match="is a prepared store"):
+        again(model_folder, phantom_store, phantom_store.path)
     assert {path: path.read_bytes() for path in by_evidence.iterdir()} == before
 
 

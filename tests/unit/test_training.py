@@ -362,7 +362,7 @@ def test_resume_from_a_damaged_checkpoint_is_refused(phantom_store, six_steps, t
 
 
 def test_a_folder_with_a_model_is_refused(phantom_store, toy_config, model_folder):
-    with pytest.raises(ConfigError, match="already holds a trained model"):
+    with pytest.raises(ConfigError, match="already holds a model"):
         train(phantom_store, model_folder, toy_config, hardware=CPU)
 
 
@@ -418,10 +418,11 @@ def test_hardware_that_lightning_does_not_know(phantom_store, toy_config, tmp_pa
         train(phantom_store, tmp_path, toy_config, hardware=hardware)
 
 
-def test_a_store_is_no_folder_for_a_model(phantom_store, toy_settings):
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_store_is_no_folder_for_a_model(phantom_store, toy_settings, resume):
     before = sorted(phantom_store.path.iterdir())
     with pytest.raises(ConfigError, match="is a prepared store, a model needs a folder of its own"):
-        train(phantom_store, phantom_store.path, load_config("tiny", toy_settings))
+        train(phantom_store, phantom_store.path, load_config("tiny", toy_settings), resume=resume)
     assert sorted(phantom_store.path.iterdir()) == before
 
 
