@@ -7,6 +7,8 @@ from io import BytesIO
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -66,8 +68,19 @@ def grid_png(
     title: str,
     caption: str = "",
     inches: float = 1.9,
+    threshold: float | None = None,
 ) -> bytes:
-    """A labelled grid of axial slices as PNG, patient's left on the right as radiologists read them."""
+    """A labelled grid of axial slices as PNG, patient's left on the right as radiologists read them.
+
+    Args:
+        rows: Panels, row by row.
+        columns: Titles above the first row.
+        names: Titles left of the rows.
+        title: Above all.
+        caption: Below all.
+        inches: Side of a panel.
+        threshold: Of maps that run from 0 to twice this; a colour bar then says so.
+    """
     height, width = len(rows), len(columns)
     label_inches = 1.35
     figure = Figure((width * inches + label_inches, height * inches + 1.15), facecolor=BACKGROUND, dpi=110)
@@ -86,6 +99,10 @@ def grid_png(
         axes[i, 0].set_ylabel(names[i], color=INK, fontsize=8, rotation=0, ha="right", va="center", labelpad=6)
     figure.text(0.012, 1 - 0.32 / figure.get_figheight(), title, color=INK, fontsize=11, weight="bold", va="center")
     figure.text(0.012, 0.16 / figure.get_figheight(), caption, color=MUTED, fontsize=7.5, va="center")
+    for place, letter in ((0.02, "R"), (0.98, "L")):
+        _mark_side(axes[0, 0], place, letter)
+    if threshold is not None:
+        _colour_bar(figure, threshold)
     return png_of(figure)
 
 
@@ -118,6 +135,22 @@ def png_of(figure: Figure) -> bytes:
     stream = BytesIO()
     figure.savefig(stream, format="png", facecolor=BACKGROUND, metadata={"Software": None})
     return stream.getvalue()
+
+
+def _mark_side(axis: "matplotlib.axes.Axes", place: float, letter: str) -> None:
+    ends = {"R": "left", "L": "right"}
+    axis.text(place, 0.5, letter, color=INK, fontsize=7, ha=ends[letter], va="center", transform=axis.transAxes)
+
+
+def _colour_bar(figure: Figure, threshold: float) -> None:
+    """Below the last column, from 0 to twice the threshold."""
+    width, height = 1.5 / figure.get_figwidth(), 0.07 / figure.get_figheight()
+    axis = figure.add_axes((0.975 - width, 0.27 / figure.get_figheight(), width, height))
+    scale = ScalarMappable(Normalize(0, 2 * threshold), MAP_COLOURS)
+    bar = figure.colorbar(scale, axis, orientation="horizontal", ticks=[0, threshold, 2 * threshold])
+    bar.ax.set_xticklabels(["0", f"threshold {threshold:.3g}", f"{2 * threshold:.3g}"])
+    bar.ax.tick_params(colors=MUTED, labelsize=6.5, length=2, pad=1)
+    bar.outline.set_visible(False)
 
 
 def _draw(axis: "matplotlib.axes.Axes", panel: Panel) -> None:

@@ -33,17 +33,19 @@ def write_preview(path: Path, case: str, source: str, detection: "Detection") ->
     chosen = np.unique([*np.delete(evenly, np.abs(evenly - strongest).argmin()), strongest])
     low, high = _window(detection.volume.data, detection.brain)
     sides_mm = detection.volume.spacing_mm[:2]
+    x, y = _frame(np.any(detection.brain, axis=2), sides_mm)
     scans, maps = [], []
     for z in chosen:
-        image, mask = detection.volume.data[:, :, z], detection.mask[:, :, z]
+        image, mask = detection.volume.data[x, y, z], detection.mask[x, y, z]
         scans.append(Panel(image, low, high, outlines=((MASK, mask),), sides_mm=sides_mm))
-        maps.append(Panel(detection.anomaly[:, :, z], 0, 2 * detection.threshold, MAP_COLOURS, sides_mm=sides_mm))
+        maps.append(Panel(detection.anomaly[x, y, z], 0, 2 * detection.threshold, MAP_COLOURS, sides_mm=sides_mm))
     png = grid_png(
         [scans, maps],
         columns=[f"slice {z}" for z in chosen],
         names=[source, "anomaly map"],
         title=f"{case}: {detection.lesion_volume_ml:.1f} ml above the threshold",
-        caption="Yellow: above the threshold chosen without labels. Page right is the patient's left. Research only.",
+        caption="Yellow: above the threshold chosen without labels. Research only.",
+        threshold=detection.threshold,
     )
     write_atomically(path, png)
 

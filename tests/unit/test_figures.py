@@ -5,7 +5,7 @@ import pytest
 from matplotlib import image as png
 from scipy import ndimage
 
-from mmccd.figures import INK, LESION, MASK, Curve, Panel, curves_png, grid_png
+from mmccd.figures import INK, LESION, MAP_COLOURS, MASK, Curve, Panel, curves_png, grid_png
 
 
 def draw(*panels, **labels):
@@ -54,6 +54,28 @@ def test_outlines_and_notes_are_drawn():
     assert coloured(outlined, LESION).sum() > 20
     assert coloured(plain, LESION).sum() == 0
     assert (draw(Panel(slice_, 0, 1, note="Dice 0.50")) != plain).any()
+
+
+def test_a_threshold_is_shown_on_a_colour_bar(monkeypatch):
+    seen = []
+    monkeypatch.setattr("mmccd.figures.png_of", lambda figure: seen.append(figure) or b"")
+    panel = [[Panel(np.zeros((8, 8)), 0, 6, MAP_COLOURS)]]
+    labels = {"columns": [""], "names": [""], "title": ""}
+    grid_png(panel, **labels, threshold=3.0)
+    grid_png(panel, **labels)
+    shown, plain = (figure.axes for figure in seen)
+    assert len(shown) == len(plain) + 1
+    assert [tick.get_text() for tick in shown[-1].get_xticklabels()] == ["0", "threshold 3", "6"]
+    assert list(shown[-1].get_xticks()) == [0, 3, 6]
+
+
+def test_the_sides_of_the_patient_are_named_on_the_first_panel(monkeypatch):
+    seen = []
+    monkeypatch.setattr("mmccd.figures.png_of", lambda figure: seen.append(figure) or b"")
+    panels = [[Panel(np.zeros((8, 8)), 0, 1)] * 2] * 2
+    grid_png(panels, columns=["", ""], names=["", ""], title="")
+    letters = [[(text.get_text(), text.get_position()[0]) for text in axis.texts] for axis in seen[0].axes]
+    assert letters == [[("R", 0.02), ("L", 0.98)], [], [], []]
 
 
 def test_the_same_values_give_the_same_bytes():

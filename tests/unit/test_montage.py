@@ -46,10 +46,14 @@ def test_preview_goes_through_the_strongest_finding(detector, lesioned_scan, tmp
     assert brain[slices(drawn)].all()
     scans, maps = drawn["rows"]
     z = slices(drawn)[2]
-    np.testing.assert_array_equal(scans[2].image, found.volume.data[:, :, z])
-    np.testing.assert_array_equal(scans[2].outlines[0][1], found.mask[:, :, z])
-    np.testing.assert_array_equal(maps[2].image, found.anomaly[:, :, z])
+    x, y = _frame(found.brain.any(axis=2), found.volume.spacing_mm[:2])
+    assert found.brain.sum() == found.brain[x, y].sum()
+    np.testing.assert_array_equal(scans[2].image, found.volume.data[x, y, z])
+    np.testing.assert_array_equal(scans[2].outlines[0][1], found.mask[x, y, z])
+    np.testing.assert_array_equal(maps[2].image, found.anomaly[x, y, z])
     assert drawn["title"] == f"case: {found.lesion_volume_ml:.1f} ml above the threshold"
+    assert drawn["threshold"] == found.threshold
+    assert {(panel.low, panel.high) for panel in maps} == {(0, 2 * found.threshold)}
     assert (tmp_path / "a.png").read_bytes() == b"png"
 
 
