@@ -1,6 +1,6 @@
 """Read every file of a cohort once and say, subject by subject, what would go wrong later."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmccd.cases import Case, load_case
 from mmccd.cohort import MODALITIES, Cohort, Subject
@@ -9,6 +9,7 @@ from mmccd.progress import ProgressCallback, no_progress
 from mmccd.volumes import brain_mask
 
 THICKEST_SLICE_MM = 3.0
+NO_MASK = "it has no lesion mask while others have one: predict scores it, prepare leaves it out; all zero says healthy"
 # Experts outline to the pial surface, so a few lesion voxels beyond the mask are normal.
 LESION_OUTSIDE_SHARE = 0.05
 
@@ -49,12 +50,15 @@ def validate_cohort(cohort: Cohort, *, progress: ProgressCallback = no_progress)
         One report a subject, sorted by id.
     """
     subjects = {subject.id: subject for subject in cohort.subjects}
+    some_have_masks = any(subject.lesion for subject in cohort.subjects)
     reports = []
     names = sorted(subjects.keys() | cohort.problems.keys())
     for done, name in enumerate(names):
         progress(name, done, len(names))
         if name in subjects:
             report = validate_subject(subjects[name])
+            if report.ok and some_have_masks and not subjects[name].lesion:
+                report = replace(report, warnings=(*report.warnings, NO_MASK))
         else:
             report = CaseReport(name, False, cohort.problems[name], "mend its files, or leave it out of the cohort")
         reports.append(report)

@@ -133,6 +133,19 @@ def test_warnings_name_what_is_odd(tmp_path):
     assert "27% of the lesion lies outside the brain" in lesion
 
 
+def test_a_mask_that_others_have_is_missed(tmp_path):
+    """`prepare` cannot call its slices healthy, and leaves it out: better known before."""
+    for name in ("P_1", "P_2"):
+        scan(tmp_path / name / f"{name}_flair.nii.gz")
+    assert [report.warnings for report in validate_cohort(read_cohort(tmp_path))] == [(), ()]
+    scan(tmp_path / "P_1" / "P_1_seg.nii.gz", LESION)
+    first, second = validate_cohort(read_cohort(tmp_path))
+    assert first.ok
+    assert second.ok
+    assert first.warnings == ()
+    assert second.warnings == (validation.NO_MASK,)
+
+
 def test_skull_in_another_modality_is_a_warning(tmp_path):
     for name, voxels in (("flair", BRAIN), ("t1", BRAIN + 1)):
         scan(tmp_path / f"P_1_{name}.nii.gz", voxels, (20, 20, 20))
