@@ -17,7 +17,7 @@ from mmccd.grid import slice_grid
 from mmccd.inference import anomaly_volume
 from mmccd.intensity import BACKGROUND, normalise
 from mmccd.methods import Method
-from mmccd.model_file import Fusion, Model, load_any
+from mmccd.model_file import Fusion, Model, known_scans, load_any
 from mmccd.openvino_runtime import accelerate
 from mmccd.scoring import scan_score
 from mmccd.volumes import Volume, brain_mask, check_intensities, check_range, check_same_grid, read_volume, write_volume
@@ -25,6 +25,7 @@ from mmccd.volumes import Volume, brain_mask, check_intensities, check_range, ch
 RUNTIMES = ("torch", "openvino")
 THRESHOLDS = {"voxel": "threshold", "scan": "scan_threshold"}
 """What a false-alarm rate is held for, and the name of that threshold on a model's card."""
+TRAINED_ON = ("the model was trained or calibrated on this very scan: what it finds here says little about others",)
 MUCH_MARKED = 0.2
 """Share of the brain; the largest lesion of 45 patients with glioma covers 0.18 of it."""
 
@@ -45,6 +46,7 @@ class Detection:
         brain_volume_ml: Volume of the brain.
         volume: The scan.
         warnings: What a user should know before trusting the result.
+        trained_on: Whether the model was trained or calibrated on this very scan.
     """
 
     anomaly: NDArray[np.float32]
@@ -58,6 +60,7 @@ class Detection:
     brain_volume_ml: float
     volume: Volume
     warnings: tuple[str, ...]
+    trained_on: bool = False
 
     def save(self, folder: Path | str, name: str) -> None:
         """Write ``<name>_anomaly.nii.gz`` (float32) and ``<name>_mask.nii.gz`` (0 and 1) on the scan's own grid.
@@ -116,6 +119,7 @@ class Detector:
             "smoothed_threshold": baseline[kind]["smoothed"],
         }
         self.sources = tuple(member.config.source for member in model.members)
+        self._known = known_scans(model)
         self._methods = [self._on_device(member) for member in model.members]
 
     @classmethod
@@ -165,6 +169,7 @@ class Detector:
             check_range(slices[name], image)
         errors = self.score_slices(slices, brain_slices, volume.spacing_mm[2])
         anomaly = np.where(inside, grid.expand(errors), 0).astype(np.float32)
+        trained_on = bool(self._known) and any(images[name].voxels_sha256 in self._known for name in self.sources)
         threshold = float(self.threshold["value"])
         mask = anomaly > threshold
         # On the model's own grid, where the healthy scans were scored that it is compared with.
@@ -180,7 +185,8 @@ class Detector:
             lesion_volume_ml=float(mask.sum()) * volume.voxel_ml,
             brain_volume_ml=float(inside.sum()) * volume.voxel_ml,
             volume=volume,
-            warnings=_warnings(volume, inside, mask, anything_scored=bool(errors.any())),
+            warnings=_warnings(volume, inside, mask, anything_scored=bool(errors.any())) + TRAINED_ON * trained_on,
+            trained_on=trained_on,
         )
 
     def score_slices(

@@ -6,6 +6,7 @@ Whatever was tuned on the test labels has "oracle" in its name.
 
 import json
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from mmccd import published
 from mmccd.bootstrap import Interval, bootstrap_mean, by_patient
 from mmccd.cohort import Cohort, Image, read_cohort
-from mmccd.errors import DataError, MmccdError
+from mmccd.errors import DataError, MmccdError, MmccdWarning
 from mmccd.evaluation_result import METRICS, PUBLISHED_METRICS, Evaluation, Row
 from mmccd.files import write_atomically, write_csv, write_json
 from mmccd.metrics import Confusion, oracle_threshold
@@ -27,6 +28,7 @@ from mmccd.scored_case import BASELINES, ScoredCase, load_scored_case, measure, 
 __all__ = ["Evaluation", "evaluate"]
 
 DIFFERENCES = ("auprc", "dice")
+REMEDY = "predict the others alone, for example with `mmccd predict --split STORE`"
 _LISTED_REASONS = 3
 _DRAWN_CASES = 12
 Mean = Callable[[Sequence[Row], Sequence[float]], Interval]
@@ -65,8 +67,10 @@ class _Collector:
         self._slices: dict[str, list[published.LesionSlice]] = {}
         self._rows: dict[str, list[Row]] = {}
         self._lesion_voxels: dict[str, list[int]] = {}
+        self.trained_on: list[str] = []
 
     def add(self, case: ScoredCase) -> None:
+        self.trained_on += [case.id] * case.trained_on
         for scored in case.scored:
             name = scored.method
             if name not in self._pools:
@@ -166,12 +170,15 @@ def evaluate(
         published_thresholds=published_oracle,
         failures=failures,
         not_predicted=len({subject.id for subject in cohort.subjects} - set(cases)),
+        trained_on=tuple(collector.trained_on),
     )
     write_csv(output / "metrics.csv", evaluation.rows)
     write_json(output / "evaluation.json", evaluation.record(resamples=resamples, seed=seed))
     write_atomically(output / "table.md", evaluation.markdown().encode())
     _draw(output / "montage.png", predictions, cohort, [case for case in cases if case not in failures])
     progress("done", len(cases), len(cases))
+    if evaluation.trained_on:
+        warnings.warn(f"{evaluation.about_trained_on()}: {REMEDY}", MmccdWarning, stacklevel=2)
     return evaluation
 
 

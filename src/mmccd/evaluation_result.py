@@ -36,6 +36,7 @@ class Evaluation:
         published_thresholds: Method to the threshold of that protocol, on scaled scores.
         failures: Case to the reason why it is in no table.
         not_predicted: How many subjects of the cohort have no prediction.
+        trained_on: Cases whose very scan the model was trained or calibrated on.
     """
 
     rows: tuple[Row, ...]
@@ -47,6 +48,15 @@ class Evaluation:
     published_thresholds: dict[str, float]
     failures: dict[str, str]
     not_predicted: int
+    trained_on: tuple[str, ...] = ()
+
+    def about_trained_on(self) -> str:
+        """One sentence without its full stop."""
+        cases = len({row["case"] for row in self.rows})
+        return (
+            f"the model was trained or calibrated on {len(self.trained_on)} of these {cases} scans, "
+            "so these numbers do not say how it does on others"
+        )
 
     def table(self) -> list[list[str]]:
         """Header and one line per method (and per paired difference): mean [low, high]."""
@@ -73,6 +83,7 @@ class Evaluation:
             },
             "failures": self.failures,
             "not_predicted": self.not_predicted,
+            "trained_on": list(self.trained_on),
             "provenance": provenance(command="evaluate", resamples=resamples, seed=seed),
         }
 
@@ -82,6 +93,7 @@ class Evaluation:
         parts = [
             "# Evaluation",
             _EXPLANATION.strip(),
+            *([f"**Beware:** {self.about_trained_on()}."] if self.trained_on else []),
             markdown_table(self.table()),
             "## Cases",
             markdown_table(per_case),

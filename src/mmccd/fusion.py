@@ -83,7 +83,11 @@ def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str)
         "grid": members[0].card["grid"],
         **thresholds_of(healthy_maps(store, score), store, sources[0], scoring),
         "intensity_baseline": intensity_baseline(store, sources[0], scoring),
-        "calibration": {"store_digest": store.digest, "split_digest": store.manifest["split_digest"]},
+        "calibration": {
+            "store_digest": store.digest,
+            "split_digest": store.manifest["split_digest"],
+            "scans_sha256": [digest for name in sources for digest in store.scans_sha256(("validation",), name)],
+        },
         "provenance": provenance(device=str(chosen)),
     }
     return save_fusion(output, members, facts)

@@ -57,9 +57,15 @@ class _Baseline(BaseModel):
     scan_threshold: Thresholds
 
 
+class _Data(BaseModel):
+    scans_sha256: list[str] = []
+
+
 class _CardOfAny(BaseModel):
     """What prediction takes from a card, whether of a model or of a fusion."""
 
+    training_data: _Data = _Data()
+    calibration: _Data = _Data()
     grid: _Grid
     threshold: _Threshold
     scan_threshold: _Threshold
@@ -104,6 +110,12 @@ class Fusion:
 
     members: tuple[Model, ...]
     card: dict[str, Any]
+
+
+def known_scans(model: Model | Fusion) -> frozenset[str]:
+    """Digests of the scans that a model was trained or calibrated on, as far as its cards say: see `Volume`."""
+    data = [one.card.get(key, {}) for one in (model, *model.members) for key in ("training_data", "calibration")]
+    return frozenset(digest for facts in data for digest in facts.get("scans_sha256", ()))
 
 
 def check_vacant(folder: Path) -> None:
@@ -310,7 +322,8 @@ def _read_card(files: ModelFiles) -> dict[str, Any]:
 
 
 def _check_card(files: ModelFiles, card: dict[str, Any], form: type[_CardOfAny]) -> None:
-    if missing := form.model_fields.keys() - card.keys():
+    required = {name for name, field in form.model_fields.items() if field.is_required()}
+    if missing := required - card.keys():
         raise ModelError(f"{CARD} in {files.name} lacks {', '.join(sorted(missing))}", "copy the model folder again")
     try:
         form.model_validate(card)

@@ -317,6 +317,7 @@ def _record(
         "lesion_volume_ml": detection.lesion_volume_ml,
         "brain_volume_ml": detection.brain_volume_ml,
         "warnings": [_shown(item, text) for text in detection.warnings],
+        "trained_on": detection.trained_on,
         "seconds": seconds,
         "intensity": detector.intensity_baseline,
         "model": _names(detector),

@@ -41,6 +41,7 @@ Protocol = Literal["volume", "published"]
 PUBLISHED_SLICES = range(70, 90)
 STORED_DTYPE = np.float16  # exact to 0.004 below 8: a tenth of the noise of a scan, at half the size
 PARTS = "parts"
+PART = "part.json"
 _MAY_PASS = {errno.EAGAIN, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
 
 
@@ -106,7 +107,7 @@ def prepare(
     healthy_cohort = all(subject.lesion is None for subject in subjects)
     keys = {subject.id: _part_key(subject, settings, healthy_cohort) for subject in subjects}
     run_key = sha256_of_json({"parts": keys, "split": digest(split)})
-    facts = {"key": run_key, "layout": cohort.layout, "split_digest": digest(split)}
+    facts: dict[str, Any] = {"key": run_key, "layout": cohort.layout, "split_digest": digest(split)}
     _check_is_ours(output)
     parts = output / PARTS
     if parts.exists() or not (output / MANIFEST).exists():
@@ -117,6 +118,8 @@ def prepare(
                         failures[id_] = reason
                 usable = [subject.id for subject in subjects if subject.id not in failures]
                 _assemble(parts, usable, wanted, failures, output, settings, progress)
+                scans = {id_: (read_record(parts / id_ / PART) or {}).get("scans_sha256", {}) for id_ in usable}
+                facts["scans_sha256"] = scans
                 _write_manifest(output, settings, facts, usable, wanted, failures)
             shutil.rmtree(parts, ignore_errors=True)
     store = open_store(output)
@@ -198,7 +201,7 @@ def _check_is_ours(output: Path) -> None:
         ours = (read_record(output / MANIFEST) or {}).keys() >= {"format", "key", "split_digest"}
     else:
         visible = [path for folder in (output, output / PARTS) if folder.is_dir() for path in _visible(folder)]
-        ours = set(visible) <= {output / PARTS} or any((output / PARTS).glob("*/part.json"))
+        ours = set(visible) <= {output / PARTS} or any((output / PARTS).glob(f"*/{PART}"))
     if not ours:
         raise ConfigError(
             f"{output} holds files that are not a store's, must be new, empty or a store",
@@ -270,7 +273,7 @@ def _prepare_parts(
 
 
 def _part_is_done(part: Path, key: str) -> bool:
-    stamp = part / "part.json"
+    stamp = part / PART
     return stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8"))["key"] == key
 
 
@@ -281,21 +284,25 @@ def _prepare_part(subject: Subject, key: str, settings: StoreSettings, healthy_c
             "add its mask, or prepare healthy subjects as a cohort of their own",
         )
     with staging(parts, subject.id) as stage:  # from the beginning: if this process dies, it says at what
-        table, arrays = _read_slices(subject, settings)
+        table, arrays, scans = _read_slices(subject, settings)
         try:
             for name, array in arrays.items():
                 np.save(stage / f"{name}.npy", array)
             table.to_csv(stage / INDEX, index=False)
-            write_json(stage / "part.json", {"key": key})
+            write_json(stage / PART, {"key": key, "scans_sha256": scans})
             shutil.rmtree(parts / subject.id, ignore_errors=True)
             stage.rename(parts / subject.id)
         except OSError as error:
             raise WriteError(parts / subject.id, error) from error
 
 
-def _read_slices(subject: Subject, settings: StoreSettings) -> tuple[pd.DataFrame, dict[str, NDArray[Any]]]:
+def _read_slices(
+    subject: Subject, settings: StoreSettings
+) -> tuple[pd.DataFrame, dict[str, NDArray[Any]], dict[str, str]]:
+    """What `slices_of` returns, and of each modality the digest of its voxels."""
     try:
-        return slices_of(load_case(subject, settings.modalities), settings)
+        case = load_case(subject, settings.modalities)
+        return *slices_of(case, settings), {name: image.voxels_sha256 for name, image in case.images.items()}
     except (MmccdError, OSError, MemoryError) as error:
         cause = error.__cause__ if isinstance(error, MmccdError) else error
         if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno in _MAY_PASS):

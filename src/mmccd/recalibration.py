@@ -67,6 +67,7 @@ def _recalibrate(
     calibrated = {
         "store_digest": store.digest,
         "split_digest": store.manifest["split_digest"],
+        "scans_sha256": store.scans_sha256(("validation",), config.source),
         "provenance": provenance(device=str(chosen)),
     }
     facts = old.card | calibrate(method, errors, store, config, chosen) | {"calibration": calibrated}

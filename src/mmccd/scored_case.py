@@ -55,6 +55,7 @@ class ScoredCase:
         brain: (x, y, z), True inside the brain.
         lesion: (x, y, z), True inside the expert's lesion, also where that lies outside the brain.
         scored: The model, then the intensity baselines.
+        trained_on: Whether the model was trained or calibrated on this very scan.
     """
 
     id: str
@@ -63,6 +64,7 @@ class ScoredCase:
     brain: NDArray[np.bool_]
     lesion: NDArray[np.bool_]
     scored: tuple[Scored, ...]
+    trained_on: bool
 
 
 def predicted_cases(predictions: Path) -> list[str]:
@@ -106,7 +108,7 @@ def load_scored_case(predictions: Path, subject: Subject) -> ScoredCase:
             mean = smoothed(intensity, case.brain, smooth_mm=record.smooth_mm, spacing_mm=scan.spacing_mm)
             marked = case.brain & (mean > record.smoothed_threshold)
             scored.append(Scored(SMOOTHED_INTENSITY, record.smoothed_threshold, mean, marked))
-    return ScoredCase(subject.id, record.source, scan, case.brain, case.lesion, tuple(scored))
+    return ScoredCase(subject.id, record.source, scan, case.brain, case.lesion, tuple(scored), record.trained_on)
 
 
 def measure(case: ScoredCase, scored: Scored) -> dict[str, Any]:
@@ -141,6 +143,7 @@ class _Record:
     intensity_threshold: float
     smooth_mm: float
     smoothed_threshold: float
+    trained_on: bool
 
 
 def _read_record(path: Path) -> _Record:
@@ -155,6 +158,7 @@ def _read_record(path: Path) -> _Record:
             float(intensity["threshold"]),
             float(intensity["smooth_mm"]),
             float(intensity["smoothed_threshold"]),
+            values.get("trained_on") is True,
         )
     except OSError as error:
         raise DataError(f"cannot read {path.name}: {error.strerror or error}", _AGAIN) from error

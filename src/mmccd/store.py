@@ -1,6 +1,7 @@
 """The prepared store: normalised 2D slices in memory-mapped arrays, with an index and a manifest."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,6 +82,12 @@ class Store:
         if healthy is not None:
             chosen &= self.index["healthy"] == healthy
         return np.asarray(np.flatnonzero(chosen), dtype=np.int64)
+
+    def scans_sha256(self, splits: Sequence[str], modality: str) -> list[str]:
+        """Digests of the voxels of a modality's scans, sorted; older stores have none."""
+        kept = self.manifest.get("scans_sha256", {})
+        subjects = [subject for split in splits for subject in self.manifest["subjects"][split]]
+        return sorted(kept[subject][modality] for subject in subjects if modality in kept.get(subject, {}))
 
     def verify(self) -> None:
         """Read every array and the index, and compare them with their digests.

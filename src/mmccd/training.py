@@ -339,6 +339,7 @@ def _facts(store: Store, config: Config, trainer: pl.Trainer, device: torch.devi
         "training_data": {
             "store_digest": store.digest,
             "split_digest": store.manifest["split_digest"],
+            "scans_sha256": store.scans_sha256(("train", "validation"), config.source),
             **{
                 part: {"subjects": int(store.index["subject"].iloc[rows].nunique()), "healthy_slices": int(rows.size)}
                 for part in ("train", "validation")

@@ -1,6 +1,7 @@
 """Volumes: RAS+ for the models, the file's own grid for everything that is written."""
 
 import gzip
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,11 @@ class Volume:
     def voxel_ml(self) -> float:
         """Volume of one voxel in millilitres."""
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+    @property
+    def voxels_sha256(self) -> str:
+        """Digest of the voxels in RAS+: that of a copy, too, renamed, compressed or turned otherwise."""
+        return hashlib.sha256(np.ascontiguousarray(self.data).data).hexdigest()
 
     @property
     def doubts(self) -> tuple[str, ...]:

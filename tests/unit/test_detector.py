@@ -1,6 +1,7 @@
 """One scan to a map: the same in every orientation, on the scan's own grid."""
 
 import itertools
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from nibabel.orientations import apply_orientation
 
 import mmccd
-from mmccd.detector import Detector
+from mmccd.detector import TRAINED_ON, Detector
 from mmccd.errors import ConfigError, DataError, GridError
 from mmccd.scoring import scan_score
 from mmccd.volumes import new_volume, read_volume, write_volume
@@ -257,6 +258,28 @@ def test_a_brain_that_is_marked_as_a_whole_is_doubted(detector, healthy_scan, mo
     monkeypatch.setattr(detector, "threshold", {"value": 0.0})
     (text,) = (text for text in detector.detect(healthy_scan).warnings if "of the brain is marked" in text)
     assert "mmccd calibrate" in text
+
+
+def test_a_scan_of_the_training_is_known_whatever_its_file_is(
+    detector, phantom_folder, healthy_scan, lesioned_scan, tmp_path
+):
+    """Of training and validation, copied, compressed and turned; never one of the test part."""
+    trained_on = phantom_folder / "Phantom_0001" / "Phantom_0001_flair.nii.gz"
+    scan = nib.load(trained_on)
+    turned = scan.as_reoriented(np.array([[1, -1], [0, 1], [2, -1]], float))
+    nib.save(nib.Nifti1Image(turned.get_fdata(dtype=np.float32), turned.affine), tmp_path / "other_name.nii")
+    for path in (trained_on, tmp_path / "other_name.nii", healthy_scan):
+        found = detector.detect(path)
+        assert found.trained_on
+        assert TRAINED_ON[0] in found.warnings
+    found = detector.detect(lesioned_scan)
+    assert not found.trained_on
+    assert TRAINED_ON[0] not in found.warnings
+
+
+def test_a_model_that_names_no_scans_knows_none(detector, healthy_scan):
+    card = detector.model.card | {"training_data": {}}
+    assert not Detector(replace(detector.model, card=card), device="cpu").detect(healthy_scan).trained_on
 
 
 def test_outliers_that_no_store_would_hold_are_refused(detector, healthy_scan):

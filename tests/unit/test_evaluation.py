@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmccd.cohort import read_cohort
-from mmccd.errors import DataError
+from mmccd.errors import DataError, MmccdWarning
 from mmccd.evaluation import _Pool, evaluate
 from mmccd.intensity import normalise
 from mmccd.scored_case import load_scored_case
@@ -258,6 +258,18 @@ def test_lesion_outside_the_brain_counts_as_missed(folders):
     assert row["sensitivity"] == pytest.approx(45 / 50)
     assert row["oracle_dice"] == row["dice"] == pytest.approx(90 / 95)
     assert row["auroc"] == 1.0
+
+
+def test_cases_that_the_model_was_trained_on_are_not_passed_over(folders):
+    data, predictions, output = folders
+    for name, known in (("a", True), ("b", False), ("c", None)):
+        add_subject(data, name)
+        add_prediction(predictions, name, lesion_of().astype(float), **({} if known is None else {"trained_on": known}))
+    with pytest.warns(MmccdWarning, match="trained or calibrated on 1 of these 3 scans.*--split STORE"):
+        found = evaluate(predictions, data, output)
+    assert found.trained_on == ("a",)
+    assert json.loads((output / "evaluation.json").read_text())["trained_on"] == ["a"]
+    assert "**Beware:** the model was trained or calibrated on 1 of these 3 scans" in (output / "table.md").read_text()
 
 
 def test_unusable_cases_are_listed_and_the_others_go_on(folders):

@@ -10,7 +10,7 @@ from mmccd.detector import Detector
 from mmccd.errors import ConfigError, DataError, GridError, ModelError
 from mmccd.evaluation import evaluate
 from mmccd.fusion import fuse
-from mmccd.model_file import load_any, load_model
+from mmccd.model_file import known_scans, load_any, load_model
 from mmccd.prediction import predict
 from mmccd.recalibration import recalibrate
 from mmccd.store import Store
@@ -58,6 +58,10 @@ def test_the_map_is_the_sum_of_the_members_maps(members, fused, phantom_store):
     assert card["scan_threshold"]["value"] == pytest.approx(healthy.max())
     assert card["healthy_scores"] == [pytest.approx(np.quantile(healthy, 0.99), rel=1e-5)]
     assert card["members"] == ["flair", "t2"]
+    calibrated_on = [digest for name in ("flair", "t2") for digest in phantom_store.scans_sha256(["validation"], name)]
+    assert len(calibrated_on) == 2
+    assert card["calibration"]["scans_sha256"] == calibrated_on
+    assert known_scans(load_any(fused)) >= set(calibrated_on)
 
 
 def test_thresholds_of_another_site_are_of_the_evidence_that_is_used(members, phantom_store, tmp_path):

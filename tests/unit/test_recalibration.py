@@ -154,6 +154,7 @@ def test_another_site_has_a_threshold_of_its_own(model_folder, phantom_store, tm
     assert new.card["threshold"]["value"] != load_model(model_folder).card["threshold"]["value"]
     assert new.card["threshold"]["subjects"] == 5
     assert new.card["calibration"]["split_digest"] == "other"
+    assert new.card["calibration"]["scans_sha256"] == phantom_store.scans_sha256(["validation"], "flair") != []
 
 
 # --- refused ---

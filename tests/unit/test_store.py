@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mmccd.errors import ConfigError, DataError
-from mmccd.store import open_store
+from mmccd.store import Store, open_store
+from mmccd.volumes import read_volume
 
 
 def as_on_windows(path, encoding="cp1252"):
@@ -41,6 +42,21 @@ def test_rows_by_split_and_health(phantom_store):
     assert not phantom_store.array("lesion")[healthy].any()
     assert phantom_store.rows("train", healthy=False).size == 0
     assert phantom_store.rows("nothing").size == 0
+
+
+def test_scans_are_known_by_their_voxels(phantom_store, phantom_folder):
+    subjects = phantom_store.manifest["subjects"]
+    digests = {
+        subject: read_volume(phantom_folder / subject / f"{subject}_t2.nii.gz").voxels_sha256
+        for part in subjects.values() for subject in part
+    }  # fmt: skip
+    assert len(set(digests.values())) == len(digests)
+    for parts in (["test"], ["train", "validation"]):
+        expected = sorted(digests[subject] for part in parts for subject in subjects[part])
+        assert phantom_store.scans_sha256(parts, "t2") == expected
+    assert phantom_store.scans_sha256(["test"], "t1") == []
+    older = Store(phantom_store.path, {k: v for k, v in phantom_store.manifest.items() if k != "scans_sha256"})
+    assert older.scans_sha256(["test"], "t2") == []
 
 
 def test_unknown_array_lists_what_there_is(phantom_store):

@@ -447,6 +447,9 @@ def test_the_card_says_what_was_done_and_names_no_place(trained_folder, phantom_
     assert card["grid"] == {"protocol": "volume", "size_px": 48, "pixel_mm": 5.0}
     assert card["training"]["steps"] == 4
     assert card["training_data"]["store_digest"] == phantom_store.digest
+    known = phantom_store.scans_sha256(("train", "validation"), "flair")
+    assert len(known) == 6
+    assert card["training_data"]["scans_sha256"] == known
     assert card["training_data"]["train"] == {"subjects": 5, "healthy_slices": len(phantom_store.rows("train"))}
     assert card["training_data"]["validation"]["subjects"] == 1
     assert card["threshold"]["value"] > 0
