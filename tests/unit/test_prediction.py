@@ -80,7 +80,8 @@ def test_record_and_summary_of_a_case(detector, scans, output, no_pictures):
     record = json.loads((output / "b.json").read_text())
     assert set(record) == {
         "case", "source", "score", "score_definition", "threshold", "threshold_origin", "lesion_volume_ml",
-        "brain_volume_ml", "warnings", "seconds", "intensity", "model", "origin", "provenance", "p_value", "p_value_of",
+        "brain_volume_ml", "warnings", "trained_on", "seconds", "intensity", "model", "origin", "provenance", "p_value",
+        "p_value_of",
     }  # fmt: skip
     assert record["threshold_origin"]["chosen_on"] == "healthy validation slices"
     assert record["model"] == {"method": "cyclic-unet", "targets": ["t2"]}
