@@ -10,7 +10,7 @@ Every method of `mmccd benchmark` is compared. Writes cross_validation.json and 
 
 import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from measure import run, write_page
@@ -102,12 +102,17 @@ def write(found: dict[str, Rows]) -> None:
     write_page(HERE / "cross_validation", "Every patient tested once", what, tables, {"subjects": subjects, **kept})
 
 
+def by_subject(auprc: Mapping[str, float]) -> dict[str, list[dict[str, object]]]:
+    """What `paired` and `verdict` compare."""
+    return {"rows": [{"subject": subject, "auprc": value} for subject, value in sorted(auprc.items())]}
+
+
 def against_best(rows: Rows) -> list[str]:
     """A table, the highest AUPRC first, and whom `best` is ahead of."""
     means = {name: [bootstrap_mean(values(tested, column)) for column in COLUMNS] for name, tested in rows.items()}
     names = sorted(rows, key=lambda name: -means[name][0].mean)
     others = [name for name in names if name != BEST]
-    records = {name: {"rows": [{"subject": s, **tested[s]} for s in sorted(tested)]} for name, tested in rows.items()}
+    records = {name: by_subject({s: row["auprc"] for s, row in tested.items()}) for name, tested in rows.items()}
     compared_with = {name: paired(records[BEST], records[name], "auprc") for name in others}
     p = dict(zip(others, holm([p for _, p in compared_with.values()]), strict=True))
     lines = [

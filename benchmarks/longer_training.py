@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from cross_validation import pooled
+from cross_validation import by_subject, pooled
 from measure import run, write_page
 from mirrored_baseline import MIRRORED, restored_mirrored
 
@@ -66,16 +66,11 @@ def compared(short: Values, long: Values) -> str:
     ]
     for name in (name for name in SHOWN if name in long):
         means = [bootstrap_mean(list(values[name].values())) for values in (short, long)]
-        gain, _ = paired(record(long[name]), record(short[name]), "auprc")
-        less = [paired(record(values[BEST]), record(values[name]), "auprc")[0] for values in (short, long)]
+        gain, _ = paired(by_subject(long[name]), by_subject(short[name]), "auprc")
+        less = [paired(by_subject(values[BEST]), by_subject(values[name]), "auprc")[0] for values in (short, long)]
         ours = ["", ""] if name == BEST else less
         lines.append(f"| {name} | {' | '.join(map(str, [*means, gain, *ours]))} |")
     return "\n".join(lines)
-
-
-def record(values: dict[str, float]) -> dict[str, list[dict[str, object]]]:
-    """What `paired` compares."""
-    return {"rows": [{"subject": subject, "auprc": value} for subject, value in sorted(values.items())]}
 
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from cross_validation import SETTINGS, SOURCES
-from longer_training import record
+from cross_validation import SETTINGS, SOURCES, by_subject
 from measure import run, write_page
 
 from mmccd.benchmark_result import holm, paired, verdict
@@ -76,7 +75,7 @@ def compared(values: Values, glioma: Mapping[str, Mapping[str, float]]) -> list[
         name: {subject: float(np.mean([row["auprc"] for row in folds.values()])) for subject, folds in tested.items()}
         for name, tested in values.items()
     }
-    everyone = {name: record({**glioma[name], **means[name]}) for name in values}
+    everyone = {name: by_subject({**glioma[name], **means[name]}) for name in values}
     names = sorted(values, key=lambda name: -np.mean([*means[name].values()]))
     others = [name for name in names if name != BEST]
     together = {name: paired(everyone[BEST], everyone[name], "auprc") for name in others}

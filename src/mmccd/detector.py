@@ -25,7 +25,7 @@ from mmccd.volumes import Volume, brain_mask, check_intensities, check_range, ch
 RUNTIMES = ("torch", "openvino")
 THRESHOLDS = {"voxel": "threshold", "scan": "scan_threshold"}
 """What a false-alarm rate is held for, and the name of that threshold on a model's card."""
-TRAINED_ON = ("the model was trained or calibrated on this very scan: what it finds here says little about others",)
+TRAINED_ON = "the model was trained or calibrated on this very scan: what it finds here says little about others"
 MUCH_MARKED = 0.2
 """Share of the brain; the largest lesion of 45 patients with glioma covers 0.18 of it."""
 
@@ -185,7 +185,7 @@ class Detector:
             lesion_volume_ml=float(mask.sum()) * volume.voxel_ml,
             brain_volume_ml=float(inside.sum()) * volume.voxel_ml,
             volume=volume,
-            warnings=_warnings(volume, inside, mask, anything_scored=bool(errors.any())) + TRAINED_ON * trained_on,
+            warnings=_warnings(volume, inside, mask, anything_scored=bool(errors.any()), trained_on=trained_on),
             trained_on=trained_on,
         )
 
@@ -237,7 +237,7 @@ def _check_runtime(runtime: str, device: torch.device) -> None:
 
 
 def _warnings(
-    volume: Volume, brain: NDArray[np.bool_], mask: NDArray[np.bool_], *, anything_scored: bool
+    volume: Volume, brain: NDArray[np.bool_], mask: NDArray[np.bool_], *, anything_scored: bool, trained_on: bool
 ) -> tuple[str, ...]:
     found = list(volume.doubts)
     brain_ml = float(brain.sum()) * volume.voxel_ml
@@ -253,4 +253,6 @@ def _warnings(
         )
     if not anything_scored:
         found.append("no slice has brain left after its rim is removed: nothing was scored")
+    if trained_on:
+        found.append(TRAINED_ON)
     return tuple(found)

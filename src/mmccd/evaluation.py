@@ -28,7 +28,7 @@ from mmccd.scored_case import BASELINES, ScoredCase, load_scored_case, measure, 
 __all__ = ["Evaluation", "evaluate"]
 
 DIFFERENCES = ("auprc", "dice")
-REMEDY = "predict the others alone, for example with `mmccd predict --split STORE`"
+_REMEDY = "predict the others alone, for example with `mmccd predict --split STORE`"
 _LISTED_REASONS = 3
 _DRAWN_CASES = 12
 Mean = Callable[[Sequence[Row], Sequence[float]], Interval]
@@ -178,7 +178,7 @@ def evaluate(
     _draw(output / "montage.png", predictions, cohort, [case for case in cases if case not in failures])
     progress("done", len(cases), len(cases))
     if evaluation.trained_on:
-        warnings.warn(f"{evaluation.about_trained_on()}: {REMEDY}", MmccdWarning, stacklevel=2)
+        warnings.warn(f"{evaluation.about_trained_on()}: {_REMEDY}", MmccdWarning, stacklevel=2)
     return evaluation
 
 

@@ -22,7 +22,7 @@ _BIDS_IMAGE = re.compile(r"(?P<key>sub-[^_]+(_ses-[^_]+)?)_(?P<rest>(.+_)?)(?P<s
 _BIDS_MASK = re.compile(r"(?P<key>sub-[^_]+(_ses-[^_]+)?)_(?P<rest>.+)_(?P<suffix>mask|dseg|roi)")
 _BIDS_LESION = re.compile(r"(label|desc)-(L|WMH|lesions?[a-z]*|tumou?r[a-z]*)\d*|lesions?|tumou?r|WMH", re.IGNORECASE)
 _NNUNET_NAME = re.compile(r"(?P<id>.+)_(?P<channel>\d{4})")
-_IMAGES = ("imagesTr", "imagesTs")
+_PART_OF = {"imagesTr": "train", "imagesTs": "test"}
 _BIDS_DEPTH = 8
 
 
@@ -140,8 +140,8 @@ def _read_msd(root: Path) -> Listing:
 
 def _stated(folders: dict[str, str]) -> dict[str, str]:
     """The part of each case, by the folder of its image, where there are images of both."""
-    parts = dict(zip(_IMAGES, ("train", "test"), strict=True))
-    return {case: parts[folder] for case, folder in folders.items()} if {*_IMAGES} <= {*folders.values()} else {}
+    both = _PART_OF.keys() <= {*folders.values()}
+    return {case: _PART_OF[folder] for case, folder in folders.items()} if both else {}
 
 
 def _read_dataset(path: Path) -> tuple[dict[int, str], list[str]]:
@@ -185,13 +185,13 @@ def _detect_nnunet(root: Path) -> bool:
     if not channels or any("0000" not in found for found in channels.values()):
         return False
     # Without a table, "scan_0000" and "scan_0001" may be scans of their own.
-    like_nnunet = len(channels) > 1 or files[0].parent.resolve().name in _IMAGES
+    like_nnunet = len(channels) > 1 or files[0].parent.resolve().name in _PART_OF
     several = len(names) == len(files) and any(len(found) > 1 for found in channels.values())
     return _dataset_of(root) is not None or (several and like_nnunet)
 
 
 def _nnunet_images(root: Path) -> list[Path]:
-    folders = [root / name for name in _IMAGES if (root / name).is_dir()]
+    folders = [root / name for name in _PART_OF if (root / name).is_dir()]
     return [path for folder in folders or [root] for path in nifti_files(folder)]
 
 
@@ -223,7 +223,7 @@ def _read_nnunet(root: Path) -> Listing:
             listing.problems[match["id"]] = f"{image.name} is a channel that {path.name} does not name"
     for folder in {image.parent.resolve() for image in images}:
         labels = _files_in(folder.with_name(folder.name.replace("images", "labels")))
-        listing.entries.extend(Entry(stem(label), LESION, label) for label in labels if folder.name in _IMAGES)
+        listing.entries.extend(Entry(stem(label), LESION, label) for label in labels if folder.name in _PART_OF)
     listing.splits.update(_stated(folders))
     return listing
 

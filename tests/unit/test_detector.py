@@ -271,10 +271,10 @@ def test_a_scan_of_the_training_is_known_whatever_its_file_is(
     for path in (trained_on, tmp_path / "other_name.nii", healthy_scan):
         found = detector.detect(path)
         assert found.trained_on
-        assert TRAINED_ON[0] in found.warnings
+        assert TRAINED_ON in found.warnings
     found = detector.detect(lesioned_scan)
     assert not found.trained_on
-    assert TRAINED_ON[0] not in found.warnings
+    assert TRAINED_ON not in found.warnings
 
 
 def test_a_model_that_names_no_scans_knows_none(detector, healthy_scan):
