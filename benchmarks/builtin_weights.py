@@ -30,7 +30,7 @@ HERE = Path(__file__).parent
 WEIGHTS = Path(mmccd.__file__).parent / "weights"
 TARGETS = {"flair": "t1,t2", "t1": "flair,t2", "t2": "flair,t1"}
 LICENSED = ("brats_2021", "brats_africa_2023")
-SHOWN = ("auprc", "dice", "oracle_dice", "lesion_f1", "healthy_marked")
+SHOWN = ("auprc", "dice", "relative_dice", "oracle_dice", "lesion_f1", "healthy_marked")
 
 CARD = (HERE / "builtin_card.md").read_text()
 
@@ -100,13 +100,10 @@ def ship(work: Path, source: str) -> None:
 def quality(work: Path, source: str) -> str:
     store = open_store(work / "store")
     detector = Detector.load(f"builtin:{source}", batch_size=64)
-    card = detector.model.card
     judges = {
-        f"builtin:{source}": Judge(
+        f"builtin:{source}": Judge.of(
             lambda slices, brain, slice_mm: detector.score_slices({source: slices}, brain, slice_mm),
-            card["threshold"]["value"],
-            card["scan_threshold"]["value"],
-            tuple(card["healthy_scores"]),
+            detector.model.card,
         )
     }
     judges |= {

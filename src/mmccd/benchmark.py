@@ -171,7 +171,9 @@ def _run(
     else:
         record = score_volumes(judge, store, source)
         scored = int((store.index["split"] == "test").sum())
-        facts["thresholds"] = {"voxel": judge.threshold, "scan": judge.scan_threshold}
+        facts["thresholds"] = {
+            "voxel": judge.threshold, "scan": judge.scan_threshold, "relative": judge.relative_threshold
+        }  # fmt: skip
         facts["kinds"] = {}
         for name, further in others.items():
             if source in further.modalities:
@@ -241,13 +243,10 @@ def _training(progress: ProgressCallback, name: str) -> ProgressCallback:
 
 
 def _judge_model(model: Model, plan: Plan) -> Judge:
-    card, detector = model.card, Detector(model, device=plan.device, batch_size=BATCH)
+    detector = Detector(model, device=plan.device, batch_size=BATCH)
     (source,) = detector.sources
-    return Judge(
-        lambda slices, brain, slice_mm: detector.score_slices({source: slices}, brain, slice_mm),
-        float(card["threshold"]["value"]),
-        float(card["scan_threshold"]["value"]),
-        tuple(card["healthy_scores"]),
+    return Judge.of(
+        lambda slices, brain, slice_mm: detector.score_slices({source: slices}, brain, slice_mm), model.card
     )
 
 
@@ -265,8 +264,7 @@ def judge_intensity(contender: Contender, store: Store, source: str, scoring: Sc
     healthy = healthy_maps(
         store, lambda _, rows, brain, slice_mm: score(store.array(source)[rows].astype(np.float32), brain, slice_mm)
     )
-    facts = thresholds_of(healthy, store, source, scoring)
-    return Judge(score, facts["threshold"]["value"], facts["scan_threshold"]["value"], tuple(facts["healthy_scores"]))
+    return Judge.of(score, thresholds_of(healthy, store, source, scoring))
 
 
 def _scoring(plan: Plan, store: Store) -> ScoringConfig:

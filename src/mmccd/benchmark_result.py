@@ -17,7 +17,7 @@ from mmccd.evaluation_result import markdown_table
 from mmccd.files import write_atomically, write_csv, write_json
 from mmccd.store import Store
 
-HONEST = ("auprc", "dice", "oracle_dice", "lesion_f1", "healthy_marked", "healthy_alarm")
+HONEST = ("auprc", "dice", "relative_dice", "oracle_dice", "lesion_f1", "healthy_marked", "healthy_alarm")
 PUBLISHED_METRICS = ("dice", "auc", "jaccard", "assd", "sensitivity", "precision")
 Record = dict[str, Any]
 
@@ -25,7 +25,8 @@ HOW_TO_READ = """\
 Each row scores the same test subjects with the same code; means over subjects with 95 % bootstrap intervals, where a
 patient with several sessions counts once. AUPRC runs over the brain voxels of whole volumes on the grid of the store.
 **dice**, **lesion_f1** and **healthy_marked** (share of the brain that is marked in slices at least 12 mm from any
-lesion) belong to the threshold that was chosen on healthy validation slices WITHOUT labels; **healthy_alarm** is the
+lesion) belong to the threshold that was chosen on healthy validation slices WITHOUT labels; **relative_dice** to one
+chosen alike that is counted from the upper quartile of each scan's own map; **healthy_alarm** is the
 share of subjects in which the threshold for scans marks anything in those slices; **oracle_dice** had its threshold
 chosen with the labels of these very subjects and is an upper bound. *evidence* scores as the preset `best` does:
 healthy tail evidence, stated polarity, smoothing, the same for every method; the other rows by the squared error over
@@ -92,8 +93,10 @@ def honest_table(records: Sequence[Record]) -> list[list[str]]:
     """Header and one line per contender, the highest AUPRC first."""
     rows = [(_mean(record, "auprc").mean, record) for record in records if "rows" in record]
     rows.sort(key=lambda row: -row[0])
-    return [["method", *HONEST]] + [
-        [record["contender"], *(str(_mean(record, name)) for name in HONEST)] for _, record in rows
+    # Results that an older version wrote lack some.
+    shown = [name for name in HONEST if all(name in row for _, record in rows for row in record["rows"])]
+    return [["method", *shown]] + [
+        [record["contender"], *(str(_mean(record, name)) for name in shown)] for _, record in rows
     ]
 
 

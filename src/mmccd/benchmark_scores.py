@@ -14,7 +14,7 @@ from scipy.ndimage import binary_dilation, label
 from sklearn.metrics import precision_recall_curve
 
 from mmccd.artefacts import ARTEFACTS, plant
-from mmccd.conformal import p_value
+from mmccd.conformal import own_level, p_value
 from mmccd.metrics import PUBLISHED_EROSION_PX, Confusion, auprc, auroc, lesion_f1, oracle_threshold
 from mmccd.networks import CodeNetwork
 from mmccd.published import LesionSlice, published_rows
@@ -55,7 +55,14 @@ class Judge:
     score: Scorer
     threshold: float
     scan_threshold: float
+    relative_threshold: float
     healthy_scores: tuple[float, ...]
+
+    @classmethod
+    def of(cls, score: Scorer, facts: Mapping[str, Any]) -> "Judge":
+        """With the thresholds of `mmccd.calibration.thresholds_of`, or of a card."""
+        values = {name: float(facts[name]["value"]) for name in ("threshold", "scan_threshold", "relative_threshold")}
+        return cls(score, **values, healthy_scores=tuple(facts["healthy_scores"]))
 
 
 def scans(store: Store, split: str, source: str) -> Iterator[Scan]:
@@ -188,20 +195,25 @@ def _networks(method: torch.nn.Module) -> list[torch.nn.Module]:
 
 def _row(scan: Scan, found: Floats, judge: Judge, voxel_ml: float) -> dict[str, Any]:
     marked = scan.brain & (found > judge.threshold)
+    relative = scan.brain & (found > judge.relative_threshold + own_level(found[scan.brain]))
     healthy = scan.brain & _far_from_lesions(scan)[:, None, None]
     has_lesion = bool(scan.lesion.any())
     score = float(np.quantile(found[scan.brain], SCORE_QUANTILE))
+
+    def dice_of(mask: Mask) -> float:
+        return Confusion.between(mask, scan.lesion).dice if has_lesion else float("nan")
+
     return {
         "subject": scan.subject,
         "lesion_ml": float(scan.lesion.sum() * voxel_ml),
         "auprc": auprc(found[scan.brain], scan.lesion[scan.brain]),
         "auroc": auroc(found[scan.brain], scan.lesion[scan.brain]),
-        "dice": Confusion.between(marked, scan.lesion).dice if has_lesion else float("nan"),
+        "dice": dice_of(marked),
+        "relative_dice": dice_of(relative),
         "lesion_f1": lesion_f1(marked, scan.lesion) if has_lesion else float("nan"),
-        "scan_dice": Confusion.between(scan.brain & (found > judge.scan_threshold), scan.lesion).dice
-        if has_lesion
-        else float("nan"),
+        "scan_dice": dice_of(scan.brain & (found > judge.scan_threshold)),
         "healthy_marked": _share(marked, healthy),
+        "relative_healthy_marked": _share(relative, healthy),
         "healthy_alarm": float((found[healthy] > judge.scan_threshold).any()) if healthy.any() else float("nan"),
         "p_value": p_value(score, judge.healthy_scores),
         "lesion_outside_brain": int((scan.lesion & ~scan.brain).sum()),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmccd.config import Config, ScoringConfig
-from mmccd.conformal import scan_threshold, voxel_threshold
+from mmccd.conformal import Threshold, relative_threshold, scan_threshold, voxel_threshold
 from mmccd.cycle import Error
 from mmccd.devices import uses_bf16
 from mmccd.evidence import count_healthy_pairs, no_pairs
@@ -148,21 +148,16 @@ def intensity_baseline(store: Store, source: str, scoring: ScoringConfig) -> dic
         return healthy_maps(store, score)
 
     kinds = {"plain": maps(0.0), "smoothed": maps(scoring.smooth_mm)}
-    rate = _false_positive_rate(source, scoring)
-    return {
-        "polarity": polarity,
-        "smooth_mm": scoring.smooth_mm,
-        "threshold": {kind: voxel_threshold(found, rate=rate).value for kind, found in kinds.items()},
-        "scan_threshold": {
-            kind: scan_threshold(found, rate=scoring.false_alarm_rate).value for kind, found in kinds.items()
-        },
+    chosen = {kind: _chosen(found, source, scoring) for kind, found in kinds.items()}
+    return {"polarity": polarity, "smooth_mm": scoring.smooth_mm} | {
+        name: {kind: thresholds[name].value for kind, thresholds in chosen.items()} for name in chosen["plain"]
     }
 
 
 def thresholds_of(
     healthy: Sequence[NDArray[np.float32]], store: Store, source: str, scoring: ScoringConfig
 ) -> dict[str, Any]:
-    """Both thresholds and the scores of healthy subjects, for a card.
+    """All thresholds and the scores of healthy subjects, for a card.
 
     Args:
         healthy: See `healthy_maps`.
@@ -172,13 +167,17 @@ def thresholds_of(
     """
     of = {"chosen_on": "healthy validation slices", "slices": int(store.rows("validation", healthy=True).size)}
     return {
-        "threshold": voxel_threshold(healthy, rate=_false_positive_rate(source, scoring)).as_dict() | of,
-        "scan_threshold": scan_threshold(healthy, rate=scoring.false_alarm_rate).as_dict() | of,
+        **{name: threshold.as_dict() | of for name, threshold in _chosen(healthy, source, scoring).items()},
         "healthy_scores": sorted(float(np.quantile(one, SCORE_QUANTILE)) for one in healthy if one.size),
         "score_definition": SCORE_DEFINITION,
     }
 
 
-def _false_positive_rate(source: str, scoring: ScoringConfig) -> float:
+def _chosen(healthy: Sequence[NDArray[np.float32]], source: str, scoring: ScoringConfig) -> dict[str, Threshold]:
     rate = scoring.false_positive_rate
-    return typical_false_positive_rate(source) if rate == "typical" else rate
+    share = typical_false_positive_rate(source) if rate == "typical" else rate
+    return {
+        "threshold": voxel_threshold(healthy, rate=share),
+        "scan_threshold": scan_threshold(healthy, rate=scoring.false_alarm_rate),
+        "relative_threshold": relative_threshold(healthy, rate=share),
+    }

@@ -141,7 +141,10 @@ def predict(
     runtime: Annotated[str, typer.Option(help="torch, or openvino (an extra, somewhat faster on CPUs).")] = "torch",
     threshold: Annotated[
         str,
-        typer.Option(help="voxel: marks a known share of a healthy brain. scan: marks nothing in most healthy scans."),
+        typer.Option(
+            help="voxel: marks a known share of a healthy brain. relative: the same above each scan's own level, for "
+            "other scanners. scan: marks nothing in most healthy scans."
+        ),
     ] = "voxel",
     anonymize: Anonymize = None,
     quiet: Quiet = False,

@@ -9,7 +9,7 @@ deviations (3 x `scoring.smooth_mm`) into its healthy neighbours, and nothing is
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import ceil, isnan
 from typing import Any
 
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from mmccd.errors import DataError
 
 Scores = NDArray[np.floating[Any]]
+LEVEL_QUANTILE = 0.75
+LEVEL = "upper quartile of the scan's own scores"
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,18 @@ class Threshold:
         criterion: How it was chosen, in words.
         guarantee: What it promises for an unseen subject.
         subjects: Number of subjects that it was chosen on.
+        added_to: What of a scan the value is to be added to; None where it stands for itself.
     """
 
     value: float
     criterion: str
     guarantee: str
     subjects: int
+    added_to: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Plain values for JSON; what is None is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def voxel_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
@@ -91,6 +95,30 @@ def scan_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
         criterion=f"{k} of {n} subjects have nothing above in their healthy slices",
         guarantee=f"at most {held:.3g} of subjects like these have anything marked in their healthy slices",
         subjects=n,
+    )
+
+
+def own_level(scores: Scores) -> float:
+    """The upper quartile of one scan's scores over its brain: high for ordinary tissue, but below a lesion's.
+
+    Another scanner raises or lowers a whole map; a lesion covers less than a fifth of a brain and hardly moves this.
+    """
+    return float(np.quantile(scores, LEVEL_QUANTILE))
+
+
+def relative_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
+    """As `voxel_threshold`, but of what exceeds each subject's own level: ``value`` is to be added to `own_level`.
+
+    The promise is kept where the level of an unseen subject is taken from healthy slices alone, as here.
+
+    Args, raises: as `voxel_threshold`.
+    """
+    found = voxel_threshold([one - own_level(one) for one in _with_pixels(scores)], rate=rate)
+    return replace(
+        found,
+        criterion=f"{rate:.3g} of the brain in healthy slices exceeds the {LEVEL} by more, "
+        f"mean over {found.subjects} subjects",
+        added_to=LEVEL,
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from mmccd.case_files import ANOMALY_END, MASK_END
-from mmccd.conformal import p_value
+from mmccd.conformal import own_level, p_value
 from mmccd.devices import choose_device, uses_bf16
 from mmccd.errors import ConfigError, DataError
 from mmccd.grid import slice_grid
@@ -19,12 +19,12 @@ from mmccd.intensity import BACKGROUND, normalise
 from mmccd.methods import Method
 from mmccd.model_file import Fusion, Model, known_scans, load_any
 from mmccd.openvino_runtime import accelerate
-from mmccd.scoring import scan_score
+from mmccd.scoring import intensity_score, scan_score, smoothed
 from mmccd.volumes import Volume, brain_mask, check_intensities, check_range, check_same_grid, read_volume, write_volume
 
 RUNTIMES = ("torch", "openvino")
-THRESHOLDS = {"voxel": "threshold", "scan": "scan_threshold"}
-"""What a false-alarm rate is held for, and the name of that threshold on a model's card."""
+THRESHOLDS = {"voxel": "threshold", "scan": "scan_threshold", "relative": "relative_threshold"}
+"""What is promised, and the name of that threshold on a model's card."""
 TRAINED_ON = "the model was trained or calibrated on this very scan: what it finds here says little about others"
 MUCH_MARKED = 0.2
 """Share of the brain; the largest lesion of 45 patients with glioma covers 0.18 of it."""
@@ -41,12 +41,13 @@ class Detection:
         affine: (4, 4), voxel to millimetre of these arrays.
         score: One number for the scan: the 99th percentile of the anomaly over the brain, on the model's grid.
         p_value: How unusual the score is among healthy scans, in (0, 1]: see `mmccd.conformal.p_value`.
-        threshold: Chosen on healthy validation slices, without labels.
+        threshold: Of this scan, chosen on healthy validation slices, without labels.
         lesion_volume_ml: Volume of the mask.
         brain_volume_ml: Volume of the brain.
         volume: The scan.
         warnings: What a user should know before trusting the result.
         trained_on: Whether the model was trained or calibrated on this very scan.
+        intensity: Polarity and thresholds of the plain intensity that `mmccd evaluate` shows beside the model.
     """
 
     anomaly: NDArray[np.float32]
@@ -60,7 +61,8 @@ class Detection:
     brain_volume_ml: float
     volume: Volume
     warnings: tuple[str, ...]
-    trained_on: bool = False
+    trained_on: bool
+    intensity: dict[str, Any]
 
     def save(self, folder: Path | str, name: str) -> None:
         """Write ``<name>_anomaly.nii.gz`` (float32) and ``<name>_mask.nii.gz`` (0 and 1) on the scan's own grid.
@@ -84,7 +86,8 @@ class Detector:
         device: Where to compute; see `mmccd.devices`.
         batch_size: Slices at a time.
         runtime: What runs the networks: ``torch``, or ``openvino`` (an extra, for CPUs).
-        threshold: ``voxel`` marks a known share of a healthy brain, ``scan`` nothing at all in most healthy scans.
+        threshold: ``voxel`` marks a known share of a healthy brain, ``scan`` nothing at all in most healthy scans;
+            ``relative`` is ``voxel`` above each scan's own level, see `mmccd.conformal.own_level`.
 
     Raises:
         ConfigError: device, runtime or threshold are unknown, do not fit each other, or are not there.
@@ -109,9 +112,15 @@ class Detector:
         _check_runtime(runtime, self.device)
         if threshold not in THRESHOLDS:
             raise ConfigError(f"threshold is {threshold!r}, expected one of {', '.join(THRESHOLDS)}", "voxel is usual")
-        kind = THRESHOLDS[threshold]
+        kind, baseline = THRESHOLDS[threshold], model.card["intensity_baseline"]
+        if kind not in model.card or kind not in baseline:
+            raise ConfigError(
+                f"the model has no threshold {threshold!r}, it was made by a version that did not know it",
+                "give it one with `mmccd calibrate`, or leave --threshold out",
+            )
+        self._relative = threshold == "relative"
+        self._remedy = "`mmccd calibrate`" if self._relative else "--threshold relative, or `mmccd calibrate`"
         self.threshold: dict[str, Any] = model.card[kind]
-        baseline = model.card["intensity_baseline"]
         self.intensity_baseline: dict[str, Any] = {
             "polarity": baseline["polarity"],
             "smooth_mm": baseline["smooth_mm"],
@@ -170,8 +179,8 @@ class Detector:
         errors = self.score_slices(slices, brain_slices, volume.spacing_mm[2])
         anomaly = np.where(inside, grid.expand(errors), 0).astype(np.float32)
         trained_on = bool(self._known) and any(images[name].voxels_sha256 in self._known for name in self.sources)
-        threshold = float(self.threshold["value"])
-        mask = anomaly > threshold
+        threshold, intensity = self._cuts(errors, slices[self.sources[0]], brain_slices, volume.spacing_mm[2])
+        mask = inside & (anomaly > threshold)
         # On the model's own grid, where the healthy scans were scored that it is compared with.
         score = scan_score(errors, brain_slices)
         return Detection(
@@ -185,8 +194,11 @@ class Detector:
             lesion_volume_ml=float(mask.sum()) * volume.voxel_ml,
             brain_volume_ml=float(inside.sum()) * volume.voxel_ml,
             volume=volume,
-            warnings=_warnings(volume, inside, mask, anything_scored=bool(errors.any()), trained_on=trained_on),
+            warnings=_warnings(
+                volume, inside, mask, anything_scored=bool(errors.any()), trained_on=trained_on, remedy=self._remedy
+            ),
             trained_on=trained_on,
+            intensity=intensity,
         )
 
     def score_slices(
@@ -216,6 +228,21 @@ class Detector:
         ]
         return np.asarray(np.sum(maps, axis=0), dtype=np.float32)
 
+    def _cuts(
+        self, errors: NDArray[np.float32], source: NDArray[np.float32], brain: NDArray[np.bool_], slice_mm: float
+    ) -> tuple[float, dict[str, Any]]:
+        """The threshold of this scan's map, and what `evaluate` needs to cut its plain intensity alike."""
+        threshold, intensity = float(self.threshold["value"]), self.intensity_baseline
+        if not self._relative:
+            return threshold, intensity
+        pixel_mm = self.model.card["grid"]["pixel_mm"]
+        plain = intensity_score(source, intensity["polarity"])
+        mean = smoothed(plain, brain, smooth_mm=intensity["smooth_mm"], spacing_mm=(slice_mm, pixel_mm, pixel_mm))
+        return threshold + own_level(errors[brain]), intensity | {
+            "threshold": intensity["threshold"] + own_level(plain[brain]),
+            "smoothed_threshold": intensity["smoothed_threshold"] + own_level(mean[brain]),
+        }
+
     def _on_device(self, member: Model) -> Method:
         method: Method = member.method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.runtime == "torch":
@@ -237,7 +264,13 @@ def _check_runtime(runtime: str, device: torch.device) -> None:
 
 
 def _warnings(
-    volume: Volume, brain: NDArray[np.bool_], mask: NDArray[np.bool_], *, anything_scored: bool, trained_on: bool
+    volume: Volume,
+    brain: NDArray[np.bool_],
+    mask: NDArray[np.bool_],
+    *,
+    anything_scored: bool,
+    trained_on: bool,
+    remedy: str,
 ) -> tuple[str, ...]:
     found = list(volume.doubts)
     brain_ml = float(brain.sum()) * volume.voxel_ml
@@ -249,7 +282,7 @@ def _warnings(
     if share > MUCH_MARKED:
         found.append(
             f"{100 * share:.0f} % of the brain is marked: a very large lesion, or a scan unlike those that the "
-            "threshold was chosen on (another scanner or contrast: `mmccd calibrate`)"
+            f"threshold was chosen on (another scanner or contrast: {remedy})"
         )
     if not anything_scored:
         found.append("no slice has brain left after its rim is removed: nothing was scored")

@@ -55,6 +55,7 @@ class _Baseline(BaseModel):
     smooth_mm: Annotated[float, Field(ge=0)]
     threshold: Thresholds
     scan_threshold: Thresholds
+    relative_threshold: Thresholds | None = None
 
 
 class _Data(BaseModel):
@@ -69,6 +70,7 @@ class _CardOfAny(BaseModel):
     grid: _Grid
     threshold: _Threshold
     scan_threshold: _Threshold
+    relative_threshold: _Threshold | None = None
     healthy_scores: list[float]
     intensity_baseline: _Baseline
     score_definition: str

@@ -60,13 +60,13 @@ def methods_of_predictions(
     ]
     if card is not None:
         sentences += _training(card)
-    thresholds: dict[float, list[Mapping[str, Any]]] = {}
+    thresholds: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
-        thresholds.setdefault(record["threshold"], []).append(record["threshold_origin"])
-    for value, origins in thresholds.items():
+        thresholds.setdefault(_above(record), []).append(record["threshold_origin"])
+    for above, origins in thresholds.items():
         threshold, where = origins[0], f" in {len(origins)} scans" if len(thresholds) > 1 else ""
         sentences.append(
-            f"Voxels above {value:.4g} were marked{where}. No lesion label was used for this threshold: it was "
+            f"Voxels {above} were marked{where}. No lesion label was used for this threshold: it was "
             f"chosen on {threshold.get('chosen_on', 'healthy slices')} of {threshold.get('subjects', '?')} subjects "
             f"such that {threshold.get('criterion', 'healthy tissue is rarely marked')} ({_guarantee(threshold)})."
         )
@@ -105,6 +105,14 @@ def methods_of_model(card: Mapping[str, Any]) -> tuple[str, list[str]]:
     )
     sentences.append(f"Computed with {_versions(card.get('provenance', {}).get('versions', {}))}.")
     return _numbered(" ".join(sentences))
+
+
+def _above(record: Mapping[str, Any]) -> str:
+    """Which voxels of a scan were marked: a relative threshold is another number in each scan."""
+    origin = record["threshold_origin"]
+    if origin.keys() >= {"added_to", "value"}:
+        return f"that exceed the {origin['added_to']} by more than {origin['value']:.4g}"
+    return f"above {record['threshold']:.4g}"
 
 
 def _guarantee(threshold: Mapping[str, Any]) -> str:

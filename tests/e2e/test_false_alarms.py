@@ -7,7 +7,7 @@ import torch
 from mmccd.calibration import count_healthy
 from mmccd.cohort import read_cohort
 from mmccd.config import load_config
-from mmccd.conformal import p_value, scan_threshold, voxel_threshold
+from mmccd.conformal import own_level, p_value, relative_threshold, scan_threshold, voxel_threshold
 from mmccd.cycle import cycle_map
 from mmccd.detector import Detector
 from mmccd.inference import in_batches
@@ -43,14 +43,15 @@ def healthy(tmp_path_factory, toy_settings):
 
 def test_unseen_healthy_scans_are_marked_no_more_than_promised(healthy):
     folder, _, cohort, split = healthy
-    voxel, scan = (Detector.load(folder / "model", threshold=name) for name in ("voxel", "scan"))
+    voxel, relative, scan = (Detector.load(folder / "model", threshold=name) for name in ("voxel", "relative", "scan"))
     promised = (CALIBRATED * RATE + 1) / (CALIBRATED + 1)
-    assert voxel.threshold["guarantee"].startswith(f"on average at most {promised:.3g} of the brain")
-    assert voxel.threshold["subjects"] == CALIBRATED
-    found = [voxel.detect(cohort.subject(name).images["flair"].path) for name in split.test]
-    shares = [float(one.mask.sum() / one.brain.sum()) for one in found]
-    # One calibration set is one draw: its own rate may lie above the promise, which is about all such sets.
-    assert 0 < np.mean(shares) <= promised + 3 * np.std(shares) / np.sqrt(UNSEEN)
+    for detector in (voxel, relative):
+        assert detector.threshold["guarantee"].startswith(f"on average at most {promised:.3g} of the brain")
+        assert detector.threshold["subjects"] == CALIBRATED
+        found = [detector.detect(cohort.subject(name).images["flair"].path) for name in split.test]
+        shares = [float(one.mask.sum() / one.brain.sum()) for one in found]
+        # One calibration set is one draw: its own rate may lie above the promise, which is about all such sets.
+        assert 0 < np.mean(shares) <= promised + 3 * np.std(shares) / np.sqrt(UNSEEN)
     alarms = [scan.detect(cohort.subject(name).images["flair"].path).mask.any() for name in split.test]
     assert np.mean(alarms) <= ALARMS + 3 * np.sqrt(ALARMS * (1 - ALARMS) * (1 / UNSEEN + 1 / CALIBRATED))
     assert min(one.p_value for one in found) >= 1 / (CALIBRATED + 1)
@@ -86,17 +87,18 @@ def test_averaged_over_calibration_sets_the_promise_is_kept(healthy):
         return cycle_map(x, [(hidden, x_hat[None])], evidence)[:, 0].numpy()[brain]
 
     rng = np.random.default_rng(0)
-    shares, alarms, unusual = [], [], []
+    shares, relative, alarms, unusual = [], [], [], []
     for _ in range(DRAWS):
         new, *seen = rng.permutation(len(pairs))[: CALIBRATED + 1]
         total = counts[seen].sum(dim=0)
         ours = [scores(i, build_error(model.config, total - counts[i])) for i in seen]
         theirs = scores(new, build_error(model.config, total))
         shares.append((theirs > voxel_threshold(ours, rate=RATE).value).mean())
+        relative.append((theirs - own_level(theirs) > relative_threshold(ours, rate=RATE).value).mean())
         alarms.append((theirs > scan_threshold(ours, rate=ALARMS).value).any())
         score, *healthy_scores = (np.quantile(one, SCORE_QUANTILE) for one in (theirs, *ours))
         unusual.append(p_value(score, healthy_scores) <= ALARMS)
-    error = np.std(shares) / np.sqrt(DRAWS)
-    assert np.mean(shares) == pytest.approx(RATE, abs=3 * error + 0.01)
+    for marked in (shares, relative):
+        assert np.mean(marked) == pytest.approx(RATE, abs=3 * np.std(marked) / np.sqrt(DRAWS) + 0.01)
     for rate in (np.mean(alarms), np.mean(unusual)):
         assert rate <= ALARMS + 2.5 * np.sqrt(ALARMS * (1 - ALARMS) / DRAWS)

@@ -291,22 +291,32 @@ def perfect(store):
     def score(slices, brain, slice_mm):
         return np.array([known[one.astype(np.float16).tobytes()] for one in slices], np.float32)
 
-    return Judge(score, threshold=0.5, scan_threshold=0.5, healthy_scores=(0.0,) * 9)
+    return Judge(score, threshold=0.5, scan_threshold=0.5, relative_threshold=0.5, healthy_scores=(0.0,) * 9)
 
 
 def test_a_perfect_score_is_perfect_in_every_metric(store):
     found = score_volumes(perfect(store), store, "flair")
     for row in found["rows"]:
         assert row["auprc"] == row["lesion_f1"] == 1
-        assert row["dice"] == row["oracle_dice"] == row["scan_dice"] > 0.99
-        assert row["healthy_marked"] == row["healthy_alarm"] == 0
+        assert row["dice"] == row["oracle_dice"] == row["scan_dice"] == row["relative_dice"] > 0.99
+        assert row["healthy_marked"] == row["healthy_alarm"] == row["relative_healthy_marked"] == 0
         assert row["lesion_ml"] > 0.1
     assert found["precision_at_recalls"] == [1.0] * len(CURVE_RECALLS)
     assert [piece.case for piece in found["slices"]] == ["Phantom_0007", "Phantom_0008"]
 
 
+def test_a_map_that_is_lifted_as_a_whole_needs_a_relative_threshold(store):
+    judge = perfect(store)
+    lifted = replace(judge, score=lambda *args: judge.score(*args) + 3)
+    rows = (score_volumes(one, store, "flair")["rows"] for one in (lifted, judge))
+    for row, usual in zip(*rows, strict=True):
+        assert row["dice"] < 0.5 < row["relative_dice"] == usual["dice"]
+        assert row["healthy_marked"] == 1
+        assert row["relative_healthy_marked"] == 0
+
+
 def test_a_score_of_nothing_finds_nothing(store):
-    nothing = Judge(lambda slices, brain, mm: np.zeros_like(slices), 0.5, 0.5, (0.0,) * 9)
+    nothing = Judge(lambda slices, brain, mm: np.zeros_like(slices), 0.5, 0.5, 0.5, (0.0,) * 9)
     for row in score_volumes(nothing, store, "flair")["rows"]:
         assert row["dice"] == row["lesion_f1"] == row["healthy_marked"] == 0
         assert row["p_value"] == 1

@@ -5,6 +5,7 @@ from torch import nn
 
 from mmccd.calibration import calibrate, count_healthy, fit_error, healthy_runs
 from mmccd.config import load_config
+from mmccd.conformal import own_level
 from mmccd.cycle import squared_error
 from mmccd.cyclic_unet import CyclicUNet
 from mmccd.diffusion import linear_schedule
@@ -137,12 +138,15 @@ def test_a_smoothed_map_and_the_intensity_smoothed_alike_let_the_same_rate_throu
 
     assert 0.049 < marked(ours, found["threshold"]["value"]) <= 0.05
     assert found["scan_threshold"]["value"] == max(one.max() for one in ours)
+    assert 0.049 < marked([one - own_level(one) for one in ours], found["relative_threshold"]["value"]) <= 0.05
     assert found["healthy_scores"] == pytest.approx(sorted(np.quantile(one, 0.99) for one in ours))
     assert found["threshold"]["guarantee"].startswith("on average at most 0.367 of the brain in healthy slices")
     baseline = found["intensity_baseline"]
     assert baseline["smooth_mm"] == 6
     assert 0.049 < marked(alike, baseline["threshold"]["smoothed"]) <= 0.05
     assert baseline["threshold"]["smoothed"] < baseline["threshold"]["plain"]
+    above = [one - own_level(one) for one in alike]
+    assert 0.049 < marked(above, baseline["relative_threshold"]["smoothed"]) <= 0.05
     assert (found["threshold"]["subjects"], found["threshold"]["slices"]) == (
         2,
         len(with_patient.rows("validation", healthy=True)),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmccd.conformal import p_value, scan_threshold, voxel_threshold
+from mmccd.conformal import own_level, p_value, relative_threshold, scan_threshold, voxel_threshold
 from mmccd.errors import DataError
 
 
@@ -40,6 +40,44 @@ def test_p_values_of_healthy_scans_are_small_no_more_often_than_they_say(level):
     values = [p_value(new.max(), [one.max() for one in seen]) for seen, new in trials(19)]
     allowance = 2.5 * np.sqrt(level * (1 - level) / len(values))
     assert level / 2 < np.mean(np.array(values) <= level) <= level + allowance
+
+
+@pytest.mark.parametrize(("subjects", "rate"), [(3, 0.05), (19, 0.05), (60, 0.2)])
+def test_a_relative_threshold_keeps_the_promise_too(subjects, rate):
+    marked = [
+        (new - own_level(new) > relative_threshold(seen, rate=rate).value).mean() for seen, new in trials(subjects)
+    ]
+    error = np.std(marked) / np.sqrt(len(marked))
+    assert np.mean(marked) <= (subjects * rate + 1) / (subjects + 1) + 2 * error
+    if subjects > 3:
+        assert np.mean(marked) == pytest.approx(rate, abs=3 * error + 0.01)
+
+
+def test_another_scanner_that_lifts_a_whole_map_marks_no_more_of_it():
+    """Of the same subjects, all scored higher: nearly all of a brain lies above the one threshold for all scans."""
+    fixed, relative = [], []
+    for seen, new in trials(19, count=100):
+        lifted = new + 5
+        fixed.append((lifted > voxel_threshold(seen, rate=0.1).value).mean())
+        relative.append((lifted - own_level(lifted) > relative_threshold(seen, rate=0.1).value).mean())
+    assert np.mean(fixed) > 0.9
+    assert np.mean(relative) == pytest.approx(0.1, abs=0.02)
+
+
+def test_a_relative_threshold_says_what_it_is_added_to():
+    some = [np.arange(101.0), np.arange(101.0) + 7]
+    found = relative_threshold(some, rate=0.05)
+    assert own_level(some[1]) == 75 + 7
+    assert found.value == 95 - 75
+    assert found.as_dict() == {
+        "value": 20,
+        "criterion": "0.05 of the brain in healthy slices exceeds the upper quartile of the scan's own scores by more, "
+        "mean over 2 subjects",
+        "guarantee": voxel_threshold(some, rate=0.05).guarantee,
+        "subjects": 2,
+        "added_to": "upper quartile of the scan's own scores",
+    }
+    assert "added_to" not in voxel_threshold(some, rate=0.05).as_dict()
 
 
 def test_p_value_counts_the_scan_itself():
@@ -91,6 +129,6 @@ def test_too_few_subjects_for_the_rate_of_scans_get_the_highest_score_and_the_ra
 def test_a_subject_without_healthy_pixels_does_not_count():
     some = np.arange(10.0)
     assert voxel_threshold([some, np.empty(0)], rate=0.5) == voxel_threshold([some], rate=0.5)
-    for choose in (voxel_threshold, scan_threshold):
+    for choose in (voxel_threshold, scan_threshold, relative_threshold):
         with pytest.raises(DataError, match="no brain pixel of a healthy validation slice"):
             choose([np.empty(0)], rate=0.05)

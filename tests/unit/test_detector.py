@@ -10,8 +10,10 @@ import torch
 from nibabel.orientations import apply_orientation
 
 import mmccd
+from mmccd.conformal import own_level
 from mmccd.detector import TRAINED_ON, Detector
 from mmccd.errors import ConfigError, DataError, GridError
+from mmccd.intensity import normalise
 from mmccd.scoring import scan_score
 from mmccd.volumes import new_volume, read_volume, write_volume
 
@@ -154,9 +156,51 @@ def test_the_threshold_for_scans_marks_less(detector, lesioned_scan, model_folde
     assert strict.mask.sum() < usual.mask.sum()
 
 
-def test_an_unknown_threshold_is_refused(model_folder):
-    with pytest.raises(ConfigError, match="threshold is 'guess', expected one of voxel, scan"):
+def test_a_relative_threshold_is_counted_from_the_level_of_the_scan(detector, lesioned_scan, model_folder):
+    usual = detector.detect(lesioned_scan)
+    chosen = Detector.load(model_folder, threshold="relative")
+    found = chosen.detect(lesioned_scan)
+    np.testing.assert_array_equal(found.anomaly, usual.anomaly)
+    np.testing.assert_array_equal(found.mask, found.brain & (found.anomaly > found.threshold))
+    level = own_level(found.anomaly[found.brain])  # on the scan's own pixels, a little lower than on the model's grid
+    assert level > 0
+    assert found.threshold - chosen.threshold["value"] == pytest.approx(level, rel=0.05)
+    assert found.score == usual.score
+    assert found.p_value == usual.p_value
+
+    normalised = normalise(found.volume.data, found.brain)[found.brain]
+    added = found.intensity["threshold"] - chosen.intensity_baseline["threshold"]
+    assert added == pytest.approx(own_level(normalised), abs=0.1)
+    assert usual.intensity == detector.intensity_baseline
+
+
+def test_a_scan_whose_map_is_lifted_as_a_whole_is_marked_alike(lesioned_scan, model_folder, monkeypatch):
+    relative, voxel = (Detector.load(model_folder, threshold=name) for name in ("relative", "voxel"))
+    before = [one.detect(lesioned_scan).mask for one in (relative, voxel)]
+    score = Detector.score_slices
+    monkeypatch.setattr(Detector, "score_slices", lambda self, *args: score(self, *args) + np.float32(5))
+    after = [one.detect(lesioned_scan).mask for one in (relative, voxel)]
+    assert (before[0] != after[0]).mean() < 1e-5
+    assert after[1].sum() > 2 * before[1].sum()
+
+
+def test_a_negative_threshold_marks_nothing_outside_the_brain(lesioned_scan, model_folder):
+    relative = Detector.load(model_folder, threshold="relative")
+    relative.threshold = relative.threshold | {"value": -100.0}
+    found = relative.detect(lesioned_scan)
+    np.testing.assert_array_equal(found.mask, found.brain)
+    assert any(text.endswith("(another scanner or contrast: `mmccd calibrate`)") for text in found.warnings)
+
+
+def test_thresholds_that_are_not_there_are_refused(model_folder):
+    with pytest.raises(ConfigError, match="threshold is 'guess', expected one of voxel, scan, relative"):
         Detector.load(model_folder, threshold="guess")
+    model = mmccd.model_file.load_model(model_folder)
+    older = replace(model, card={key: value for key, value in model.card.items() if key != "relative_threshold"})
+    with pytest.raises(ConfigError, match="the model has no threshold 'relative'") as caught:
+        Detector(older, threshold="relative")
+    assert "mmccd calibrate" in caught.value.hint
+    assert Detector(older).threshold == model.card["threshold"]
 
 
 @pytest.mark.parametrize("axes", [[[0, -1], [1, -1], [2, 1]], [[2, 1], [0, -1], [1, 1]]], ids=["LPS", "sagittal"])
@@ -257,7 +301,7 @@ def test_a_brain_that_is_marked_as_a_whole_is_doubted(detector, healthy_scan, mo
     assert not any("is marked" in text for text in detector.detect(healthy_scan).warnings)
     monkeypatch.setattr(detector, "threshold", {"value": 0.0})
     (text,) = (text for text in detector.detect(healthy_scan).warnings if "of the brain is marked" in text)
-    assert "mmccd calibrate" in text
+    assert text.endswith("(another scanner or contrast: --threshold relative, or `mmccd calibrate`)")
 
 
 def test_a_scan_of_the_training_is_known_whatever_its_file_is(

@@ -61,6 +61,16 @@ def test_each_threshold_has_its_own_theorem_and_a_brain_mask_is_no_stripped_skul
     assert re.search(r"\(split-conformal prediction \[\d\]: at most", scan)
 
 
+def test_relative_thresholds_of_many_scans_are_one_sentence(record, card):
+    records = [copy.deepcopy(record) for _ in range(3)]
+    for i, one in enumerate(records):
+        one["threshold"], one["threshold_origin"] = 2.0 + i, card["relative_threshold"]
+    text, _ = methods_of_predictions(records, card, expert=False, viewer=False)
+    value = card["relative_threshold"]["value"]
+    marked = f"Voxels that exceed the upper quartile of the scan's own scores by more than {value:.4g} were marked."
+    assert text.count("Voxels ") == text.count(marked) == 1
+
+
 def test_the_text_of_a_model_names_its_references_by_number(card):
     text, references = methods_of_model(card)
     assert "[@" not in text

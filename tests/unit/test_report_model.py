@@ -24,8 +24,9 @@ def test_a_training_shows_its_curves_pictures_thresholds_and_settings(trained_fo
         assert title in page
     assert "after 4 steps" in page
     assert "data:image/png;base64," in page
-    for kind in ("threshold", "scan_threshold"):
+    for kind in ("threshold", "scan_threshold", "relative_threshold"):
         assert card[kind]["guarantee"] in page
+        assert card[kind]["criterion"].replace("'", "&#39;") in page
     assert "network.channels" in page
     assert card["provenance"]["versions"]["torch"] in page
     assert "a &lt;b&gt; model" in page
