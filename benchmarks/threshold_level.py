@@ -1,0 +1,155 @@
+"""From which level of a scan should its threshold be counted? Label-free Dice of `best` by the form of that level.
+
+    python benchmarks/threshold_level.py WORK
+
+WORK is what relative_threshold.py used. Maps of validation and test patients of folds 2 and 3 and of the two patients
+with multiple sclerosis are made once and kept there; each form of a level then gets its threshold as `mmccd` chooses
+it, at the same share of healthy brain. Writes threshold_level.json and .md here.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from cross_validation import SOURCES
+from measure import write_page
+from numpy.typing import NDArray
+
+from mmccd.calibration import Rows, fit_error, healthy_maps
+from mmccd.conformal import voxel_threshold
+from mmccd.cycle import Error
+from mmccd.evaluation_result import markdown_table
+from mmccd.inference import anomaly_volume
+from mmccd.metrics import Confusion
+from mmccd.model_file import Model, load_model
+from mmccd.scoring import typical_false_positive_rate
+from mmccd.splits import patient_of
+from mmccd.store import Store, open_store
+
+HERE = Path(__file__).parent
+FOLDS = (2, 3)
+Scores = NDArray[np.float32]
+Level = Callable[[Scores, float], tuple[float, float]]
+"""Scores of a scan and the rate, to what is taken from them and what they are then divided by."""
+
+
+def percentile(q: float) -> Level:
+    """The rate has no part in it."""
+    return lambda scores, _: (float(np.quantile(scores, q / 100)), 1.0)
+
+
+def ratio(q: float) -> Level:
+    """A level that scores are divided by."""
+    return lambda scores, _: (0.0, max(float(np.quantile(scores, q / 100)), 1e-6))
+
+
+def spread(scores: Scores, _: float) -> tuple[float, float]:
+    """Median and interquartile range."""
+    low, middle, high = np.quantile(scores, [0.25, 0.5, 0.75])
+    return float(middle), max(float(high - low), 1e-6)
+
+
+FORMS: dict[str, tuple[Level, bool]] = {
+    "none: one threshold for all scans": (lambda *_: (0.0, 1.0), False),
+    **{f"less its {q}th percentile": (percentile(q), False) for q in (50, 60, 70, 75, 80)},
+    "less its 75th percentile, of whole scans": (percentile(75), True),
+    "divided by its 50th percentile": (ratio(50), False),
+    "divided by its 75th percentile": (ratio(75), False),
+    "less its median, divided by its interquartile range": (spread, False),
+    "less its highest share, the rate itself": (
+        lambda scores, rate: (float(np.quantile(scores, 1 - rate)), 1.0),
+        False,
+    ),
+}
+"""And whether the levels of validation patients are those of whole scans, lesions among them, or of healthy slices."""
+
+
+def main() -> None:
+    work = Path(sys.argv[1])
+    found: dict[str, dict[str, dict[str, float]]] = {form: {} for form in FORMS}
+    for source in SOURCES:
+        folds = [maps(work, fold, source) for fold in FOLDS]
+        for form, (level, whole) in FORMS.items():
+            found[form][source] = {
+                kind: float(np.mean([dice(fold, source, kind, level, whole) for fold in folds]))
+                for kind in ("test", "ms")
+            }
+    heads = ["level of a scan", *(f"{source.upper()}, {kind}" for kind in ("glioma", "MS") for source in SOURCES)]
+    table = [heads] + [
+        [form, *(f"{by_source[source][kind]:.3f}" for kind in ("test", "ms") for source in SOURCES)]
+        for form, by_source in found.items()
+    ]
+    what = (
+        "Written by `python benchmarks/threshold_level.py WORK`: label-free Dice of the preset `best`, mean over the "
+        "test patients of folds 2 and 3 of cross_validation.md, and over the two patients with multiple sclerosis and "
+        "both folds, by the level that each scan's threshold is counted from; that of validation patients is taken "
+        "from their healthy slices, where nothing else is said; seed 0"
+    )
+    write_page(HERE / "threshold_level", "From which level of a scan", what, [markdown_table(table)], found)
+
+
+def maps(work: Path, fold: int, source: str) -> dict[str, Scores]:
+    """Scores over the brain: ``healthy/PATIENT``, ``validation/PATIENT``, ``test/`` and ``ms/SUBJECT``."""
+    kept = work / "relative" / f"maps{fold}_{source}.npz"
+    if not kept.exists():
+        model, store = (
+            load_model(work / f"ms{fold}_{source}" / "models" / source / "veiled-cycle"),
+            work / f"store{fold}",
+        )
+        np.savez(kept, **scored(model, source, open_store(store), open_store(work / "store_ms")))
+    with np.load(kept) as arrays:
+        return dict(arrays)
+
+
+def scored(model: Model, source: str, store: Store, ms: Store) -> dict[str, Scores]:
+    """Validation patients are scored with the evidence of the others, as in a calibration."""
+    cpu, config = torch.device("cpu"), model.config
+    method = model.method.eval()
+    _, errors = fit_error(method, store, config, cpu)
+    found = {}
+
+    def score(one: Store, rows: Rows, brain: NDArray[np.bool_], slice_mm: float, error: Error) -> Scores:
+        return anomaly_volume(
+            method, error, one.array(source)[rows].astype(np.float32), brain, config.scoring,
+            pixel_mm=one.manifest["pixel_mm"], slice_mm=slice_mm, device=cpu, batch_size=32, bf16=True,
+        )  # fmt: skip
+
+    healthy = healthy_maps(store, lambda patient, rows, brain, mm: score(store, rows, brain, mm, errors[patient]))
+    found |= {f"healthy/{patient}": one for patient, one in zip(errors, healthy, strict=True)}
+    for kind, one, split in (("validation", store, "validation"), ("test", store, "test"), ("ms", ms, "test")):
+        table = one.index[one.index["split"] == split]
+        for subject, scan in table.groupby("subject"):
+            rows, slice_mm = scan.index.to_numpy(), float(scan["spacing_z_mm"].iloc[0])
+            brain, lesion = (np.asarray(one.array(name)[rows]) for name in ("brain", "lesion"))
+            if kind == "validation":  # each patient has one scan here
+                patient = patient_of(str(subject))
+                found[f"validation/{patient}"] = score(one, rows, brain, slice_mm, errors[patient])[brain]
+                continue
+            found[f"{kind}/{subject}"] = score(one, rows, brain, slice_mm, model.error)[brain]
+            found[f"lesion/{subject}"] = lesion[brain]
+            found[f"missed/{subject}"] = (lesion & ~brain).sum()
+    return found
+
+
+def dice(maps: dict[str, Scores], source: str, kind: str, level: Level, whole: bool) -> float:
+    """Mean over the scans of a kind, at the threshold that healthy slices choose."""
+    rate = typical_false_positive_rate(source)
+    healthy = {name.removeprefix("healthy/"): one for name, one in maps.items() if name.startswith("healthy/")}
+    levels = {name: level(maps[f"validation/{name}"] if whole else one, rate) for name, one in healthy.items()}
+    chosen = [(one - levels[name][0]) / levels[name][1] for name, one in healthy.items()]
+    threshold = voxel_threshold(chosen, rate=rate).value
+    values = []
+    for name in (name for name in maps if name.startswith(f"{kind}/")):
+        subject, scores = name.removeprefix(f"{kind}/"), maps[name]
+        shift, scale = level(scores, rate)
+        marked, lesion = (scores - shift) / scale > threshold, maps[f"lesion/{subject}"].astype(bool)
+        hit = int((marked & lesion).sum())
+        missed = int(lesion.sum()) - hit + int(maps[f"missed/{subject}"])
+        values.append(Confusion(hit, int(marked.sum()) - hit, missed).dice)
+    return float(np.mean(values))
+
+
+if __name__ == "__main__":
+    main()
