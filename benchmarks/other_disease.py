@@ -44,7 +44,7 @@ def main() -> None:
                 values.setdefault(contender, {}).setdefault(subject, {})[fold] = row
         glioma = {name: dict(zip(kept["subjects"], kept[source][name]["auprc"], strict=True)) for name in kept[source]}
         found[source] = values
-        tables += [f"## {source.upper()} as input", *compared(values, glioma)]
+        tables += [f"## {source.upper()} as input", *compared(values, glioma), label_free(values, kept[source])]
     patients = len(found[SOURCES[0]][BEST])
     what = (
         f"Written by `python benchmarks/other_disease.py WORK MS`: whole volumes of {patients} patients with "
@@ -96,6 +96,20 @@ def compared(values: Values, glioma: Mapping[str, Mapping[str, float]]) -> list[
             less = [each, str(together[name][0]), f"{p[name]:.4f}" if p[name] >= 1e-4 else "< 0.0001"]
         lines.append(f"| {name} | {' | '.join([*shown, *less])} |")
     return ["\n".join(lines), f"All {count} patients: {verdict(everyone, BEST)}"]
+
+
+def label_free(values: Values, glioma: Mapping[str, Mapping[str, list[float]]]) -> str:
+    """Dice of `best` over the patients of all disease, beside the oracle's."""
+    means = {
+        column: [*glioma[BEST][column], *(np.mean([row[column] for row in folds.values()])
+                                          for folds in values[BEST].values())]
+        for column in ("dice", "oracle_dice")
+    }  # fmt: skip
+    dice, oracle = (float(np.mean(means[column])) for column in ("dice", "oracle_dice"))
+    return (
+        f"Its label-free Dice over these {len(means['dice'])} patients is {dice:.3f}, that of the oracle {oracle:.3f}: "
+        f"{100 * (1 - dice / oracle):.1f} % behind."
+    )
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def own_level(scores: Scores) -> float:
 def relative_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
     """As `voxel_threshold`, but of what exceeds each subject's own level: ``value`` is to be added to `own_level`.
 
-    The promise is kept where the level of an unseen subject is taken from healthy slices alone, as here.
+    The promise is about subjects whose level, too, is taken from healthy slices alone.
 
     Args, raises: as `voxel_threshold`.
     """
@@ -118,6 +118,7 @@ def relative_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
         found,
         criterion=f"{rate:.3g} of the brain in healthy slices exceeds the {LEVEL} by more, "
         f"mean over {found.subjects} subjects",
+        guarantee=f"{found.guarantee}, if a scan holds such slices alone",
         added_to=LEVEL,
     )
 

@@ -52,6 +52,18 @@ def done(store, tmp_path_factory):
     return output, result, told
 
 
+def test_a_model_that_an_older_version_left_there_is_refused(store, done, tmp_path):
+    """It has no relative threshold, and would be no row beside the others."""
+    output, _, _ = done
+    shutil.copytree(output, tmp_path / "out", ignore=shutil.ignore_patterns("scores"))
+    card = tmp_path / "out" / "models" / "flair" / "mmccd" / "card.json"
+    values = json.loads(card.read_text())
+    del values["relative_threshold"]
+    card.write_text(json.dumps(values))
+    with pytest.raises(ConfigError, match="was trained with other settings, on another store or by an older version"):
+        benchmark(store, tmp_path / "out", PLAN, others={"again": store})
+
+
 def test_every_contender_has_a_record_with_all_that_it_came_from(store, done):
     output, result, told = done
     names = [contender.name for contender in contenders(PLAN.methods, published_sampler=False)]

@@ -73,7 +73,7 @@ def test_a_relative_threshold_says_what_it_is_added_to():
         "value": 20,
         "criterion": "0.05 of the brain in healthy slices exceeds the upper quartile of the scan's own scores by more, "
         "mean over 2 subjects",
-        "guarantee": voxel_threshold(some, rate=0.05).guarantee,
+        "guarantee": voxel_threshold(some, rate=0.05).guarantee + ", if a scan holds such slices alone",
         "subjects": 2,
         "added_to": "upper quartile of the scan's own scores",
     }
