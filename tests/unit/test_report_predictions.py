@@ -68,6 +68,15 @@ def test_each_case_has_planes_numbers_words_and_a_viewer(whole, predictions_fold
     assert 'class="expert"' not in article(page, "Phantom_0006")
 
 
+def test_a_relative_threshold_is_shown_as_what_is_added_to_each_scans_level(folder, write, model_folder):
+    origin = json.loads((model_folder / "card.json").read_text())["relative_threshold"] | {"value": 1.25}
+    for path in folder.glob("Phantom_*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"threshold": 2.5, "threshold_origin": origin}))
+    _, page = write()
+    assert "level + 1.25" in page
+    assert page.count("white line: threshold, 2.5") == 3
+
+
 def test_p_values_are_put_into_words_with_what_few_references_cannot_show(whole):
     _, page = whole
 
