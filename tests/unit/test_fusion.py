@@ -6,6 +6,7 @@ import pytest
 
 from mmccd.benchmark_scores import scans
 from mmccd.config import load_config
+from mmccd.conformal import own_level
 from mmccd.detector import Detector
 from mmccd.errors import ConfigError, DataError, GridError, ModelError
 from mmccd.evaluation import evaluate
@@ -56,6 +57,8 @@ def test_the_map_is_the_sum_of_the_members_maps(members, fused, phantom_store):
     card = whole.model.card
     assert 0.049 < (healthy > card["threshold"]["value"]).mean() <= 0.05
     assert card["scan_threshold"]["value"] == pytest.approx(healthy.max())
+    relative = card["relative_threshold"]["value"] + own_level(healthy)
+    assert 0.049 < (healthy > relative).mean() <= 0.05
     assert card["healthy_scores"] == [pytest.approx(np.quantile(healthy, 0.99), rel=1e-5)]
     assert card["members"] == ["flair", "t2"]
     calibrated_on = [digest for name in ("flair", "t2") for digest in phantom_store.scans_sha256(["validation"], name)]
