@@ -117,7 +117,7 @@ def scored(model: Model, source: str, store: Store, ms: Store) -> dict[str, Scor
         )  # fmt: skip
 
     healthy = healthy_maps(store, lambda patient, rows, brain, mm: score(store, rows, brain, mm, errors[patient]))
-    found |= {f"healthy/{patient}": one for patient, one in zip(errors, healthy, strict=True)}
+    found |= {f"healthy/{patient}": one for patient, (one,) in zip(errors, healthy, strict=True)}  # each has one scan
     for kind, one, split in (("validation", store, "validation"), ("test", store, "test"), ("ms", ms, "test")):
         table = one.index[one.index["split"] == split]
         for subject, scan in table.groupby("subject"):

@@ -69,7 +69,7 @@ def found_by(detector: Detector, store: Store, source: str) -> tuple[list[NDArra
         (detector.score_slices({source: scan.source}, scan.brain, scan.slice_mm)[scan.brain], scan.lesion[scan.brain])
         for scan in scans(store, "test", source) if scan.lesion.any()
     ]  # fmt: skip
-    return healthy, cases
+    return [np.concatenate(patient) for patient in healthy], cases
 
 
 if __name__ == "__main__":

@@ -208,10 +208,9 @@ def _model(
     trained = load_model(folder)
     batch = {"batch_size": trained.config.training.batch_size}  # halved where memory was short
     same = trained.config == config.model_copy(update={"training": config.training.model_copy(update=batch)})
-    older = "relative_threshold" not in trained.card
-    if older or not same or trained.card["training_data"]["store_digest"] != store.digest:
+    if not same or trained.card["training_data"]["store_digest"] != store.digest:
         raise ConfigError(
-            f"{folder} was trained with other settings, on another store or by an older version",
+            f"{folder} was trained with other settings or on another store",
             "use another output folder, or delete this one",
         )
     if contender.published_sampler:

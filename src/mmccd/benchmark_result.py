@@ -26,13 +26,13 @@ Each row scores the same test subjects with the same code; means over subjects w
 patient with several sessions counts once. AUPRC runs over the brain voxels of whole volumes on the grid of the store.
 **dice**, **lesion_f1** and **healthy_marked** (share of the brain that is marked in slices at least 12 mm from any
 lesion) belong to the threshold that was chosen on healthy validation slices WITHOUT labels; **relative_dice** to one
-chosen alike that is counted from the upper quartile of each scan's own map; **healthy_alarm** is the
-share of subjects in which the threshold for scans marks anything in those slices; **oracle_dice** had its threshold
-chosen with the labels of these very subjects and is an upper bound. *evidence* scores as the preset `best` does:
-healthy tail evidence, stated polarity, smoothing, the same for every method; the other rows by the squared error over
-the whole brain. *MMCCD best* is that preset, the veiled cycle by evidence; the paper's masked diffusion is *MMCCD
-fast*, with fewer evaluations, and *MMCCD published*. The baselines are their papers' restorations within this
-project's training: where they differ is said in each file's first lines."""
+chosen alike that is counted from the upper quartile of each scan's own map; **healthy_alarm** is the share of subjects
+in which the threshold for scans marks anything in those slices; **oracle_dice** had its threshold chosen with the
+labels of these very subjects and is an upper bound of dice. *evidence* scores as the preset `best` does: healthy tail
+evidence, stated polarity, smoothing, the same for every method; the other rows by the squared error over the whole
+brain. *MMCCD best* is that preset, the veiled cycle by evidence; the paper's masked diffusion is *MMCCD fast*, with
+fewer evaluations, and *MMCCD published*. The baselines are their papers' restorations within this project's training:
+where they differ is said in each file's first lines."""
 PUBLISHED_NOTE = """\
 The published protocol with its faults, for comparison with papers only: one slice per subject, scores scaled over all
 subjects, threshold chosen with the test labels, AUC over the whole slice with an easy background. Its thresholds reach

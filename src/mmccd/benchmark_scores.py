@@ -15,6 +15,7 @@ from sklearn.metrics import precision_recall_curve
 
 from mmccd.artefacts import ARTEFACTS, plant
 from mmccd.conformal import own_level, p_value
+from mmccd.errors import ConfigError
 from mmccd.metrics import PUBLISHED_EROSION_PX, Confusion, auprc, auroc, lesion_f1, oracle_threshold
 from mmccd.networks import CodeNetwork
 from mmccd.published import LesionSlice, published_rows
@@ -60,8 +61,18 @@ class Judge:
 
     @classmethod
     def of(cls, score: Scorer, facts: Mapping[str, Any]) -> "Judge":
-        """With the thresholds of `mmccd.calibration.thresholds_of`, or of a card."""
-        values = {name: float(facts[name]["value"]) for name in ("threshold", "scan_threshold", "relative_threshold")}
+        """With the thresholds of `mmccd.calibration.thresholds_of`, or of a card.
+
+        Raises:
+            ConfigError: the card is of a version that did not know them all.
+        """
+        names = ("threshold", "scan_threshold", "relative_threshold")
+        if missing := [name for name in names if facts.get(name) is None]:
+            raise ConfigError(
+                f"a model was calibrated by an older version, without {', '.join(missing)}",
+                "use another output folder, or delete the models of this one",
+            )
+        values = {name: float(facts[name]["value"]) for name in names}
         return cls(score, **values, healthy_scores=tuple(facts["healthy_scores"]))
 
 

@@ -30,6 +30,8 @@ from mmccd.store import Store
 BATCH = 32
 Rows = NDArray[np.int64]
 Score = Callable[[str, Rows, NDArray[np.bool_], float], NDArray[np.float32]]
+HealthyScores = Sequence[Sequence[NDArray[np.float32]]]
+"""Of each patient, of each of its scans: the scores of the brain pixels of its healthy slices."""
 
 
 def count_healthy(method: Method, store: Store, config: Config, device: torch.device) -> Tensor:
@@ -90,8 +92,8 @@ def healthy_runs(store: Store) -> Iterator[tuple[str, Rows, float]]:
             yield patient_of(str(subject)), rows, float(scan["spacing_z_mm"].iloc[0])
 
 
-def healthy_maps(store: Store, score: Score) -> list[NDArray[np.float32]]:
-    """Of each validation patient a map over the brain pixels of its healthy slices.
+def healthy_maps(store: Store, score: Score) -> HealthyScores:
+    """Of each validation patient, scan by scan, a map over the brain pixels of its healthy slices.
 
     Slices with a lesion are left out before anything is smoothed, so that no lesion shines into its neighbours. A scan
     is later smoothed with its lesions, which shine about 3 x `scoring.smooth_mm` into healthy slices beside them: the
@@ -101,11 +103,13 @@ def healthy_maps(store: Store, score: Score) -> list[NDArray[np.float32]]:
         store: Its validation part is used.
         score: Patient, rows of a run, their brain and the distance of slices in mm, to a map of the run.
     """
-    found: dict[str, list[NDArray[np.float32]]] = {}
+    subjects = store.index["subject"]
+    found: dict[str, dict[str, list[NDArray[np.float32]]]] = {}
     for patient, rows, slice_mm in healthy_runs(store):
         brain = np.asarray(store.array("brain")[rows])
-        found.setdefault(patient, []).append(score(patient, rows, brain, slice_mm)[brain])
-    return [np.concatenate(runs) for runs in found.values()]
+        runs = found.setdefault(patient, {}).setdefault(subjects[rows[0]], [])
+        runs.append(score(patient, rows, brain, slice_mm)[brain])
+    return [[np.concatenate(runs) for runs in scans.values()] for scans in found.values()]
 
 
 def calibrate(
@@ -140,7 +144,7 @@ def intensity_baseline(store: Store, source: str, scoring: ScoringConfig) -> dic
     """For a card: polarity, and the thresholds of the intensity itself, plain and smoothed as the map is."""
     polarity, pixel_mm = typical_polarity(source), store.manifest["pixel_mm"]
 
-    def maps(smooth_mm: float) -> list[NDArray[np.float32]]:
+    def maps(smooth_mm: float) -> HealthyScores:
         def score(_: str, rows: Rows, brain: NDArray[np.bool_], slice_mm: float) -> NDArray[np.float32]:
             intensity = intensity_score(store.array(source)[rows].astype(np.float32), polarity)
             return smoothed(intensity, brain, smooth_mm=smooth_mm, spacing_mm=(slice_mm, pixel_mm, pixel_mm))
@@ -154,9 +158,7 @@ def intensity_baseline(store: Store, source: str, scoring: ScoringConfig) -> dic
     }
 
 
-def thresholds_of(
-    healthy: Sequence[NDArray[np.float32]], store: Store, source: str, scoring: ScoringConfig
-) -> dict[str, Any]:
+def thresholds_of(healthy: HealthyScores, store: Store, source: str, scoring: ScoringConfig) -> dict[str, Any]:
     """All thresholds and the scores of healthy subjects, for a card.
 
     Args:
@@ -168,16 +170,20 @@ def thresholds_of(
     of = {"chosen_on": "healthy validation slices", "slices": int(store.rows("validation", healthy=True).size)}
     return {
         **{name: threshold.as_dict() | of for name, threshold in _chosen(healthy, source, scoring).items()},
-        "healthy_scores": sorted(float(np.quantile(one, SCORE_QUANTILE)) for one in healthy if one.size),
+        "healthy_scores": sorted(float(np.quantile(one, SCORE_QUANTILE)) for one in _by_patient(healthy) if one.size),
         "score_definition": SCORE_DEFINITION,
     }
 
 
-def _chosen(healthy: Sequence[NDArray[np.float32]], source: str, scoring: ScoringConfig) -> dict[str, Threshold]:
-    rate = scoring.false_positive_rate
+def _chosen(healthy: HealthyScores, source: str, scoring: ScoringConfig) -> dict[str, Threshold]:
+    rate, patients = scoring.false_positive_rate, _by_patient(healthy)
     share = typical_false_positive_rate(source) if rate == "typical" else rate
     return {
-        "threshold": voxel_threshold(healthy, rate=share),
-        "scan_threshold": scan_threshold(healthy, rate=scoring.false_alarm_rate),
+        "threshold": voxel_threshold(patients, rate=share),
+        "scan_threshold": scan_threshold(patients, rate=scoring.false_alarm_rate),
         "relative_threshold": relative_threshold(healthy, rate=share),
     }
+
+
+def _by_patient(healthy: HealthyScores) -> list[NDArray[np.float32]]:
+    return [np.concatenate(scans) for scans in healthy]

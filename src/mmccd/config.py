@@ -129,7 +129,8 @@ class ScoringConfig(_Settings):
     """Rim of the brain that is not scored, where translation is worst; 7.5 is the published 4 pixels."""
     false_positive_rate: Annotated[float, Field(gt=0, lt=1)] | Literal["typical"] = 0.05
     """Share of the healthy brain of validation patients that lies above the threshold, on average. `typical` is 0.02 in
-    FLAIR, where lesions stand out, 0.07 in T1, where they hardly do, and 0.03 elsewhere."""
+    FLAIR, where lesions stand out, 0.07 in T1, where they hardly do, and 0.03 elsewhere. Also of `--threshold
+    relative`."""
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of patients in whose healthy slices the threshold of `--threshold scan` marks anything at all."""
 

@@ -99,21 +99,27 @@ def scan_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
 
 
 def own_level(scores: Scores) -> float:
-    """The upper quartile of one scan's scores over its brain: high for ordinary tissue, but below a lesion's.
+    """The upper quartile of one scan's scores over its brain, which another scanner moves with the whole map.
 
-    Another scanner raises or lowers a whole map; a lesion covers less than a fifth of a brain and hardly moves this.
+    A lesion above it moves it little: one of a tenth of the brain to the 83rd percentile of the healthy tissue.
     """
     return float(np.quantile(scores, LEVEL_QUANTILE))
 
 
-def relative_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
-    """As `voxel_threshold`, but of what exceeds each subject's own level: ``value`` is to be added to `own_level`.
+def relative_threshold(scores: Sequence[Sequence[Scores]], *, rate: float) -> Threshold:
+    """As `voxel_threshold`, but of what exceeds each scan's own level: ``value`` is to be added to `own_level`.
 
-    The promise is about subjects whose level, too, is taken from healthy slices alone.
+    The promise is about scans whose level, too, is taken from healthy slices alone.
 
-    Args, raises: as `voxel_threshold`.
+    Args:
+        scores: Of each subject, of each of its scans the scores of all its healthy brain pixels.
+        rate: Share of the brain, between 0 and 1.
+
+    Raises:
+        DataError: there is no score to choose from.
     """
-    found = voxel_threshold([one - own_level(one) for one in _with_pixels(scores)], rate=rate)
+    above = [[scan - own_level(scan) for scan in scans if scan.size] for scans in scores]
+    found = voxel_threshold([np.concatenate(scans) for scans in above if scans], rate=rate)
     return replace(
         found,
         criterion=f"{rate:.3g} of the brain in healthy slices exceeds the {LEVEL} by more, "

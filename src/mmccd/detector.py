@@ -47,7 +47,7 @@ class Detection:
         volume: The scan.
         warnings: What a user should know before trusting the result.
         trained_on: Whether the model was trained or calibrated on this very scan.
-        intensity: Polarity and thresholds of the plain intensity that `mmccd evaluate` shows beside the model.
+        intensity_thresholds: And polarity, of the plain intensity that `mmccd evaluate` shows beside the model.
     """
 
     anomaly: NDArray[np.float32]
@@ -62,7 +62,7 @@ class Detection:
     volume: Volume
     warnings: tuple[str, ...]
     trained_on: bool
-    intensity: dict[str, Any]
+    intensity_thresholds: dict[str, Any]
 
     def save(self, folder: Path | str, name: str) -> None:
         """Write ``<name>_anomaly.nii.gz`` (float32) and ``<name>_mask.nii.gz`` (0 and 1) on the scan's own grid.
@@ -113,13 +113,14 @@ class Detector:
         if threshold not in THRESHOLDS:
             raise ConfigError(f"threshold is {threshold!r}, expected one of {', '.join(THRESHOLDS)}", "voxel is usual")
         kind, baseline = THRESHOLDS[threshold], model.card["intensity_baseline"]
-        if kind not in model.card or kind not in baseline:
+        known = {name for name, key in THRESHOLDS.items() if model.card.get(key) and baseline.get(key)}
+        if threshold not in known:
             raise ConfigError(
                 f"the model has no threshold {threshold!r}, it was made by a version that did not know it",
-                "give it one with `mmccd calibrate`, or leave --threshold out",
+                f"leave it out, or `mmccd {'fuse' if isinstance(model, Fusion) else 'calibrate'}` it anew",
             )
-        self._relative = threshold == "relative"
-        self._remedy = "`mmccd calibrate`" if self._relative else "--threshold relative, or `mmccd calibrate`"
+        others = "--threshold relative, or " if "relative" in known - {threshold} else ""
+        self._remedy = f"{others}`mmccd calibrate`"
         self.threshold: dict[str, Any] = model.card[kind]
         self.intensity_baseline: dict[str, Any] = {
             "polarity": baseline["polarity"],
@@ -179,8 +180,10 @@ class Detector:
         errors = self.score_slices(slices, brain_slices, volume.spacing_mm[2])
         anomaly = np.where(inside, grid.expand(errors), 0).astype(np.float32)
         trained_on = bool(self._known) and any(images[name].voxels_sha256 in self._known for name in self.sources)
-        threshold, intensity = self._cuts(errors, slices[self.sources[0]], brain_slices, volume.spacing_mm[2])
-        mask = inside & (anomaly > threshold)
+        threshold, intensity = self._thresholds_of_scan(
+            errors, slices[self.sources[0]], brain_slices, volume.spacing_mm[2]
+        )
+        mask = anomaly > threshold
         # On the model's own grid, where the healthy scans were scored that it is compared with.
         score = scan_score(errors, brain_slices)
         return Detection(
@@ -198,7 +201,7 @@ class Detector:
                 volume, inside, mask, anything_scored=bool(errors.any()), trained_on=trained_on, remedy=self._remedy
             ),
             trained_on=trained_on,
-            intensity=intensity,
+            intensity_thresholds=intensity,
         )
 
     def score_slices(
@@ -228,17 +231,17 @@ class Detector:
         ]
         return np.asarray(np.sum(maps, axis=0), dtype=np.float32)
 
-    def _cuts(
+    def _thresholds_of_scan(
         self, errors: NDArray[np.float32], source: NDArray[np.float32], brain: NDArray[np.bool_], slice_mm: float
     ) -> tuple[float, dict[str, Any]]:
         """The threshold of this scan's map, and what `evaluate` needs to cut its plain intensity alike."""
         threshold, intensity = float(self.threshold["value"]), self.intensity_baseline
-        if not self._relative:
+        if "added_to" not in self.threshold:
             return threshold, intensity
         pixel_mm = self.model.card["grid"]["pixel_mm"]
         plain = intensity_score(source, intensity["polarity"])
         mean = smoothed(plain, brain, smooth_mm=intensity["smooth_mm"], spacing_mm=(slice_mm, pixel_mm, pixel_mm))
-        return threshold + own_level(errors[brain]), intensity | {
+        return max(0.0, threshold + own_level(errors[brain])), intensity | {
             "threshold": intensity["threshold"] + own_level(plain[brain]),
             "smoothed_threshold": intensity["smoothed_threshold"] + own_level(mean[brain]),
         }

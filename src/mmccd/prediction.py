@@ -319,7 +319,7 @@ def _record(
         "warnings": [_shown(item, text) for text in detection.warnings],
         "trained_on": detection.trained_on,
         "seconds": seconds,
-        "intensity": detection.intensity,
+        "intensity": detection.intensity_thresholds,
         "model": _names(detector),
         "origin": origin,
         "provenance": provenance(device=str(detector.device)),

@@ -94,7 +94,9 @@ def test_averaged_over_calibration_sets_the_promise_is_kept(healthy):
         ours = [scores(i, build_error(model.config, total - counts[i])) for i in seen]
         theirs = scores(new, build_error(model.config, total))
         shares.append((theirs > voxel_threshold(ours, rate=RATE).value).mean())
-        relative.append((theirs - own_level(theirs) > relative_threshold(ours, rate=RATE).value).mean())
+        relative.append(
+            (theirs - own_level(theirs) > relative_threshold([[one] for one in ours], rate=RATE).value).mean()
+        )
         alarms.append((theirs > scan_threshold(ours, rate=ALARMS).value).any())
         score, *healthy_scores = (np.quantile(one, SCORE_QUANTILE) for one in (theirs, *ours))
         unusual.append(p_value(score, healthy_scores) <= ALARMS)

@@ -10,7 +10,7 @@ import torch
 import mmccd.benchmark as benchmark_module
 from mmccd.artefacts import ARTEFACTS
 from mmccd.benchmark import Plan, benchmark, training_config
-from mmccd.benchmark_result import _mean, holm, paired, verdict, write_results
+from mmccd.benchmark_result import _mean, holm, honest_table, paired, verdict, write_results
 from mmccd.benchmark_scores import CURVE_RECALLS, Judge, score_artefacts, score_lesion_slices, score_volumes
 from mmccd.bootstrap import bootstrap_mean
 from mmccd.config import METHODS, RECONSTRUCTIONS
@@ -52,15 +52,16 @@ def done(store, tmp_path_factory):
     return output, result, told
 
 
-def test_a_model_that_an_older_version_left_there_is_refused(store, done, tmp_path):
+@pytest.mark.parametrize("model", ["mmccd", "mmccd_square"])
+def test_a_model_that_an_older_version_left_there_is_refused(store, done, tmp_path, model):
     """It has no relative threshold, and would be no row beside the others."""
     output, _, _ = done
     shutil.copytree(output, tmp_path / "out", ignore=shutil.ignore_patterns("scores"))
-    card = tmp_path / "out" / "models" / "flair" / "mmccd" / "card.json"
+    card = tmp_path / "out" / "models" / "flair" / model / "card.json"
     values = json.loads(card.read_text())
     del values["relative_threshold"]
     card.write_text(json.dumps(values))
-    with pytest.raises(ConfigError, match="was trained with other settings, on another store or by an older version"):
+    with pytest.raises(ConfigError, match="calibrated by an older version, without relative_threshold"):
         benchmark(store, tmp_path / "out", PLAN, others={"again": store})
 
 
@@ -113,6 +114,17 @@ def test_the_page_has_every_contender_in_order_of_auprc_and_says_who_is_ahead(do
     assert len(records) == len(result.records)
     assert {record["command"] for record in records} == {"mmccd benchmark"}
     assert str(output) not in json.dumps(records)
+
+
+def test_results_of_a_version_without_a_column_are_a_table_without_it(done):
+    _, result, _ = done
+    older = [
+        {**record, "rows": [{k: v for k, v in row.items() if k != "relative_dice"} for row in record["rows"]]}
+        for record in result.records
+    ]
+    (usual, *_), (shorter, *lines) = honest_table(result.records), honest_table(older)
+    assert set(usual) - set(shorter) == {"relative_dice"}
+    assert {len(line) for line in lines} == {len(shorter)}
 
 
 def test_of_healthy_subjects_the_page_gives_the_share_that_is_marked(store, done, tmp_path):

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmccd.calibration import calibrate, count_healthy, fit_error, healthy_runs
+from mmccd.calibration import calibrate, count_healthy, fit_error, healthy_maps, healthy_runs, thresholds_of
 from mmccd.config import load_config
 from mmccd.conformal import own_level
 from mmccd.cycle import squared_error
@@ -78,6 +78,36 @@ def test_a_typical_rate_is_that_of_the_source_for_the_model_and_for_intensities(
     )
     assert typical["threshold"]["criterion"].startswith(f"{rate} of the brain")
     assert typical == stated
+
+
+def test_sessions_of_a_patient_count_as_one_but_keep_levels_of_their_own(with_patient):
+    names = {"Phantom_0006": "sub-01_ses-1", "Phantom_0007": "sub-01_ses-2"}
+
+    class Sessions(Store):
+        @property
+        def index(self):
+            return with_patient.index.replace({"subject": names})
+
+    store = Sessions(with_patient.path, with_patient.manifest)
+    expected = [
+        sum(
+            int(with_patient.array("brain")[rows].sum())
+            for patient, rows, _ in healthy_runs(with_patient)
+            if patient == one
+        )
+        for one in names
+    ]
+
+    def score(_, rows, brain, slice_mm):
+        second = store.index["subject"].iloc[rows[0]] == "sub-01_ses-2"
+        return np.linspace(0, 1, brain.size, dtype=np.float32).reshape(brain.shape) + 10 * second
+
+    ((first, second),) = healthy_maps(store, score)
+    assert [first.size, second.size] == expected
+    found = thresholds_of([[first, second]], store, "flair", load_config("tiny").scoring)
+    assert found["relative_threshold"]["subjects"] == 1
+    assert 0 < found["relative_threshold"]["value"] < 1
+    assert found["threshold"]["value"] > 10
 
 
 def test_healthy_slices_on_both_sides_of_a_lesion_are_two_runs(with_patient):

@@ -45,7 +45,8 @@ def test_p_values_of_healthy_scans_are_small_no_more_often_than_they_say(level):
 @pytest.mark.parametrize(("subjects", "rate"), [(3, 0.05), (19, 0.05), (60, 0.2)])
 def test_a_relative_threshold_keeps_the_promise_too(subjects, rate):
     marked = [
-        (new - own_level(new) > relative_threshold(seen, rate=rate).value).mean() for seen, new in trials(subjects)
+        (new - own_level(new) > relative_threshold([[one] for one in seen], rate=rate).value).mean()
+        for seen, new in trials(subjects)
     ]
     error = np.std(marked) / np.sqrt(len(marked))
     assert np.mean(marked) <= (subjects * rate + 1) / (subjects + 1) + 2 * error
@@ -59,14 +60,26 @@ def test_another_scanner_that_lifts_a_whole_map_marks_no_more_of_it():
     for seen, new in trials(19, count=100):
         lifted = new + 5
         fixed.append((lifted > voxel_threshold(seen, rate=0.1).value).mean())
-        relative.append((lifted - own_level(lifted) > relative_threshold(seen, rate=0.1).value).mean())
+        relative.append(
+            (lifted - own_level(lifted) > relative_threshold([[one] for one in seen], rate=0.1).value).mean()
+        )
     assert np.mean(fixed) > 0.9
     assert np.mean(relative) == pytest.approx(0.1, abs=0.02)
 
 
+def test_sessions_of_one_subject_have_levels_of_their_own():
+    """Taken together, the lifted session would seem to exceed the level of both."""
+    rng = np.random.default_rng(3)
+    sessions = [[rng.lognormal(size=500), rng.lognormal(size=500) + 10] for _ in range(20)]
+    found = relative_threshold(sessions, rate=0.1)
+    marked = [(one - own_level(one) > found.value).mean() for both in sessions for one in both]
+    assert np.mean(marked) == pytest.approx(0.1, abs=0.001)
+    assert found.subjects == 20
+
+
 def test_a_relative_threshold_says_what_it_is_added_to():
     some = [np.arange(101.0), np.arange(101.0) + 7]
-    found = relative_threshold(some, rate=0.05)
+    found = relative_threshold([[one] for one in some], rate=0.05)
     assert own_level(some[1]) == 75 + 7
     assert found.value == 95 - 75
     assert found.as_dict() == {
@@ -129,6 +142,7 @@ def test_too_few_subjects_for_the_rate_of_scans_get_the_highest_score_and_the_ra
 def test_a_subject_without_healthy_pixels_does_not_count():
     some = np.arange(10.0)
     assert voxel_threshold([some, np.empty(0)], rate=0.5) == voxel_threshold([some], rate=0.5)
-    for choose in (voxel_threshold, scan_threshold, relative_threshold):
+    assert relative_threshold([[some, np.empty(0)], [np.empty(0)]], rate=0.5) == relative_threshold([[some]], rate=0.5)
+    for choose, nothing in ((voxel_threshold, []), (scan_threshold, []), (relative_threshold, [np.empty(0)])):
         with pytest.raises(DataError, match="no brain pixel of a healthy validation slice"):
-            choose([np.empty(0)], rate=0.05)
+            choose([nothing or np.empty(0)], rate=0.05)

@@ -13,8 +13,8 @@ import mmccd
 from mmccd.conformal import own_level
 from mmccd.detector import TRAINED_ON, Detector
 from mmccd.errors import ConfigError, DataError, GridError
-from mmccd.intensity import normalise
-from mmccd.scoring import scan_score
+from mmccd.montage import write_preview
+from mmccd.scoring import scan_score, smoothed
 from mmccd.volumes import new_volume, read_volume, write_volume
 
 SPACING = (3.9, 4.1, 4.3)
@@ -156,7 +156,9 @@ def test_the_threshold_for_scans_marks_less(detector, lesioned_scan, model_folde
     assert strict.mask.sum() < usual.mask.sum()
 
 
-def test_a_relative_threshold_is_counted_from_the_level_of_the_scan(detector, lesioned_scan, model_folder):
+def test_a_relative_threshold_is_counted_from_the_level_of_the_scan(
+    detector, lesioned_scan, model_folder, phantom_store
+):
     usual = detector.detect(lesioned_scan)
     chosen = Detector.load(model_folder, threshold="relative")
     found = chosen.detect(lesioned_scan)
@@ -168,10 +170,14 @@ def test_a_relative_threshold_is_counted_from_the_level_of_the_scan(detector, le
     assert found.score == usual.score
     assert found.p_value == usual.p_value
 
-    normalised = normalise(found.volume.data, found.brain)[found.brain]
-    added = found.intensity["threshold"] - chosen.intensity_baseline["threshold"]
-    assert added == pytest.approx(own_level(normalised), abs=0.1)
-    assert usual.intensity == detector.intensity_baseline
+    rows = np.flatnonzero(phantom_store.index["subject"] == "Phantom_0007")
+    slices, brain = (np.asarray(phantom_store.array(name)[rows]) for name in ("flair", "brain"))
+    smooth_mm = chosen.intensity_baseline["smooth_mm"]
+    mean = smoothed(slices.astype(np.float32), brain, smooth_mm=smooth_mm, spacing_mm=(4.0, 5.0, 5.0))
+    for name, plain in (("threshold", slices), ("smoothed_threshold", mean)):
+        added = found.intensity_thresholds[name] - chosen.intensity_baseline[name]
+        assert added == pytest.approx(own_level(plain[brain].astype(np.float32)), abs=0.005)
+    assert usual.intensity_thresholds == detector.intensity_baseline
 
 
 def test_a_scan_whose_map_is_lifted_as_a_whole_is_marked_alike(lesioned_scan, model_folder, monkeypatch):
@@ -184,22 +190,28 @@ def test_a_scan_whose_map_is_lifted_as_a_whole_is_marked_alike(lesioned_scan, mo
     assert after[1].sum() > 2 * before[1].sum()
 
 
-def test_a_negative_threshold_marks_nothing_outside_the_brain(lesioned_scan, model_folder):
+def test_a_threshold_below_zero_is_zero_and_marks_nothing_outside_the_brain(lesioned_scan, model_folder, tmp_path):
     relative = Detector.load(model_folder, threshold="relative")
     relative.threshold = relative.threshold | {"value": -100.0}
     found = relative.detect(lesioned_scan)
-    np.testing.assert_array_equal(found.mask, found.brain)
+    assert found.threshold == 0
+    assert not found.mask[~found.brain].any()
+    assert found.mask.sum() > 0.5 * found.brain.sum()
+    write_preview(tmp_path / "a.png", "case", "flair", found)
+    assert (tmp_path / "a.png").stat().st_size > 1000
     assert any(text.endswith("(another scanner or contrast: `mmccd calibrate`)") for text in found.warnings)
 
 
-def test_thresholds_that_are_not_there_are_refused(model_folder):
+def test_thresholds_that_are_not_there_are_refused_and_not_proposed(model_folder, lesioned_scan, monkeypatch):
     with pytest.raises(ConfigError, match="threshold is 'guess', expected one of voxel, scan, relative"):
         Detector.load(model_folder, threshold="guess")
     model = mmccd.model_file.load_model(model_folder)
     older = replace(model, card={key: value for key, value in model.card.items() if key != "relative_threshold"})
     with pytest.raises(ConfigError, match="the model has no threshold 'relative'") as caught:
         Detector(older, threshold="relative")
-    assert "mmccd calibrate" in caught.value.hint
+    assert caught.value.hint == "leave it out, or `mmccd calibrate` it anew"
+    monkeypatch.setattr("mmccd.detector.MUCH_MARKED", 0.0)
+    assert "(another scanner or contrast: `mmccd calibrate`)" in Detector(older).detect(lesioned_scan).warnings[-1]
     assert Detector(older).threshold == model.card["threshold"]
 
 
