@@ -16,11 +16,10 @@ import torch
 from measure import commands_table, machine, run
 
 import mmccd
-from mmccd.benchmark import judge_intensity
-from mmccd.benchmark_scores import Judge, score_volumes
+from mmccd.benchmark import judge_intensity, judge_model
+from mmccd.benchmark_scores import score_volumes
 from mmccd.bootstrap import bootstrap_mean
 from mmccd.contenders import INTENSITIES, Contender
-from mmccd.detector import Detector
 from mmccd.files import write_atomically
 from mmccd.model_file import load_model, save_model
 from mmccd.recalibration import recalibrate
@@ -99,17 +98,9 @@ def ship(work: Path, source: str) -> None:
 
 def quality(work: Path, source: str) -> str:
     store = open_store(work / "store")
-    detector = Detector.load(f"builtin:{source}", batch_size=64)
-    judges = {
-        f"builtin:{source}": Judge.of(
-            lambda slices, brain, slice_mm: detector.score_slices({source: slices}, brain, slice_mm),
-            detector.model.card,
-        )
-    }
-    judges |= {
-        name: judge_intensity(
-            Contender(name, intensity=INTENSITIES[name]), store, source, detector.model.config.scoring
-        )
+    model = load_model(f"builtin:{source}")
+    judges = {f"builtin:{source}": judge_model(model)} | {
+        name: judge_intensity(Contender(name, intensity=INTENSITIES[name]), store, source, model.config.scoring)
         for name in ("intensity", "smoothed intensity")
     }
     lines = [f"| | {' | '.join(SHOWN)} |", "| --- |" + " --- |" * len(SHOWN)]

@@ -15,11 +15,10 @@ import pandas as pd
 from cross_validation import SOURCES
 from measure import write_page
 
-from mmccd.benchmark import judge_intensity
+from mmccd.benchmark import judge_intensity, judge_model
 from mmccd.benchmark_scores import Judge, score_volumes
 from mmccd.bootstrap import bootstrap_mean
 from mmccd.contenders import BEST, DIFFUSION, INTENSITIES, Contender
-from mmccd.detector import Detector
 from mmccd.evaluation_result import markdown_table
 from mmccd.files import write_json
 from mmccd.model_file import load_model
@@ -77,10 +76,7 @@ def judged(work: Path, fold: int, source: str, name: str) -> Judge:
     new = work / "relative" / f"fold{fold}_{source}_{METHODS[name]}"
     if not (new / CARD).is_file():
         recalibrate(old / METHODS[name], store, new)
-    detector = Detector.load(new, batch_size=64)
-    return Judge.of(
-        lambda slices, brain, slice_mm: detector.score_slices({source: slices}, brain, slice_mm), detector.model.card
-    )
+    return judge_model(load_model(new))
 
 
 def by_patient(rows: Rows) -> Rows:

@@ -18,7 +18,7 @@ from measure import write_page
 from numpy.typing import NDArray
 
 from mmccd.calibration import Rows, fit_error, healthy_maps
-from mmccd.conformal import voxel_threshold
+from mmccd.conformal import own_level, voxel_threshold
 from mmccd.cycle import Error
 from mmccd.evaluation_result import markdown_table
 from mmccd.inference import anomaly_volume
@@ -69,8 +69,13 @@ FORMS: dict[str, tuple[Level, bool]] = {
 def main() -> None:
     work = Path(sys.argv[1])
     found: dict[str, dict[str, dict[str, float]]] = {form: {} for form in FORMS}
+    levels = [["upper quartiles, nats", "validation, healthy slices", "test, whole scans", "multiple sclerosis"]]
     for source in SOURCES:
         folds = [maps(work, fold, source) for fold in FOLDS]
+        for number, fold in zip(FOLDS, folds, strict=True):
+            levels.append(
+                [f"{source.upper()}, fold {number}", *(span(fold, kind) for kind in ("healthy", "test", "ms"))]
+            )
         for form, (level, whole) in FORMS.items():
             found[form][source] = {
                 kind: float(np.mean([dice(fold, source, kind, level, whole) for fold in folds]))
@@ -85,20 +90,29 @@ def main() -> None:
         "Written by `python benchmarks/threshold_level.py WORK`: label-free Dice of the preset `best`, mean over the "
         "test patients of folds 2 and 3 of cross_validation.md, and over the two patients with multiple sclerosis and "
         "both folds, by the level that each scan's threshold is counted from; that of validation patients is taken "
-        "from their healthy slices, where nothing else is said; seed 0"
+        "from their healthy slices, where nothing else is said; below, the levels: lowest, median, highest; seed 0"
     )
-    write_page(HERE / "threshold_level", "From which level of a scan", what, [markdown_table(table)], found)
+    write_page(
+        HERE / "threshold_level",
+        "From which level of a scan",
+        what,
+        [markdown_table(table), markdown_table(levels)],
+        found,
+    )
+
+
+def span(fold: dict[str, Scores], kind: str) -> str:
+    """Lowest, median and highest level of the scans of a kind."""
+    found = [own_level(one) for name, one in fold.items() if name.startswith(f"{kind}/")]
+    return f"{min(found):.2f}, {np.median(found):.2f}, {max(found):.2f}"
 
 
 def maps(work: Path, fold: int, source: str) -> dict[str, Scores]:
     """Scores over the brain: ``healthy/PATIENT``, ``validation/PATIENT``, ``test/`` and ``ms/SUBJECT``."""
     kept = work / "relative" / f"maps{fold}_{source}.npz"
     if not kept.exists():
-        model, store = (
-            load_model(work / f"ms{fold}_{source}" / "models" / source / "veiled-cycle"),
-            work / f"store{fold}",
-        )
-        np.savez(kept, **scored(model, source, open_store(store), open_store(work / "store_ms")))
+        model = load_model(work / f"ms{fold}_{source}" / "models" / source / "veiled-cycle")
+        np.savez(kept, **scored(model, source, open_store(work / f"store{fold}"), open_store(work / "store_ms")))
     with np.load(kept) as arrays:
         return dict(arrays)
 
@@ -133,20 +147,20 @@ def scored(model: Model, source: str, store: Store, ms: Store) -> dict[str, Scor
     return found
 
 
-def dice(maps: dict[str, Scores], source: str, kind: str, level: Level, whole: bool) -> float:
+def dice(fold: dict[str, Scores], source: str, kind: str, level: Level, whole: bool) -> float:
     """Mean over the scans of a kind, at the threshold that healthy slices choose."""
     rate = typical_false_positive_rate(source)
-    healthy = {name.removeprefix("healthy/"): one for name, one in maps.items() if name.startswith("healthy/")}
-    levels = {name: level(maps[f"validation/{name}"] if whole else one, rate) for name, one in healthy.items()}
+    healthy = {name.removeprefix("healthy/"): one for name, one in fold.items() if name.startswith("healthy/")}
+    levels = {name: level(fold[f"validation/{name}"] if whole else one, rate) for name, one in healthy.items()}
     chosen = [(one - levels[name][0]) / levels[name][1] for name, one in healthy.items()]
     threshold = voxel_threshold(chosen, rate=rate).value
     values = []
-    for name in (name for name in maps if name.startswith(f"{kind}/")):
-        subject, scores = name.removeprefix(f"{kind}/"), maps[name]
+    for name in (name for name in fold if name.startswith(f"{kind}/")):
+        subject, scores = name.removeprefix(f"{kind}/"), fold[name]
         shift, scale = level(scores, rate)
-        marked, lesion = (scores - shift) / scale > threshold, maps[f"lesion/{subject}"].astype(bool)
+        marked, lesion = (scores - shift) / scale > threshold, fold[f"lesion/{subject}"].astype(bool)
         hit = int((marked & lesion).sum())
-        missed = int(lesion.sum()) - hit + int(maps[f"missed/{subject}"])
+        missed = int(lesion.sum()) - hit + int(fold[f"missed/{subject}"])
         values.append(Confusion(hit, int(marked.sum()) - hit, missed).dice)
     return float(np.mean(values))
 

@@ -164,16 +164,17 @@ def _run(
     device = choose_device(plan.device)
     reset_peak_memory(device)
     counter = Counter(model.method) if model else None
-    judge = _judge_model(model, plan) if model else judge_intensity(contender, store, source, _scoring(plan, store))
+    judge = (
+        judge_model(model, plan.device) if model else judge_intensity(contender, store, source, _scoring(plan, store))
+    )
     if contender.published_sampler:
         record = score_lesion_slices(judge.score, store, source)
         scored = len(record["slices"])
     else:
         record = score_volumes(judge, store, source)
         scored = int((store.index["split"] == "test").sum())
-        facts["thresholds"] = {
-            "voxel": judge.threshold, "scan": judge.scan_threshold, "relative": judge.relative_threshold
-        }  # fmt: skip
+        cuts = {"voxel": judge.threshold, "scan": judge.scan_threshold, "relative": judge.relative_threshold}
+        facts["thresholds"] = cuts
         facts["kinds"] = {}
         for name, further in others.items():
             if source in further.modalities:
@@ -242,8 +243,9 @@ def _training(progress: ProgressCallback, name: str) -> ProgressCallback:
     return lambda losses, step, steps: progress(f"steps of {name} {losses}".rstrip(), step, steps)
 
 
-def _judge_model(model: Model, plan: Plan) -> Judge:
-    detector = Detector(model, device=plan.device, batch_size=BATCH)
+def judge_model(model: Model, device: str = "auto") -> Judge:
+    """The map of a model of one modality, with the thresholds of its card."""
+    detector = Detector(model, device=device, batch_size=BATCH)
     (source,) = detector.sources
     return Judge.of(
         lambda slices, brain, slice_mm: detector.score_slices({source: slices}, brain, slice_mm), model.card

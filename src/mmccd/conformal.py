@@ -99,7 +99,7 @@ def scan_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
 
 
 def own_level(scores: Scores) -> float:
-    """The upper quartile of one scan's scores over its brain, which another scanner moves with the whole map.
+    """The upper quartile of one scan's scores over its brain, which rises and falls with the whole map.
 
     A lesion above it moves it little: one of a tenth of the brain to the 83rd percentile of the healthy tissue.
     """

@@ -119,8 +119,8 @@ class Detector:
                 f"the model has no threshold {threshold!r}, it was made by a version that did not know it",
                 f"leave it out, or `mmccd {'fuse' if isinstance(model, Fusion) else 'calibrate'}` it anew",
             )
-        others = "--threshold relative, or " if "relative" in known - {threshold} else ""
-        self._remedy = f"{others}`mmccd calibrate`"
+        follows = "--threshold relative, or " if "relative" in known - {threshold} else ""
+        self._remedy = f"{follows}`mmccd calibrate`"
         self.threshold: dict[str, Any] = model.card[kind]
         self.intensity_baseline: dict[str, Any] = {
             "polarity": baseline["polarity"],

@@ -143,6 +143,7 @@ def test_a_subject_without_healthy_pixels_does_not_count():
     some = np.arange(10.0)
     assert voxel_threshold([some, np.empty(0)], rate=0.5) == voxel_threshold([some], rate=0.5)
     assert relative_threshold([[some, np.empty(0)], [np.empty(0)]], rate=0.5) == relative_threshold([[some]], rate=0.5)
-    for choose, nothing in ((voxel_threshold, []), (scan_threshold, []), (relative_threshold, [np.empty(0)])):
+    empty = np.empty(0)
+    for choose, subject in ((voxel_threshold, empty), (scan_threshold, empty), (relative_threshold, [empty])):
         with pytest.raises(DataError, match="no brain pixel of a healthy validation slice"):
-            choose([nothing or np.empty(0)], rate=0.05)
+            choose([subject], rate=0.05)
