@@ -18,10 +18,10 @@ from sampling_study import LIMIT, map_of, sampled
 from slices import largest_lesions, measure
 
 import mmccd
-from mmccd.calibration import count_healthy
-from mmccd.evidence import TailEvidence
-from mmccd.model_file import load_model
-from mmccd.store import open_store
+from mmccd.data.store import open_store
+from mmccd.model.model import load_model
+from mmccd.scoring.evidence import TailEvidence
+from mmccd.training.calibration import count_healthy
 
 HERE = Path(__file__).parent
 CHOICES = [(100, 1), (250, 1), (500, 1), (750, 1), (900, 1), (250, 5), (750, 5)]

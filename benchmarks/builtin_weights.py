@@ -3,7 +3,8 @@
     MMCCD_DATA=/path/to/scans python benchmarks/builtin_weights.py WORK
 
 Needs `brats128` in $MMCCD_DATA. Trains on those of its patients whose scans come from BraTS 2021 and BraTS-Africa
-(CC BY 4.0) and that are not in its test part. Writes src/mmccd/weights; a model that WORK holds is not trained again.
+(CC BY 4.0) and that are not in its test part. Writes src/mmccd/model/weights; a model that WORK holds is not trained
+again.
 """
 
 import csv
@@ -16,17 +17,17 @@ import torch
 from measure import commands_table, machine, run
 
 import mmccd
-from mmccd.benchmark import judge_intensity, judge_model
-from mmccd.benchmark_scores import score_volumes
-from mmccd.bootstrap import bootstrap_mean
-from mmccd.contenders import INTENSITIES, Contender
-from mmccd.files import write_atomically
-from mmccd.model_file import load_model, save_model
-from mmccd.recalibration import recalibrate
-from mmccd.store import open_store
+from mmccd.comparison.benchmark import judge_intensity, judge_model
+from mmccd.comparison.contenders import INTENSITIES, Contender
+from mmccd.comparison.scores import score_volumes
+from mmccd.data.store import open_store
+from mmccd.evaluation.intervals import bootstrap_mean
+from mmccd.model.model import load_model, save_model
+from mmccd.system.files import write_atomically
+from mmccd.training.calibrate import recalibrate
 
 HERE = Path(__file__).parent
-WEIGHTS = Path(mmccd.__file__).parent / "weights"
+WEIGHTS = Path(mmccd.__file__).parent / "model" / "weights"
 TARGETS = {"flair": "t1,t2", "t1": "flair,t2", "t2": "flair,t1"}
 LICENSED = ("brats_2021", "brats_africa_2023")
 SHOWN = ("auprc", "dice", "relative_dice", "oracle_dice", "lesion_f1", "healthy_marked")

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from measure import run, write_page
 
-from mmccd.benchmark_result import holm, paired, verdict
-from mmccd.bootstrap import bootstrap_mean
-from mmccd.contenders import BEST
-from mmccd.splits import read_split_csv
+from mmccd.comparison.contenders import BEST
+from mmccd.comparison.tables import holm, paired, verdict
+from mmccd.data.splits import read_split_csv
+from mmccd.evaluation.intervals import bootstrap_mean
 
 HERE = Path(__file__).parent
 SOURCES = ("flair", "t1", "t2")

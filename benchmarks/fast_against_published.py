@@ -16,9 +16,9 @@ from sampling_study import map_of, sampled
 from slices import difference, largest_lesions, measure
 
 import mmccd
-from mmccd.config import load_config
-from mmccd.model_file import load_model
-from mmccd.store import open_store
+from mmccd.data.store import open_store
+from mmccd.model.config import load_config
+from mmccd.model.model import load_model
 
 HERE = Path(__file__).parent
 

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 from measure import write_page
 
-from mmccd.benchmark_scores import scans
-from mmccd.bootstrap import bootstrap_mean
-from mmccd.contenders import LABELS
-from mmccd.detector import Detector
-from mmccd.fusion import fuse
-from mmccd.metrics import Confusion, auprc
-from mmccd.model_file import load_model
-from mmccd.scoring import intensity_score, smoothed, typical_polarity
-from mmccd.store import open_store
+from mmccd.comparison.contenders import LABELS
+from mmccd.comparison.scores import scans
+from mmccd.data.store import open_store
+from mmccd.evaluation.intervals import bootstrap_mean
+from mmccd.evaluation.metrics import Confusion, auprc
+from mmccd.model.model import load_model
+from mmccd.prediction.detector import Detector
+from mmccd.scoring.maps import intensity_score, smoothed, typical_polarity
+from mmccd.training.fuse import fuse
 
 HERE = Path(__file__).parent
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from measure import machine
 
-from mmccd.batches import SlicePairs, StepSampler, batch_loader
-from mmccd.config import load_config
-from mmccd.store import open_store
-from mmccd.task import TranslationTask
+from mmccd.data.store import open_store
+from mmccd.model.config import load_config
+from mmccd.training.batches import SlicePairs, StepSampler, batch_loader
+from mmccd.training.task import TranslationTask
 
 BATCHES = 50
 

@@ -14,9 +14,9 @@ from cross_validation import by_subject, pooled
 from measure import run, write_page
 from mirrored_baseline import MIRRORED, restored_mirrored
 
-from mmccd.benchmark_result import paired
-from mmccd.bootstrap import bootstrap_mean
-from mmccd.contenders import BEST
+from mmccd.comparison.contenders import BEST
+from mmccd.comparison.tables import paired
+from mmccd.evaluation.intervals import bootstrap_mean
 
 HERE = Path(__file__).parent
 FOLD, SHORT, LONG = 2, 600, 2400

@@ -18,15 +18,15 @@ from cross_validation import pooled
 from measure import write_page
 from veiled_ways import Mirrored
 
-from mmccd.benchmark_scores import scans
-from mmccd.bootstrap import bootstrap_mean
-from mmccd.calibration import count_healthy
-from mmccd.contenders import BEST
-from mmccd.detector import Detector
-from mmccd.methods import build_error
-from mmccd.metrics import auprc
-from mmccd.model_file import load_model
-from mmccd.store import open_store
+from mmccd.comparison.contenders import BEST
+from mmccd.comparison.scores import scans
+from mmccd.data.store import open_store
+from mmccd.evaluation.intervals import bootstrap_mean
+from mmccd.evaluation.metrics import auprc
+from mmccd.model.build import build_error
+from mmccd.model.model import load_model
+from mmccd.prediction.detector import Detector
+from mmccd.training.calibration import count_healthy
 
 HERE = Path(__file__).parent
 PLAIN, MIRRORED = "DAE, evidence", "DAE, evidence, mirrored too"

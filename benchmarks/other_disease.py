@@ -18,8 +18,8 @@ import numpy as np
 from cross_validation import SETTINGS, SOURCES, by_subject
 from measure import run, write_page
 
-from mmccd.benchmark_result import holm, paired, verdict
-from mmccd.contenders import BEST
+from mmccd.comparison.contenders import BEST
+from mmccd.comparison.tables import holm, paired, verdict
 
 HERE = Path(__file__).parent
 FOLDS = (2, 3)

@@ -15,16 +15,16 @@ import pandas as pd
 from cross_validation import SOURCES
 from measure import write_page
 
-from mmccd.benchmark import judge_intensity, judge_model
-from mmccd.benchmark_scores import Judge, score_volumes
-from mmccd.bootstrap import bootstrap_mean
-from mmccd.contenders import BEST, DIFFUSION, INTENSITIES, Contender
-from mmccd.evaluation_result import markdown_table
-from mmccd.files import write_json
-from mmccd.model_file import load_model
-from mmccd.model_package import CARD
-from mmccd.recalibration import recalibrate
-from mmccd.store import open_store
+from mmccd.comparison.benchmark import judge_intensity, judge_model
+from mmccd.comparison.contenders import BEST, DIFFUSION, INTENSITIES, Contender
+from mmccd.comparison.scores import Judge, score_volumes
+from mmccd.data.store import open_store
+from mmccd.evaluation.intervals import bootstrap_mean
+from mmccd.evaluation.tables import markdown_table
+from mmccd.model.files import CARD
+from mmccd.model.model import load_model
+from mmccd.system.files import write_json
+from mmccd.training.calibrate import recalibrate
 
 HERE = Path(__file__).parent
 FOLDS = (2, 3)

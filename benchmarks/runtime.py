@@ -11,9 +11,9 @@ import time
 import torch
 from measure import machine
 
-from mmccd.config import load_config
-from mmccd.networks import UNet
-from mmccd.openvino_runtime import CompiledUNet
+from mmccd.method.networks import UNet
+from mmccd.model.config import load_config
+from mmccd.model.openvino import CompiledUNet
 
 BATCH, SIZE_PX, REPEATS = 8, 128, 12
 

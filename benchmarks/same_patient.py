@@ -14,7 +14,7 @@ import numpy as np
 from measure import write_page
 from numpy.typing import NDArray
 
-from mmccd.store import Store, open_store
+from mmccd.data.store import Store, open_store
 
 HERE = Path(__file__).parent
 SHOWN = 5

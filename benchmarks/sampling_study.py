@@ -21,15 +21,15 @@ from measure import machine
 from slices import Point, difference, largest_lesions, measure
 
 import mmccd
-from mmccd.calibration import count_healthy
-from mmccd.config import DiffusionConfig
-from mmccd.cycle import cycle_map, squared_error
-from mmccd.diffusion import kept_steps
-from mmccd.evidence import TailEvidence
-from mmccd.inpainting import sample_target
-from mmccd.methods import build_method
-from mmccd.model_file import Model, load_model
-from mmccd.store import Store, open_store
+from mmccd.data.store import Store, open_store
+from mmccd.method.cycle import cycle_map, squared_error
+from mmccd.method.diffusion import kept_steps
+from mmccd.method.inpainting import sample_target
+from mmccd.model.build import build_method
+from mmccd.model.config import DiffusionConfig
+from mmccd.model.model import Model, load_model
+from mmccd.scoring.evidence import TailEvidence
+from mmccd.training.calibration import count_healthy
 
 HERE = Path(__file__).parent
 LIMIT = 16

@@ -22,13 +22,13 @@ from skimage.metrics import structural_similarity
 from slices import Point, difference
 
 import mmccd
-from mmccd.calibration import count_healthy
-from mmccd.evidence import TailEvidence
-from mmccd.inference import in_batches
-from mmccd.metrics import auprc
-from mmccd.model_file import Model, load_model
-from mmccd.scoring import intensity_score, smoothed, typical_polarity
-from mmccd.store import Store, open_store
+from mmccd.data.store import Store, open_store
+from mmccd.evaluation.metrics import auprc
+from mmccd.model.model import Model, load_model
+from mmccd.model.run import in_batches
+from mmccd.scoring.evidence import TailEvidence
+from mmccd.scoring.maps import intensity_score, smoothed, typical_polarity
+from mmccd.training.calibration import count_healthy
 
 HERE = Path(__file__).parent
 CPU = torch.device("cpu")

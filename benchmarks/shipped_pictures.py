@@ -14,11 +14,11 @@ import numpy as np
 from builtin_weights import held_out
 
 import mmccd
-from mmccd.cases import load_case
-from mmccd.cohort import read_cohort
+from mmccd.data.cohort import read_cohort
+from mmccd.data.subject import load_case
+from mmccd.evaluation.metrics import Confusion
 from mmccd.figures import LESION, MAP_COLOURS, MASK, Panel, grid_png
-from mmccd.files import write_atomically
-from mmccd.metrics import Confusion
+from mmccd.system.files import write_atomically
 
 SHOWN = 3
 MARGIN = 3

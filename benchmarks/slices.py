@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmccd.bootstrap import bootstrap_mean
-from mmccd.metrics import auprc
-from mmccd.store import Store
+from mmccd.data.store import Store
+from mmccd.evaluation.intervals import bootstrap_mean
+from mmccd.evaluation.metrics import auprc
 
 
 @dataclass(frozen=True)

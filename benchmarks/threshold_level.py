@@ -17,16 +17,16 @@ from cross_validation import SOURCES
 from measure import write_page
 from numpy.typing import NDArray
 
-from mmccd.calibration import Rows, fit_error, healthy_maps
-from mmccd.conformal import own_level, voxel_threshold
-from mmccd.cycle import Error
-from mmccd.evaluation_result import markdown_table
-from mmccd.inference import anomaly_volume
-from mmccd.metrics import Confusion
-from mmccd.model_file import Model, load_model
-from mmccd.scoring import typical_false_positive_rate
-from mmccd.splits import patient_of
-from mmccd.store import Store, open_store
+from mmccd.data.splits import patient_of
+from mmccd.data.store import Store, open_store
+from mmccd.evaluation.metrics import Confusion
+from mmccd.evaluation.tables import markdown_table
+from mmccd.method.cycle import Error
+from mmccd.model.model import Model, load_model
+from mmccd.model.run import anomaly_volume
+from mmccd.scoring.maps import typical_false_positive_rate
+from mmccd.scoring.thresholds import own_level, voxel_threshold
+from mmccd.training.calibration import Rows, fit_error, healthy_maps
 
 HERE = Path(__file__).parent
 FOLDS = (2, 3)

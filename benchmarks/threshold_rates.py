@@ -14,13 +14,13 @@ import numpy as np
 from measure import write_page
 from numpy.typing import NDArray
 
-from mmccd.benchmark_scores import scans
-from mmccd.calibration import healthy_maps
-from mmccd.conformal import voxel_threshold
-from mmccd.contenders import LABELS
-from mmccd.detector import Detector
-from mmccd.metrics import Confusion, oracle_threshold
-from mmccd.store import Store, open_store
+from mmccd.comparison.contenders import LABELS
+from mmccd.comparison.scores import scans
+from mmccd.data.store import Store, open_store
+from mmccd.evaluation.metrics import Confusion, oracle_threshold
+from mmccd.prediction.detector import Detector
+from mmccd.scoring.thresholds import voxel_threshold
+from mmccd.training.calibration import healthy_maps
 
 HERE = Path(__file__).parent
 RATES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1)

@@ -11,9 +11,9 @@ import time
 import torch
 from measure import machine
 
-from mmccd.config import load_config
-from mmccd.devices import choose_device
-from mmccd.methods import build_method
+from mmccd.model.build import build_method
+from mmccd.model.config import load_config
+from mmccd.system.devices import choose_device
 
 
 def step_seconds(config, size_px, device, *, bf16: bool, channels_last: bool, compiled: bool) -> float:

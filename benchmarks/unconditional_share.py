@@ -14,16 +14,16 @@ from pathlib import Path
 import torch
 from measure import write_page
 
-from mmccd.benchmark_scores import scans
-from mmccd.bootstrap import bootstrap_mean
-from mmccd.calibration import count_healthy
-from mmccd.contenders import LABELS
-from mmccd.detector import Detector
-from mmccd.evidence import TailEvidence
-from mmccd.metrics import auprc
-from mmccd.model_file import load_model
-from mmccd.scoring import typical_polarity
-from mmccd.store import open_store
+from mmccd.comparison.contenders import LABELS
+from mmccd.comparison.scores import scans
+from mmccd.data.store import open_store
+from mmccd.evaluation.intervals import bootstrap_mean
+from mmccd.evaluation.metrics import auprc
+from mmccd.model.model import load_model
+from mmccd.prediction.detector import Detector
+from mmccd.scoring.evidence import TailEvidence
+from mmccd.scoring.maps import typical_polarity
+from mmccd.training.calibration import count_healthy
 
 HERE = Path(__file__).parent
 SHARES = (0.0, 0.25, 0.5, 1.0)

@@ -15,16 +15,16 @@ import torch
 from measure import write_page
 from torch import nn
 
-from mmccd.benchmark_scores import scans
-from mmccd.bootstrap import bootstrap_mean
-from mmccd.calibration import count_healthy
-from mmccd.contenders import LABELS
-from mmccd.detector import Detector
-from mmccd.methods import build_error
-from mmccd.metrics import auprc
-from mmccd.model_file import load_model
-from mmccd.store import open_store
-from mmccd.veiled_cycle import LEFT_RIGHT
+from mmccd.comparison.contenders import LABELS
+from mmccd.comparison.scores import scans
+from mmccd.data.store import open_store
+from mmccd.evaluation.intervals import bootstrap_mean
+from mmccd.evaluation.metrics import auprc
+from mmccd.method.veiled_cycle import LEFT_RIGHT
+from mmccd.model.build import build_error
+from mmccd.model.model import load_model
+from mmccd.prediction.detector import Detector
+from mmccd.training.calibration import count_healthy
 
 HERE = Path(__file__).parent
 TOGETHER = "all, the least"

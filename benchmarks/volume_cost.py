@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from measure import machine
 
-from mmccd.config import load_config
-from mmccd.detector import Detector
-from mmccd.methods import build_error, build_method
-from mmccd.model_file import Model
-from mmccd.volumes import read_volume
+from mmccd.data.volumes import read_volume
+from mmccd.model.build import build_error, build_method
+from mmccd.model.config import load_config
+from mmccd.model.model import Model
+from mmccd.prediction.detector import Detector
 
 GFLOP_PER_EVALUATION = 10.9
 

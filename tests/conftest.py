@@ -43,14 +43,14 @@ def inline_executor():
 @pytest.fixture
 def inline(monkeypatch, inline_executor):
     """`prepare` without worker processes."""
-    monkeypatch.setattr("mmccd.workers.ProcessPoolExecutor", inline_executor)
+    monkeypatch.setattr("mmccd.system.workers.ProcessPoolExecutor", inline_executor)
     return inline_executor
 
 
 @pytest.fixture(scope="session")
 def phantom_folder(tmp_path_factory):
     """Five healthy subjects to train on, one to validate on, a glioma and an MS patient to test on; 4 mm voxels."""
-    from mmccd.phantom import make_phantom
+    from mmccd.simulation.phantom import make_phantom
 
     output = tmp_path_factory.mktemp("shared") / "phantom"
     make_phantom(output, subjects=6, lesions=2, seed=1, spacing_mm=4.0, workers=1)
@@ -68,14 +68,14 @@ def lesioned_scan(phantom_folder):
 
 
 def prepared(folder, output, size_px, modalities):
-    from mmccd.cohort import read_cohort
-    from mmccd.preparation import StoreSettings, prepare
-    from mmccd.splits import find_split
+    from mmccd.data.cohort import read_cohort
+    from mmccd.data.prepare import StoreSettings, prepare
+    from mmccd.data.splits import find_split
 
     cohort = read_cohort(folder)
     settings = StoreSettings("volume", size_px, modalities)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmccd.workers.ProcessPoolExecutor", InlineExecutor)
+        patch.setattr("mmccd.system.workers.ProcessPoolExecutor", InlineExecutor)
         store, failures = prepare(cohort, find_split(cohort)[0], output, settings)
     assert failures == {}
     return store
@@ -111,7 +111,7 @@ def toy_settings():
 
 @pytest.fixture(scope="session")
 def toy_config(toy_settings):
-    from mmccd.config import load_config
+    from mmccd.model.config import load_config
 
     return load_config("tiny", toy_settings)
 
@@ -119,7 +119,7 @@ def toy_config(toy_settings):
 @pytest.fixture(scope="session")
 def trained_folder(phantom_store, toy_config, tmp_path_factory):
     """What `train` leaves behind after four steps."""
-    from mmccd.training import Hardware, train
+    from mmccd.training.train import Hardware, train
 
     output = tmp_path_factory.mktemp("shared") / "trained"
     train(phantom_store, output, toy_config, hardware=Hardware(device="cpu"))
@@ -134,8 +134,8 @@ def model_folder(trained_folder, phantom_store, tmp_path_factory):
     """
     import torch
 
-    from mmccd.calibration import calibrate, fit_error
-    from mmccd.model_file import load_model, save_model
+    from mmccd.model.model import load_model, save_model
+    from mmccd.training.calibration import calibrate, fit_error
 
     model = load_model(trained_folder)
     generator = torch.Generator().manual_seed(0)
@@ -152,7 +152,7 @@ def model_folder(trained_folder, phantom_store, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def detector(model_folder):
-    from mmccd.detector import Detector
+    from mmccd.prediction.detector import Detector
 
     return Detector.load(model_folder, device="cpu")
 
@@ -160,11 +160,11 @@ def detector(model_folder):
 @pytest.fixture(scope="session")
 def predictions_folder(detector, phantom_folder, tmp_path_factory):
     """What `predict` leaves of a healthy, a glioma and an MS phantom."""
-    from mmccd.prediction import predict
+    from mmccd.prediction.predict import predict
 
     output = tmp_path_factory.mktemp("shared") / "predictions"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmccd.prediction.write_preview", lambda *_: None)  # slower than the toy model
+        patch.setattr("mmccd.prediction.predict.write_preview", lambda *_: None)  # slower than the toy model
         predict(detector, [phantom_folder], output, subjects=["Phantom_0006", "Phantom_0007", "Phantom_0008"])
     return output
 

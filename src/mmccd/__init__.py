@@ -14,38 +14,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmccd.cohort import Cohort, Subject, read_cohort
-    from mmccd.config import Config, load_config
-    from mmccd.detector import Detection, Detector
+    from mmccd.data.cohort import Cohort, Subject, read_cohort
+    from mmccd.data.prepare import StoreSettings, prepare
+    from mmccd.data.splits import Split, find_split
+    from mmccd.data.store import Store, open_store
+    from mmccd.data.validate import validate_cohort
+    from mmccd.data.volumes import Volume, read_volume
     from mmccd.errors import MmccdError
-    from mmccd.evaluation import Evaluation, evaluate
-    from mmccd.phantom import make_phantom
-    from mmccd.prediction import predict
-    from mmccd.preparation import StoreSettings, prepare
-    from mmccd.recalibration import recalibrate
-    from mmccd.splits import Split, find_split
-    from mmccd.store import Store, open_store
-    from mmccd.training import train
-    from mmccd.validation import validate_cohort
-    from mmccd.volumes import Volume, read_volume
+    from mmccd.evaluation.evaluate import Evaluation, evaluate
+    from mmccd.model.config import Config, load_config
+    from mmccd.prediction.detector import Detection, Detector
+    from mmccd.prediction.predict import predict
+    from mmccd.simulation.phantom import make_phantom
+    from mmccd.training.calibrate import recalibrate
+    from mmccd.training.train import train
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "cohort": ("Cohort", "Subject", "read_cohort"),
-    "config": ("Config", "load_config"),
-    "detector": ("Detection", "Detector"),
+    "data.cohort": ("Cohort", "Subject", "read_cohort"),
+    "model.config": ("Config", "load_config"),
+    "prediction.detector": ("Detection", "Detector"),
     "errors": ("MmccdError",),
-    "evaluation": ("Evaluation", "evaluate"),
-    "phantom": ("make_phantom",),
-    "prediction": ("predict",),
-    "preparation": ("StoreSettings", "prepare"),
-    "recalibration": ("recalibrate",),
-    "splits": ("Split", "find_split"),
-    "store": ("Store", "open_store"),
-    "training": ("train",),
-    "validation": ("validate_cohort",),
-    "volumes": ("Volume", "read_volume"),
+    "evaluation.evaluate": ("Evaluation", "evaluate"),
+    "simulation.phantom": ("make_phantom",),
+    "prediction.predict": ("predict",),
+    "data.prepare": ("StoreSettings", "prepare"),
+    "training.calibrate": ("recalibrate",),
+    "data.splits": ("Split", "find_split"),
+    "data.store": ("Store", "open_store"),
+    "training.train": ("train",),
+    "data.validate": ("validate_cohort",),
+    "data.volumes": ("Volume", "read_volume"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

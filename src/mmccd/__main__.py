@@ -1,6 +1,6 @@
 """``python -m mmccd``."""
 
-from mmccd.cli import entry
+from mmccd.cli.app import entry
 
 if __name__ == "__main__":
     entry()

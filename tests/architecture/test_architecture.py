@@ -11,45 +11,57 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "mmccd"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TESTS = ROOT / "tests"
-# Modules whose tests go through the module that uses them.
+# Modules whose tests go through the module that uses them, in the same folder or another.
 TESTED_BY = {
-    "autoencoder": "reconstruction",
-    "benchmark_pictures": "benchmark",
-    "benchmark_result": "benchmark",
-    "benchmark_scores": "benchmark",
-    "cases": "validation",
-    "cli_data": "cli",
-    "cli_models": "cli",
-    "cli_report": "report",
-    "cli_results": "cli",
-    "cli_shared": "cli",
-    "contenders": "benchmark",
-    "denoising_autoencoder": "reconstruction",
-    "diffusion_reconstruction": "reconstruction",
-    "errors": "preparation",
-    "file_roles": "layouts",
-    "evaluation_result": "evaluation",
-    "outcomes": "prediction",
-    "patched_diffusion": "reconstruction",
-    "phantom_anatomy": "phantom",
-    "phantom_lesions": "phantom",
-    "phantom_signal": "phantom",
-    "report_case": "report_predictions",
-    "scored_case": "evaluation",
-    "tables": "layouts",
-    "variational_autoencoder": "reconstruction",
+    "cli/data": "cli/app",
+    "cli/models": "cli/app",
+    "cli/options": "cli/app",
+    "cli/report": "reporting/report",
+    "cli/results": "cli/app",
+    "comparison/contenders": "comparison/benchmark",
+    "comparison/pictures": "comparison/benchmark",
+    "comparison/scores": "comparison/benchmark",
+    "comparison/tables": "comparison/benchmark",
+    "data/layouts/names": "data/layouts/readers",
+    "data/subject": "data/validate",
+    "data/tables": "data/layouts/readers",
+    "errors": "data/prepare",
+    "evaluation/case": "evaluation/evaluate",
+    "evaluation/tables": "evaluation/evaluate",
+    "method/baselines/autoencoder": "method/baselines/reconstruction",
+    "method/baselines/denoising_autoencoder": "method/baselines/reconstruction",
+    "method/baselines/diffusion_reconstruction": "method/baselines/reconstruction",
+    "method/baselines/patched_diffusion": "method/baselines/reconstruction",
+    "method/baselines/variational_autoencoder": "method/baselines/reconstruction",
+    "prediction/summary": "prediction/predict",
+    "reporting/case": "reporting/predictions",
+    "simulation/anatomy": "simulation/phantom",
+    "simulation/lesions": "simulation/phantom",
+    "simulation/signal": "simulation/phantom",
 }
 # Tested against published numbers, by properties, or with files made to do harm.
-TESTED_ELSEWHERE = {"cycle", "diffusion", "inpainting", "masked_diffusion", "masks", "model_package"}
+TESTED_ELSEWHERE = {
+    "method/cycle",
+    "method/diffusion",
+    "method/inpainting",
+    "method/masked_cycle",
+    "method/masks",
+    "model/files",
+}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def place(path):
+    """Where a module or its test lies in the house: ``method/cycle``."""
+    return str(path.with_suffix("")).replace("/test_", "/").removeprefix("test_")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_files_are_short_and_named_for_what_they_hold(path):
     assert len(path.read_text().splitlines()) <= 400
     assert path.stem not in ("utils", "util", "common", "base", "helpers", "misc", "core", "tools")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_modules_and_public_functions_are_described(path):
     tree = ast.parse(path.read_text())
     assert ast.get_docstring(tree)
@@ -59,8 +71,8 @@ def test_modules_and_public_functions_are_described(path):
 
 
 def test_every_module_has_a_test_file_and_every_test_file_a_module():
-    modules = {path.stem for path in PACKAGE.glob("[!_]*.py")}
-    tested = {path.stem.removeprefix("test_") for path in (TESTS / "unit").glob("test_*.py")}
+    modules = {place(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("[!_]*.py")}
+    tested = {place(path.relative_to(TESTS / "unit")) for path in (TESTS / "unit").rglob("test_*.py")}
     assert tested - modules <= {"package"}
     assert modules - tested - TESTED_ELSEWHERE == set(TESTED_BY) - tested
     assert set(TESTED_BY.values()) <= tested
@@ -77,10 +89,10 @@ def test_names_of_tests_are_unique_in_their_file():
     ("modules", "absent"),
     [
         ("mmccd", ("torch", "numpy", "pandas", "nibabel", "rich")),
-        ("mmccd.cli", ("torch", "numpy", "pandas", "nibabel", "matplotlib")),
-        ("mmccd.preparation", ("torch", "matplotlib", "lightning")),
-        ("mmccd.phantom", ("torch", "matplotlib", "lightning")),
-        ("mmccd.detector", ("lightning", "typer")),
+        ("mmccd.cli.app", ("torch", "numpy", "pandas", "nibabel", "matplotlib")),
+        ("mmccd.data.prepare", ("torch", "matplotlib", "lightning")),
+        ("mmccd.simulation.phantom", ("torch", "matplotlib", "lightning")),
+        ("mmccd.prediction.detector", ("lightning", "typer")),
     ],
 )
 def test_what_an_import_costs(modules, absent):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmccd.report_predictions import Settings, report_predictions
+from mmccd.reporting.predictions import Settings, report_predictions
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # Software rendering: machines that run tests have no GPU. Root, as in containers, has no sandbox.
@@ -197,8 +197,8 @@ def test_a_page_refuses_a_script_that_is_not_its_own(report, browser, tmp_path):
 @pytest.mark.slow
 def test_a_page_of_ten_large_scans_is_small_and_opens_at_once(detector, tmp_path, visit):
     """Ten scans of 1.2 mm: less than 30 MB and three seconds."""
-    from mmccd.phantom import make_phantom
-    from mmccd.prediction import predict
+    from mmccd.prediction.predict import predict
+    from mmccd.simulation.phantom import make_phantom
 
     make_phantom(tmp_path / "data", subjects=1, lesions=1, seed=3, spacing_mm=1.2, workers=1)
     scans = tmp_path / "scans"

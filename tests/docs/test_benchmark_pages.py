@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmccd.contenders import BEST
+from mmccd.comparison.contenders import BEST
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"

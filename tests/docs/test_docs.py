@@ -13,8 +13,8 @@ import typer
 import yaml
 from pydantic import BaseModel
 
-from mmccd.cli import app
-from mmccd.config import Config, presets
+from mmccd.cli.app import app
+from mmccd.model.config import Config, presets
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -22,7 +22,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "benchmarks").
 COMMANDS = typer.main.get_command(app).commands
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-_CODE = re.compile(r"`(\w+)\.py:([\w.]+)`")
+_CODE = re.compile(r"`([\w/]+)\.py:([\w.]+)`")
 _RESULT = re.compile(r"(?<![\d.])\d\.\d{3}(?!\d| mm)")
 _MACHINE_PATHS = tuple(f"/{name}/" for name in ("work", "root"))
 
@@ -62,7 +62,7 @@ def test_each_preset_is_documented_with_its_values(preset):
     _, _, table = (DOCS / "config.md").read_text().partition("## Presets")
     header, *rows = (_cells(line) for line in table.splitlines() if line.startswith("| ") and "`" in line)
     shown = {row[0]: yaml.safe_load(row[header.index(preset)]) for row in rows}
-    values = dict(_flat(yaml.safe_load((resources.files("mmccd.presets") / f"{preset}.yaml").read_text())))
+    values = dict(_flat(yaml.safe_load((resources.files("mmccd.model.presets") / f"{preset}.yaml").read_text())))
 
     assert {key: shown.get(key) for key in values} == values
 
@@ -162,7 +162,7 @@ def test_no_file_names_a_path_of_one_machine():
 
 
 def test_each_test_that_reliability_names_is_there():
-    named = re.findall(r"`(\w+/test_\w+\.py)(?:::(\w+))?`", (DOCS / "reliability.md").read_text())
+    named = re.findall(r"`([\w/]+/test_\w+\.py)(?:::(\w+))?`", (DOCS / "reliability.md").read_text())
     assert len(named) > 30
     for file, test in named:
         assert not test or f"def {test}(" in (ROOT / "tests" / file).read_text(), (file, test)

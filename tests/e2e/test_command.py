@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from mmccd.cli import app
+from mmccd.cli.app import app
 
 
 def run(*arguments):
@@ -34,7 +34,7 @@ def test_no_help_imports_what_computes():
     """The time above is that of the imports."""
     commands = sorted(typer.main.get_command(app).commands)
     code = (
-        "import sys; from mmccd.cli import main\n"
+        "import sys; from mmccd.cli.app import main\n"
         "assert [main([name, '--help']) for name in sys.argv[1:]] == [0] * (len(sys.argv) - 1)\n"
         "heavy = {'torch', 'numpy', 'pandas', 'nibabel', 'matplotlib', 'lightning', 'monai', 'scipy'}\n"
         "print(sorted(heavy & set(sys.modules)))"

@@ -4,21 +4,21 @@ import numpy as np
 import pytest
 import torch
 
-from mmccd.calibration import count_healthy
-from mmccd.cohort import read_cohort
-from mmccd.config import load_config
-from mmccd.conformal import own_level, p_value, relative_threshold, scan_threshold, voxel_threshold
-from mmccd.cycle import cycle_map
-from mmccd.detector import Detector
-from mmccd.inference import in_batches
-from mmccd.methods import build_error
-from mmccd.model_file import load_model
-from mmccd.phantom import make_phantom
-from mmccd.preparation import StoreSettings, prepare
-from mmccd.scoring import SCORE_QUANTILE
-from mmccd.splits import Split
-from mmccd.store import Store
-from mmccd.training import train
+from mmccd.data.cohort import read_cohort
+from mmccd.data.prepare import StoreSettings, prepare
+from mmccd.data.splits import Split
+from mmccd.data.store import Store
+from mmccd.method.cycle import cycle_map
+from mmccd.model.build import build_error
+from mmccd.model.config import load_config
+from mmccd.model.model import load_model
+from mmccd.model.run import in_batches
+from mmccd.prediction.detector import Detector
+from mmccd.scoring.maps import SCORE_QUANTILE
+from mmccd.scoring.thresholds import own_level, p_value, relative_threshold, scan_threshold, voxel_threshold
+from mmccd.simulation.phantom import make_phantom
+from mmccd.training.calibration import count_healthy
+from mmccd.training.train import train
 
 TRAINED, CALIBRATED, UNSEEN = 2, 14, 10
 RATE, ALARMS = 0.1, 0.2

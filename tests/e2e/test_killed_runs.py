@@ -26,16 +26,22 @@ import psutil
 import pytest
 import yaml
 
-from mmccd.files import PARTIAL
-from mmccd.store import open_store
+from mmccd.data.store import open_store
+from mmccd.system.files import PARTIAL
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["mmccd.benchmark", "mmccd.detector", "mmccd.prediction", "mmccd.preparation", "mmccd.training"]
+    [
+        "mmccd.comparison.benchmark",
+        "mmccd.prediction.detector",
+        "mmccd.prediction.predict",
+        "mmccd.data.prepare",
+        "mmccd.training.train",
+    ]
 )
 COMMAND = """
 import codecs, multiprocessing, os, sys
-from mmccd.cli import main
+from mmccd.cli.app import main
 multiprocessing.set_start_method("fork", force=True)  # of data workers, as outside of a fork server
 codecs.lookup("utf-8-sig")  # Python itself may lie where nobody may read
 log = os.open({log!r}, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from mmccd.cli import main
-from mmccd.config import METHODS
-from mmccd.detector import Detector
-from mmccd.intensity import normalise
-from mmccd.metrics import auprc
-from mmccd.model_file import load_model
-from mmccd.volumes import read_volume
+from mmccd.cli.app import main
+from mmccd.data.volumes import read_volume
+from mmccd.evaluation.metrics import auprc
+from mmccd.method.intensity import normalise
+from mmccd.model.config import METHODS
+from mmccd.model.model import load_model
+from mmccd.prediction.detector import Detector
 
 GLIOMA = "Phantom_0007"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmccd.model_file import load_model
-from mmccd.volumes import read_volume
+from mmccd.data.volumes import read_volume
+from mmccd.model.model import load_model
 
 pytestmark = pytest.mark.slow
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mmccd.cycle import cycle_map, masked_restorations
-from mmccd.diffusion import kept_steps, linear_schedule
-from mmccd.masks import coverage, stripe_masks
+from mmccd.method.cycle import cycle_map, masked_restorations
+from mmccd.method.diffusion import kept_steps, linear_schedule
+from mmccd.method.masks import coverage, stripe_masks
 
 GOLDEN = np.load(Path(__file__).parent / "data" / "official_cycle.npz")
 

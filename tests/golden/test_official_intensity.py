@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmccd.intensity import normalise
+from mmccd.method.intensity import normalise
 
 
 def test_intensity_map_equals_the_published_code():

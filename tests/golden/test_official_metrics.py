@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmccd.metrics import published_erosion, published_metrics
+from mmccd.evaluation.metrics import published_erosion, published_metrics
 
 
 @pytest.fixture(scope="module")

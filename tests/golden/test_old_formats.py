@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import yaml
 
-from mmccd.config import load_config
-from mmccd.detector import Detector
-from mmccd.evaluation import evaluate
-from mmccd.model_file import load_any, load_model
-from mmccd.prediction import predict
-from mmccd.store import open_store
-from mmccd.training import Hardware, train
+from mmccd.data.store import open_store
+from mmccd.evaluation.evaluate import evaluate
+from mmccd.model.config import load_config
+from mmccd.model.model import load_any, load_model
+from mmccd.prediction.detector import Detector
+from mmccd.prediction.predict import predict
+from mmccd.training.train import Hardware, train
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 FORMATS = sorted(FIXTURES.glob("format_*"))

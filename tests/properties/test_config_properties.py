@@ -4,7 +4,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmccd.config import (
+from mmccd.model.config import (
     METHODS,
     RECONSTRUCTIONS,
     Config,

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmccd.grid import area_grid, centred_grid
+from mmccd.data.grid import area_grid, centred_grid
 
 SIDES = st.integers(1, 300)
 

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.networks.schedulers import DDIMScheduler, DDPMScheduler
 
-from mmccd.cycle import cycle_map, masked_restorations
-from mmccd.diffusion import kept_steps, linear_schedule
 from mmccd.errors import ConfigError
-from mmccd.masked_diffusion import MaskedDiffusionCycle
-from mmccd.masks import comb_masks, coverage, patch_masks, stripe_masks
-from mmccd.noise import shared_noise
+from mmccd.method.cycle import cycle_map, masked_restorations
+from mmccd.method.diffusion import kept_steps, linear_schedule
+from mmccd.method.masked_cycle import MaskedDiffusionCycle
+from mmccd.method.masks import comb_masks, coverage, patch_masks, stripe_masks
+from mmccd.method.noise import shared_noise
 
 SCHEDULE = linear_schedule()
 

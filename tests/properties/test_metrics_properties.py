@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from mmccd.metrics import Confusion, SurfaceDistances, auroc, oracle_threshold
+from mmccd.evaluation.metrics import Confusion, SurfaceDistances, auroc, oracle_threshold
 
 SPACING_MM = st.floats(0.1, 10.0)
 

@@ -13,7 +13,7 @@ from monai.metrics import (
     compute_iou,
 )
 
-from mmccd.metrics import Confusion, SurfaceDistances, auprc, auroc, lesion_f1
+from mmccd.evaluation.metrics import Confusion, SurfaceDistances, auprc, auroc, lesion_f1
 
 MASKS = 500
 EXACT = 1e-9

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from odd_inputs import VOXELS, good, raw
 
-from mmccd.cohort import read_cohort
+from mmccd.data.cohort import read_cohort
+from mmccd.data.volumes import read_volume, write_volume
 from mmccd.errors import DataError, MmccdError
-from mmccd.volumes import read_volume, write_volume
 
 RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from odd_inputs import SCANS, VOXELS, raw, saved
 
+from mmccd.data.volumes import read_volume
 from mmccd.errors import ConfigError, DataError
-from mmccd.volumes import read_volume
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
 MEASURE = """
 import json, pathlib, re, sys, time
 from mmccd.errors import MmccdError
-from mmccd.volumes import read_volume
+from mmccd.data.volumes import read_volume
 before = time.perf_counter()
 try:
     read_volume(sys.argv[1])

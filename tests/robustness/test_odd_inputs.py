@@ -13,16 +13,16 @@ import pytest
 from odd_inputs import AFFINE, BRAIN, COHORTS, NAMES, SCANS, SUBJECTS, VOXELS, good
 
 import mmccd
-from mmccd.cases import load_case
-from mmccd.cohort import Image, Subject, read_cohort, unsafe_id
+from mmccd.data.cohort import Image, Subject, read_cohort, unsafe_id
+from mmccd.data.nifti import read_nifti
+from mmccd.data.splits import read_split_csv
+from mmccd.data.subject import load_case
+from mmccd.data.volumes import new_volume, read_volume, write_volume
 from mmccd.errors import DataError
-from mmccd.nifti import read_nifti
-from mmccd.splits import read_split_csv
-from mmccd.volumes import new_volume, read_volume, write_volume
 
 PAGE = Path(__file__).parents[2] / "docs" / "input.md"
 LISTS = {"scans": SCANS, "names": NAMES, "subjects": SUBJECTS, "cohorts": COHORTS}
-MODULES = ("nifti", "volumes", "cases", "layouts", "cohort", "tables")
+MODULES = ("data/nifti", "data/volumes", "data/subject", "data/layouts/readers", "data/cohort", "data/tables")
 
 
 def ids(odds):
@@ -262,11 +262,11 @@ def other_complaints(tmp_path, monkeypatch):
     yield lambda: read_cohort(tree_ok, "bids")
     yield lambda: read_cohort(tree_ok).subject("Z")
     yield lambda: read_cohort(tree_bad).subject("B")
-    yield lambda: mmccd.volumes.brain_mask(new_volume(VOXELS * 0 - 0, AFFINE))
+    yield lambda: mmccd.data.volumes.brain_mask(new_volume(VOXELS * 0 - 0, AFFINE))
     yield lambda: read_split_csv(tmp_path / "gone.csv")
     yield lambda: read_volume(write, channel=4)
-    yield lambda: mmccd.volumes.check_same_grid(volume, new_volume(VOXELS[1:], AFFINE))
-    yield lambda: mmccd.volumes.check_range(np.full(1, np.inf), volume)
+    yield lambda: mmccd.data.volumes.check_same_grid(volume, new_volume(VOXELS[1:], AFFINE))
+    yield lambda: mmccd.data.volumes.check_range(np.full(1, np.inf), volume)
     monkeypatch.setenv("MMCCD_MOST_VOXELS", str(10**15))
     yield lambda: read_volume(tmp_path / "huge.nii.gz")
     monkeypatch.setattr(Path, "iterdir", denied)

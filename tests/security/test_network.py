@@ -30,7 +30,7 @@ PATH = textwrap.dedent(
     """
     # One process for all commands, so that the libraries are imported once.
     import sys
-    from mmccd.cli import main
+    from mmccd.cli.app import main
 
     settings = sys.argv[2:]
     data, store, model, out, tables = (f"{sys.argv[1]}/{name}" for name in ("data", "store", "model", "out", "tables"))
@@ -119,7 +119,7 @@ def test_no_command_uses_an_address(watched, settings, tmp_path):
 
 
 def test_prediction_uses_no_address(watched, healthy_scan, tmp_path):
-    code = "import sys; from mmccd.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from mmccd.cli.app import main; sys.exit(main(sys.argv[1:]))"
     done, seen = watched(code, "predict", "builtin:flair", str(healthy_scan), "-o", str(tmp_path / "out"), "-q")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "summary.csv").is_file()

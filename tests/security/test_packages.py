@@ -11,12 +11,12 @@ import zipfile
 import pytest
 import torch
 
-from mmccd import model_package
-from mmccd.cli import main
+from mmccd.cli.app import main
 from mmccd.errors import ConfigError, ModelError
-from mmccd.files import sha256_of_file
-from mmccd.model_file import export, load_any, load_model, save_fusion, save_model
-from mmccd.model_package import open_model
+from mmccd.model import files as model_package
+from mmccd.model.files import open_model
+from mmccd.model.model import export, load_any, load_model, save_fusion, save_model
+from mmccd.system.files import sha256_of_file
 
 
 @pytest.fixture

@@ -20,12 +20,12 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 
-from mmccd.cli import main
-from mmccd.cohort import read_cohort
-from mmccd.files import sha256_of_file
-from mmccd.model_file import load_model
-from mmccd.store import open_store
-from mmccd.volumes import read_volume
+from mmccd.cli.app import main
+from mmccd.data.cohort import read_cohort
+from mmccd.data.store import open_store
+from mmccd.data.volumes import read_volume
+from mmccd.model.model import load_model
+from mmccd.system.files import sha256_of_file
 
 FINE, USAGE, SOME_FAILED, NONE_WORKED = 0, 2, 3, 4
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import nibabel as nib
 import pytest
 
-from mmccd.cli import main
+from mmccd.cli.app import main
 
 NAME = "DOE^JANE"
 FOLDER = "Doe_Jane_19700101"
@@ -95,7 +95,7 @@ def written(here, data, toy_settings, inline_executor):
         assert main([str(argument) for argument in arguments]) == code
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmccd.workers.ProcessPoolExecutor", inline_executor)
+        patch.setattr("mmccd.system.workers.ProcessPoolExecutor", inline_executor)
         run("prepare", data, out / "store", "--size", 64, "--modalities", "flair,t2", "-q")
     run("train", out / "store", out / "model", "--config", "tiny", *settings, "--device", "cpu", "-q")
     run("calibrate", out / "model", out / "store", out / "sharper", "--set", "scoring.evidence=tail", "--device", "cpu")

@@ -1,0 +1,147 @@
+"""The command line: verbs only, gathered from the modules beside this one; every failure ends here."""
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from signal import Signals
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+import mmccd
+from mmccd.cli import data as cli_data
+from mmccd.cli import models as cli_models
+from mmccd.cli import report as cli_report
+from mmccd.cli import results as cli_results
+from mmccd.cli.options import BUG, FINE, INTERRUPTED, NONE_WORKED, TERMINATED, USAGE, out
+from mmccd.errors import ConfigError, MmccdError, ModelError
+from mmccd.system.complaints import complain, warnings_as_lines
+from mmccd.system.signals import leaving_when_asked
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Find what should not be there in a brain MRI, without outlining a single lesion.\n\n"
+    "Train on healthy-looking slices of two modalities; at test time one modality is enough.\n\n"
+    "[bold]Start here:[/bold]  mmccd demo\n\n"
+    "[bold]Your data:[/bold]  mmccd validate DATA  ·  prepare DATA STORE  ·  train STORE MODEL  ·  "
+    "predict MODEL SCANS -o OUT  ·  evaluate OUT DATA -o RESULTS  ·  report OUT -o report.html  ·  "
+    "benchmark STORE OUT\n\n"
+    "Research use only. Not a medical device.",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"mmccd {mmccd.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def info(
+    path: Annotated[
+        Path | None, typer.Argument(help="A model (a folder, a .zip, or builtin:flair) or a store to describe.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Versions, devices and presets of this installation; or what a MODEL or STORE holds."""
+    from mmccd.overview.info import describe
+
+    values = describe(path)
+    if as_json:
+        print(json.dumps(values, indent=2))
+        return
+    table = Table(show_header=False, box=None)
+    for key, value in values.items():
+        table.add_row(f"[bold]{escape(key)}[/bold]", escape(value if isinstance(value, str) else json.dumps(value)))
+    out.print(table)
+
+
+for _command in (
+    cli_results.demo,
+    cli_data.phantom,
+    cli_data.validate,
+    cli_data.prepare,
+    cli_models.train,
+    cli_models.calibrate,
+    cli_models.fuse,
+    cli_models.export,
+    cli_models.predict,
+    cli_results.evaluate,
+    cli_results.benchmark,
+    cli_report.report,
+):
+    app.command()(_command)
+
+
+GO_ON = "prepare, predict and benchmark go on where they stopped; train with --resume"
+SPACE = "make space, and check who may read and write there"
+
+
+def _output_is_lost() -> bool:
+    """Whether standard output takes no more, as on a full disk; then Python need not try again as it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
+def _fail(message: str, hint: str, code: int) -> int:
+    complain(message, hint)
+    return code
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; every failure is one line `error:` and one line `hint:`, and an exit code."""
+    try:
+        with warnings_as_lines(), leaving_when_asked():
+            result: Any = typer.main.get_command(app)(args=arguments, prog_name="mmccd", standalone_mode=False)
+        if result == INTERRUPTED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
+        return result if isinstance(result, int) else FINE
+    except typer.Exit as leave:
+        return leave.exit_code
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "mmccd"
+        return _fail(str(error), f"see `{command} --help`", USAGE) if str(error) else USAGE  # without arguments: help
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", GO_ON, INTERRUPTED)
+    except SystemExit as leaving:  # a signal
+        code = leaving.code if isinstance(leaving.code, int) else TERMINATED  # Lightning's own has none
+        return _fail(f"stopped by {Signals(code - 128).name}", GO_ON, code)
+    except MmccdError as error:
+        return _fail(error.message, error.hint, USAGE if isinstance(error, ConfigError | ModelError) else NONE_WORKED)
+    except OSError as error:
+        place = error.filename or ("standard output" if _output_is_lost() else "a file")
+        return _fail(f"{place}: {error.strerror or error}", SPACE, NONE_WORKED)
+    except Exception as error:
+        if os.environ.get("MMCCD_DEBUG"):
+            raise
+        kind = type(error).__name__
+        return _fail(f"{kind}: {error}", "this is a bug: run again with MMCCD_DEBUG=1 and report the traceback", BUG)
+
+
+def entry() -> None:
+    """The installed command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no text, and terminals ASCII
+    code = main()
+    sys.exit(_fail("standard output takes no more", SPACE, NONE_WORKED) if _output_is_lost() else code)

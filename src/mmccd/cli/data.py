@@ -1,0 +1,152 @@
+"""Commands about scans: simulate, check and prepare a cohort. Each imports what it needs, so that `--help` is quick."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from mmccd.cli.options import CORES, Data, Layout, Quiet, Seed, Workers, finish, out
+from mmccd.errors import ConfigError
+from mmccd.system.complaints import warn
+from mmccd.system.progress import reported_progress
+
+if TYPE_CHECKING:
+    from mmccd.data.cohort import Cohort, Subject
+
+
+class ProtocolName(StrEnum):
+    """Which slices a store holds."""
+
+    volume = "volume"
+    published = "published"
+
+
+def phantom(
+    output: Annotated[Path, typer.Argument(help="Folder for the cohort, in the BraTS 2021 layout.")],
+    subjects: Annotated[int, typer.Option(help="Healthy subjects, for training and validation.")] = 20,
+    lesions: Annotated[int, typer.Option(help="Subjects with tumours, MS-like lesions or artefacts, for test.")] = 10,
+    seed: Seed = 0,
+    spacing: Annotated[float, typer.Option(help="Voxel size in mm.")] = 2.0,
+    workers: Workers = CORES,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate a cohort: MNI anatomy, deformed per subject, with FLAIR, T1 and T2 from relaxation times."""
+    from mmccd.simulation.phantom import make_phantom
+
+    with reported_progress("phantom", quiet=quiet) as progress:
+        make_phantom(
+            output, subjects=subjects, lesions=lesions, seed=seed, spacing_mm=spacing, workers=workers,
+            progress=progress,
+        )  # fmt: skip
+    out.print(f"{subjects + lesions} subjects in {output}", highlight=False, markup=False)
+
+
+def validate(data: Data, layout: Layout = "auto", quiet: Quiet = False) -> None:
+    """Read every file of a cohort to the end, and say what would go wrong later."""
+    from mmccd.data.cohort import read_cohort
+    from mmccd.data.validate import validate_cohort
+
+    cohort = read_cohort(data, layout)
+    total = len(cohort.subjects) + len(cohort.problems)
+    with reported_progress("validate", quiet=quiet) as progress:
+        reports = validate_cohort(cohort, progress=progress)
+    _mention_unused(cohort)
+    masks = {subject.id: _masks(subject) for subject in cohort.subjects}
+    table = Table("subject", "modalities", "masks", "voxels", "spacing mm", "verdict")
+    for report in reports:
+        spacing = "x".join(f"{mm:g}" for mm in report.spacing_mm or ())
+        shape = "x".join(map(str, report.shape or ()))
+        verdict = escape("; ".join(report.warnings)) or "fine"
+        verdict = verdict if report.ok else f"[red]{escape(report.error)}[/red]"
+        modalities, found = escape(" ".join(report.modalities)), masks.get(report.subject, "")
+        table.add_row(escape(report.subject), modalities, found, shape, spacing, verdict)
+    out.print(f"layout {cohort.layout}, {total} subjects", highlight=False, markup=False)
+    out.print(table)
+    finish({report.subject: f"{report.error} ({report.hint})" for report in reports if not report.ok}, total)
+
+
+def prepare(
+    data: Data,
+    store: Annotated[Path, typer.Argument(help="Folder for the prepared slices.")],
+    protocol: Annotated[
+        ProtocolName,
+        typer.Option(help="volume: all brain slices. published: axial slices 70 to 89 of 240 x 240 mm, as the paper."),
+    ] = ProtocolName.volume,
+    size: Annotated[int, typer.Option(help="Side of the slices in pixels, over 240 mm.")] = 128,
+    modalities: Annotated[
+        str | None, typer.Option(help="Comma-separated, for example flair,t2. Default: all that every subject has.")
+    ] = None,
+    layout: Layout = "auto",
+    split: Annotated[Path | None, typer.Option(help="CSV with columns subject,split.")] = None,
+    train_list: Annotated[Path | None, typer.Option(help="Text file of training subjects, one a line.")] = None,
+    validation_list: Annotated[Path | None, typer.Option(help="Text file of validation subjects.")] = None,
+    test_list: Annotated[Path | None, typer.Option(help="Text file of test subjects.")] = None,
+    fractions: Annotated[
+        tuple[float, float, float], typer.Option(help="Training, validation and test shares of a seeded split.")
+    ] = (0.7, 0.1, 0.2),
+    seed: Seed = 0,
+    workers: Workers = CORES,
+    quiet: Quiet = False,
+) -> None:
+    """Turn a cohort into memory-mapped, normalised slices. A killed run goes on where it stopped."""
+    from mmccd.data.cohort import modalities_of, read_cohort
+    from mmccd.data.layouts.names import modality_named
+    from mmccd.data.prepare import StoreSettings
+    from mmccd.data.prepare import prepare as prepare_store
+    from mmccd.data.splits import find_split
+
+    cohort = read_cohort(data, layout)
+    named = {"train": train_list, "validation": validation_list, "test": test_list}
+    lists = {part: path for part, path in named.items() if path}
+    parts, origin = find_split(cohort, table=split, lists=lists, fractions=fractions, seed=seed)
+    there = {name for subject in cohort.subjects for name in subject.images}
+    asked = modalities.split(",") if modalities else []
+    names = tuple(modality_named(name, there) for name in asked) or modalities_of(cohort)
+    if absent := [name for name in names if name not in there]:
+        raise ConfigError(
+            f"no subject has {', '.join(absent)}; there are {', '.join(sorted(there))}", "choose among these"
+        )
+    out.print(
+        f"layout {cohort.layout}; modalities {', '.join(names)}; split from {origin}: {len(parts.train)} training, "
+        f"{len(parts.validation)} validation, {len(parts.test)} test subjects",
+        highlight=False,
+    )
+    _mention_unused(cohort)
+    wanted = {*parts.train, *parts.validation, *parts.test}
+    chosen = [subject for subject in cohort.subjects if subject.id in wanted]
+    if chosen and all(subject.lesion is None for subject in chosen):
+        out.print(f"no lesion mask found: all slices of all {len(chosen)} subjects are taken as healthy")
+    with reported_progress("prepare", quiet=quiet) as progress:
+        done, failures = prepare_store(
+            cohort, parts, store, StoreSettings(protocol.value, size, names), workers=workers, progress=progress
+        )
+    table = Table("split", "subjects", "healthy slices", "lesion slices")
+    for part, subjects in done.manifest["subjects"].items():
+        counts = [len(done.rows(part, healthy=healthy)) for healthy in (True, False)]
+        table.add_row(part, str(len(subjects)), *map(str, counts))
+    out.print(table)
+    if done.manifest["subjects"]["test"]:
+        out.print(f"later, score test subjects alone: mmccd predict MODEL {data} -o OUT --split {store}", markup=False)
+    if not (split or lists or origin.startswith("split.csv")):  # then nobody has left them out on purpose
+        failures = failures | cohort.problems
+    finish(failures, len(wanted | failures.keys()))
+
+
+def _masks(subject: "Subject") -> str:
+    found = {"brain": subject.brain, "lesion": subject.lesion}
+    return " ".join(name for name, image in found.items() if image) or "none"
+
+
+def _mention_unused(cohort: "Cohort") -> None:
+    """A lesion mask whose name is not understood would make its subject healthy."""
+    if not cohort.unused:
+        return
+    names = [str(path.relative_to(cohort.root)) for path in cohort.unused]
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    warn(
+        f"{len(names)} NIfTI file{'s' if len(names) > 1 else ''} not used, as no role fits the name: {shown}; "
+        "if a scan or a mask is among them, rename it or write a CSV manifest"
+    )

@@ -1,0 +1,180 @@
+"""Commands about models: train, calibrate, fuse, export, predict. Each imports what it needs: `--help` is quick."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from mmccd.cli.options import Anonymize, Device, Layout, Quiet, finish, out
+from mmccd.system.complaints import warn
+from mmccd.system.progress import reported_progress
+
+
+def train(
+    store: Annotated[Path, typer.Argument(help="Folder written by `mmccd prepare`.")],
+    model: Annotated[Path, typer.Argument(help="Folder for the model, its logs and pictures.")],
+    config: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Preset or YAML file; may be repeated, a later one goes over those before it. Sizes: published "
+            "(default), small, tiny. Method and score: best, or fast, the paper's diffusion with few evaluations. For "
+            "example --config small --config best"
+        ),
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Modality to score, for example flair.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Modality to translate to, for example t2; or several at once: t1,t2.")
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="mmccd, cyclic-unet, veiled-cycle, or a baseline: ae, vae, dae, ddpm, anoddpm, pddpm."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Override one setting: training.steps=500. May be repeated.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same weights.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in MODEL.")] = False,
+    device: Device = "auto",
+    devices: Annotated[str, typer.Option(help="Number of devices (Lightning).")] = "auto",
+    num_nodes: Annotated[int, typer.Option(min=1, help="Number of machines (Lightning).")] = 1,
+    strategy: Annotated[str, typer.Option(help="auto, ddp, fsdp, ... (Lightning).")] = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Train all networks of a model on healthy slices, then choose its threshold without labels."""
+    from mmccd.data.layouts.names import modality_named
+    from mmccd.data.store import open_store
+    from mmccd.model.config import load_config, parse_override
+    from mmccd.system.devices import choose_device
+    from mmccd.training.train import Hardware
+    from mmccd.training.train import train as train_model
+
+    opened = open_store(store)
+    targets = [modality_named(name, opened.modalities) for name in target.split(",")] if target else None
+    scored = modality_named(source, opened.modalities) if source else None
+    named = {"source": scored, "targets": targets, "method": method, "seed": seed}
+    overrides = {key: value for key, value in named.items() if value is not None}
+    overrides |= dict(parse_override(text) for text in settings or [])
+    chosen = load_config(config or ["published"], overrides)
+    hardware = Hardware(device, devices, num_nodes, strategy)
+    if "published" in (config or ["published"]) and choose_device(device).type == "cpu":
+        warn("the published networks take weeks to train on a CPU; --config small takes half an hour")
+    with reported_progress("train", quiet=quiet) as progress:
+        trained = train_model(opened, model, chosen, resume=resume, hardware=hardware, progress=progress)
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return  # one of several processes speaks for all
+    _print_model(f"{model}", trained.card)
+    if (steps := trained.card["training"]["steps"]) < chosen.training.steps:
+        out.print(f"stopped    early, at step {steps:,} of {chosen.training.steps:,}", highlight=False, markup=False)
+    out.print(f"curves     {model / 'training' / 'curves.png'}", highlight=False, markup=False)
+    out.print(f"pictures   {model / 'training' / 'pictures'}", highlight=False, markup=False)
+
+
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="Folder written by `mmccd train`, or builtin:flair.")],
+    store: Annotated[Path, typer.Argument(help="Its healthy validation slices say what is ordinary.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the new model.")],
+    config: Annotated[
+        list[str] | None,
+        typer.Option(help="Preset or YAML file: how to score (best), or how mmccd samples (fast, published)."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Override one: scoring.smooth_mm=4. May be repeated.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """The same networks, sampled or scored in another way, or matched to the healthy scans of your own site."""
+    from mmccd.data.store import open_store
+    from mmccd.model.config import parse_override
+    from mmccd.training.calibrate import recalibrate
+
+    overrides = dict(parse_override(text) for text in settings or [])
+    made = recalibrate(model, open_store(store), output, presets=config or [], overrides=overrides, device=device)
+    _print_model(f"{output}", made.card)
+
+
+def fuse(
+    store: Annotated[Path, typer.Argument(help="Its healthy validation slices give the sum its thresholds.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the fused model.")],
+    models: Annotated[
+        list[Path], typer.Argument(help="Models of different modalities that score by evidence (preset best).")
+    ],
+    device: Device = "auto",
+) -> None:
+    """Join models of several modalities into one, for subjects that have all of them at test time."""
+    from mmccd.data.store import open_store
+    from mmccd.training.fuse import fuse as fuse_models
+
+    made = fuse_models(models, open_store(store), output, device=device)
+    _print_model(f"{output}: {', '.join(made.card['members'])}", made.card)
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="Folder written by `mmccd train`, `calibrate` or `fuse`.")],
+    package: Annotated[Path, typer.Argument(help="File to write, for example model.zip.")],
+) -> None:
+    """A model as one file to hand on: its weights and its card, and nothing else."""
+    from mmccd.model.model import export as export_model
+
+    digest = export_model(model, package)
+    out.print(f"package    {package}", highlight=False, markup=False)
+    out.print(f"sha256     {digest}", highlight=False, markup=False)
+
+
+def predict(
+    model: Annotated[
+        Path,
+        typer.Argument(help="Folder or .zip of a model; or builtin:flair, builtin:t1, builtin:t2."),
+    ],
+    inputs: Annotated[list[Path], typer.Argument(help="NIfTI files, folders of them, or cohorts.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
+    layout: Layout = "auto",
+    brain: Annotated[Path | None, typer.Option(help="Brain mask, for one input file.")] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="A store, or a CSV with columns subject,split: score its test subjects.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Slices at a time.")] = 16,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Score again what is already there.")] = False,
+    device: Device = "auto",
+    runtime: Annotated[str, typer.Option(help="torch, or openvino (an extra, somewhat faster on CPUs).")] = "torch",
+    threshold: Annotated[
+        str,
+        typer.Option(
+            help="voxel: marks a known share of a healthy brain. relative: the same above each scan's own level, for "
+            "other scanners. scan: marks nothing in most healthy scans."
+        ),
+    ] = "voxel",
+    anonymize: Anonymize = None,
+    quiet: Quiet = False,
+) -> None:
+    """Score scans: anomaly map, mask, picture and JSON per case, on the scan's own grid, and summary.csv."""
+    from mmccd.data.splits import read_split_csv
+    from mmccd.prediction.detector import Detector
+    from mmccd.prediction.predict import predict as predict_scans
+    from mmccd.prediction.summary import SUMMARY
+
+    detector = Detector.load(model, device=device, batch_size=batch_size, runtime=runtime, threshold=threshold)
+    subjects = read_split_csv(split).test if split else None
+    with reported_progress(f"predict on {detector.device}", quiet=quiet) as progress:
+        outcomes = predict_scans(
+            detector, inputs, output, layout=layout, brain=brain, subjects=subjects, overwrite=overwrite,
+            anonymize=anonymize, progress=progress,
+        )  # fmt: skip
+    table = Table("case", "status", "score", "p", "marked ml", "seconds", "remarks")
+    for outcome in outcomes:
+        numbers = (outcome.score, outcome.p_value, outcome.lesion_volume_ml, outcome.seconds)
+        cells = ["" if number is None else f"{number:.2f}" for number in numbers]
+        table.add_row(escape(outcome.case), outcome.status, *cells, escape(outcome.warnings or outcome.error))
+    out.print(table)
+    out.print(f"summary  {output / SUMMARY}", highlight=False, markup=False)
+    failures = {o.case: f"{o.error} ({o.hint})" if o.hint else o.error for o in outcomes if o.status == "failed"}
+    finish(failures, len(outcomes))
+
+
+def _print_model(name: str, card: dict[str, Any]) -> None:
+    threshold = card["threshold"]
+    out.print(f"model      {name}", highlight=False, markup=False)
+    out.print(f"threshold  {threshold['value']:.4f}: {threshold['criterion']}", highlight=False, markup=False)
+    out.print(f"promise    {threshold['guarantee']}", highlight=False, markup=False)

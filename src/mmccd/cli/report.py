@@ -1,0 +1,50 @@
+"""The command that writes a page; it imports what it needs, so that `--help` is quick."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmccd.cli.options import Layout, Quiet, finish, out
+from mmccd.system.progress import reported_progress
+
+
+def report(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder written by `mmccd predict`, `train` or `benchmark`; or builtin:flair.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page, one file.")] = Path("report.html"),
+    scans: Annotated[
+        list[Path] | None,
+        typer.Option(help="The scans that were predicted: files, a folder or a cohort. May be repeated."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Cohort with the scans and expert masks, which are drawn beside.")
+    ] = None,
+    layout: Layout = "auto",
+    brain: Annotated[Path | None, typer.Option(help="Brain mask of a single scan, as given to `predict`.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="The model that predicted: for its healthy scores and its training.")
+    ] = None,
+    anonymize: Annotated[bool, typer.Option("--anonymize", help="Number the cases instead of naming them.")] = False,
+    viewer: Annotated[bool, typer.Option("--viewer/--no-viewer", help="With an interactive viewer.")] = True,
+    max_mb: Annotated[float, typer.Option(min=1, help="What the page may weigh; viewers get coarser to fit.")] = 30.0,
+    quiet: Quiet = False,
+) -> None:
+    """One offline page of predictions, of a model or of a benchmark: pictures, figures, tables, a viewer."""
+    from mmccd.reporting.predictions import Settings
+    from mmccd.reporting.report import report as write_report
+
+    settings = Settings(
+        scans=(*(scans or ()), *([data] if data else ())),
+        layout=layout,
+        brain=brain,
+        model=model,
+        anonymize=anonymize,
+        viewer=viewer,
+        max_mb=max_mb,
+    )
+    with reported_progress("report", quiet=quiet) as progress:
+        written = write_report(folder, output, settings, progress=progress)
+    out.print(f"page  {written.path} ({written.size / 1e6:.1f} MB)", highlight=False, markup=False)
+    finish(written.problems, len(set(written.problems)) + written.cases)

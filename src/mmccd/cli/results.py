@@ -1,0 +1,142 @@
+"""Commands about results: demo, evaluation, benchmark. Each imports what it needs, so that `--help` is quick."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from mmccd.cli.options import (
+    CORES,
+    Anonymize,
+    Data,
+    Device,
+    Layout,
+    Quiet,
+    Seed,
+    Workers,
+    finish,
+    out,
+    print_evaluation,
+)
+from mmccd.errors import ConfigError
+from mmccd.system.progress import reported_progress
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything that is made.")] = Path("demo"),
+    scan: Annotated[
+        Path | None, typer.Option(help="A skull-stripped FLAIR scan of your own, for the model that ships with mmccd.")
+    ] = None,
+    seed: Seed = 0,
+    workers: Workers = CORES,
+    quiet: Quiet = False,
+) -> None:
+    """The whole path on a synthetic cohort: no data needed, minutes on two CPU cores."""
+    from mmccd.overview.demo import run_demo
+
+    progress_of = partial(reported_progress, quiet=quiet)
+    result = run_demo(output, seed=seed, workers=workers, scan=scan, progress_of=progress_of)
+    print_evaluation(result.table())
+    out.print("These scans are simulated; for real ones see the README.", highlight=False, markup=False)
+    out.print(
+        f"page     {result.page}",
+        f"picture  {result.montage}",
+        f"tables   {output / '*' / 'evaluation' / 'table.md'}",
+        *([f"scan     {result.preview}"] if result.preview else []),
+        sep="\n",
+        highlight=False,
+        markup=False,
+    )
+
+
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="Folder written by `mmccd predict`.")],
+    data: Data,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables and the montage.")],
+    layout: Layout = "auto",
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples over subjects.")] = 2000,
+    seed: Seed = 0,
+    anonymize: Anonymize = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compare detections with expert masks, beside a plain intensity threshold, with 95 % intervals."""
+    from mmccd.evaluation.evaluate import evaluate as evaluate_predictions
+
+    with reported_progress("evaluate", quiet=quiet) as progress:
+        found = evaluate_predictions(
+            predictions, data, output, layout=layout, resamples=resamples, seed=seed, anonymize=anonymize,
+            progress=progress,
+        )  # fmt: skip
+    print_evaluation(found.table())
+    out.print(
+        f"tables   {output / 'table.md'}", f"montage  {output / 'montage.png'}", sep="\n", highlight=False, markup=False
+    )
+    finish(found.failures, len(found.failures) + len({row["case"] for row in found.rows}))
+
+
+def benchmark(
+    store: Annotated[Path, typer.Argument(help="Folder written by `mmccd prepare`, with all three parts.")],
+    output: Annotated[Path, typer.Argument(help="Folder for models, tables and pictures.")],
+    size: Annotated[
+        str,
+        typer.Option(help="small: 64 px, small networks, for two CPU cores. full: 128 px, published networks, GPU."),
+    ] = "small",
+    methods: Annotated[str | None, typer.Option(help="Comma-separated; default: all. See `mmccd info`.")] = None,
+    sources: Annotated[str | None, typer.Option(help="Comma-separated modalities; default: all of the store.")] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=STORE: test subjects of another disease for the same models. May be repeated."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Override one setting of every training. May be repeated.")
+    ] = None,
+    published: Annotated[
+        bool, typer.Option("--published/--no-published", help="Also sample MMCCD as published: most of the time.")
+    ] = True,
+    seed: Seed = 0,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Train and compare every method under one protocol: tables, curves, pictures, RESULTS.md. Resumable."""
+    from mmccd.comparison.benchmark import Plan
+    from mmccd.comparison.benchmark import benchmark as run_benchmark
+    from mmccd.data.store import open_store
+    from mmccd.model.config import METHODS, parse_override
+
+    opened = open_store(store)
+    others = {}
+    for text in also or []:
+        name, separator, path = text.partition("=")
+        if not (name and separator and path):
+            raise ConfigError(f"--also {text!r} is not of the form NAME=STORE", "for example --also ms=stores/ms")
+        others[name] = open_store(Path(path))
+    plan = Plan(
+        size=size,
+        methods=_names(methods) or METHODS,
+        sources=_names(sources) or opened.modalities,
+        overrides=dict(parse_override(text) for text in settings or []),
+        published_sampler=published,
+        seed=seed,
+        device=device,
+    )
+    asked = [f"--also {name}=STORE" for name in others] + [f"--set {text}" for text in settings or []]
+    asked += [f"--methods {methods}"] * bool(methods) + [f"--sources {sources}"] * bool(sources)
+    asked += ["--no-published"] * (not published)
+    command = " ".join(["mmccd benchmark STORE OUT", f"--size {size} --seed {seed}", *asked])
+    with reported_progress("benchmark", quiet=quiet) as progress:
+        result = run_benchmark(opened, output, plan, others=others, command=command, progress=progress)
+    for source in plan.sources:
+        header, *lines = result.table(source)
+        table = Table(*header, title=f"{source} as input")
+        for line in lines:
+            table.add_row(*map(escape, line))
+        out.print(table)
+    out.print("Mean over subjects [95 % interval]. Only oracle_dice chose its threshold with labels.", highlight=False)
+    out.print(f"page  {result.page}", highlight=False, markup=False)
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",")) if text else ()

@@ -1,0 +1,1 @@
+"""The layouts that people have: which file is which role of which subject."""

@@ -1,0 +1,99 @@
+"""Random names in place of those of patients, and the private table that leads back.
+
+The names are drawn, not computed: a digest of a name or of a hospital number is found again by trying all of them.
+"""
+
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from mmccd.data.cohort import Cohort, Image
+from mmccd.data.nifti import stem
+from mmccd.errors import ConfigError
+from mmccd.system.files import read_record, write_json
+from mmccd.system.locks import one_at_a_time
+
+_NAME = re.compile(r"case-[0-9a-f]{8}")
+UNUSABLE = "cannot be used; `mmccd validate` says why"
+
+
+def pseudonyms(key: Path, cases: Iterable[str], *, outside: Path) -> dict[str, str]:
+    """The names of all cases, as ``case-`` and 8 hexadecimal digits; drawn for those that the key does not have.
+
+    Several processes may extend one key at a time.
+
+    Args:
+        key: JSON file, case to name: made where there is none, extended where a case is new. It is readable by its
+            owner only, and leads from every result back to its patient.
+        cases: Ids that are to be hidden.
+        outside: Folder of the results, in which the key must not lie.
+
+    Raises:
+        ConfigError: the key lies among the results, or is no key.
+        DataError: the key cannot be written.
+    """
+    if key.resolve().is_relative_to(outside.resolve()):
+        raise ConfigError(f"the key {key} lies among the results that it opens", "keep it in another folder")
+    wanted = list(dict.fromkeys(cases))
+    names = _read(key)
+    if not names.keys() >= set(wanted):  # else nothing is written: the key may lie where nobody may write
+        with one_at_a_time(key.parent, key.name, wait=True):
+            names = _extended(_read(key), wanted)
+            write_json(key, names, mode=0o600)
+    return {case: names[case] for case in wanted}
+
+
+def _read(key: Path) -> dict[str, str]:
+    if not key.exists():
+        return {}
+    found = read_record(key)
+    values = list(found.values()) if found is not None else []
+    if found is None or not all(isinstance(name, str) and _NAME.fullmatch(name) for name in values):
+        raise ConfigError(f"{key} is no table of cases and their names", "give a file that --anonymize wrote")
+    if len(set(values)) < len(values):
+        raise ConfigError(f"{key} gives one name to two cases", "mend it, or begin with another file")
+    return found
+
+
+def _extended(names: dict[str, str], cases: Iterable[str]) -> dict[str, str]:
+    names = dict(names)
+    for case in cases:
+        while case not in names:
+            name = f"case-{secrets.token_hex(4)}"
+            if name not in names.values():
+                names[case] = name
+    return names
+
+
+def with_pseudonyms(cohort: Cohort, key: Path, *, outside: Path) -> tuple[Cohort, dict[str, str]]:
+    """The same cohort under other ids, and these by id.
+
+    Reasons why a subject was left out, which hold names, are left out, too.
+    """
+    names = pseudonyms(key, [*(subject.id for subject in cohort.subjects), *cohort.problems], outside=outside)
+    subjects = sorted(
+        (replace(subject, id=names[subject.id]) for subject in cohort.subjects), key=lambda subject: subject.id
+    )
+    problems = {names[case]: UNUSABLE for case in cohort.problems}
+    return replace(cohort, subjects=tuple(subjects), problems=problems), names
+
+
+def without_names(text: str, case: str, images: Mapping[str, Image | None], name: str) -> str:
+    """A message about a case without its id and the names of its files.
+
+    Args:
+        text: The message.
+        case: The id that it may hold.
+        images: Files of the case by what they are, such as ``flair``; None where there is none.
+        name: What stands in the place of all these.
+    """
+    hidden = {case: name}
+    for role, image in images.items():
+        if image is not None:
+            place = f"{name} ({role})"
+            hidden |= {str(image.path): place, str(image.path.resolve()): place, image.path.name: place}
+            hidden.setdefault(stem(image.path), place)
+    pattern = "|".join(re.escape(secret) for secret in sorted(hidden, key=len, reverse=True))
+    return re.sub(pattern, lambda found: hidden[found[0]], text)  # at once: what is put in is left as it is

@@ -1,0 +1,306 @@
+"""Volumes: RAS+ for the models, the file's own grid for everything that is written."""
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from mmccd.data.nifti import read_nifti
+from mmccd.errors import DataError, GridError
+from mmccd.system.files import write_atomically
+
+# The largest healthy adult brains measure about 1.9 litres; a head with its skull and neck far more.
+LARGEST_BRAIN_ML = 2500.0
+# Microscopy of a whole brain is coarser, and no scan is made of larger voxels: beyond, the unit is not millimetres.
+VOXEL_SIDES_MM = (0.01, 50.0)
+# Interpolation leaves some voxels a little below zero.
+NEGATIVE_SHARE = 0.05
+_AS_IT_IS = np.array([[0, 1], [1, 1], [2, 1]], dtype=np.float64)
+_UNITS_MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # codes of xyzt_units; 0 and unknown ones are millimetres by custom
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A scan in RAS+ orientation, with the geometry of the file that it came from.
+
+    Attributes:
+        data: (x, y, z) float32, x to the right, y to the front, z to the top of the head.
+        affine: (4, 4) voxel to millimetre of ``data``.
+        header: NIfTI header of the source file, whose grid every result is written on.
+        path: The source file, or None for a volume made in memory.
+        orientation: (3, 2) how the axes of the file were turned, as nibabel writes it; None finds it in ``header``.
+    """
+
+    data: NDArray[np.float32]
+    affine: NDArray[np.float64]
+    header: nib.Nifti1Header
+    path: Path | None = None
+    orientation: NDArray[np.float64] | None = None
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Voxel size along x, y, z in millimetres."""
+        x, y, z = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
+        return float(x), float(y), float(z)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in millilitres."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+    @property
+    def voxels_sha256(self) -> str:
+        """Digest of the voxels in RAS+: that of a copy, too, renamed, compressed or turned otherwise."""
+        return hashlib.sha256(np.ascontiguousarray(self.data).data).hexdigest()
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What the header leaves open about where the scan lies, in words."""
+        name, header = _name(self), self.header
+        if header["qform_code"] <= 0 and header["sform_code"] <= 0:
+            return (f"{name} does not say how it lies (qform and sform codes are 0): its orientation is a guess",)
+        if header["qform_code"] > 0 and header["sform_code"] > 0 and _forms_disagree(header):
+            return (f"qform and sform of {name} disagree on its axes or voxel size: its sform is used",)
+        return ()
+
+    def to_file_orientation(self, data: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Turn an array on the RAS+ grid of ``data`` back to the axes of the source file."""
+        # Never found anew in `affine`: of axes that lie between two of the scanner's, it would be another one.
+        turned = self.orientation if self.orientation is not None else io_orientation(self.header.get_best_affine())
+        return np.asarray(apply_orientation(data, ornt_transform(_AS_IT_IS, turned)))
+
+
+def read_volume(path: Path | str, channel: int | None = None, *, allow_zero: bool = False) -> Volume:
+    """Read a NIfTI file, in full and to its checksum, and turn it to RAS+.
+
+    Args:
+        path: A ``.nii`` or ``.nii.gz`` file.
+        channel: Which 3D volume of a 4D file; None expects a 3D file.
+        allow_zero: Accept a volume that is zero everywhere, as a lesion mask of a healthy subject is.
+
+    Raises:
+        DataError: the file is missing, truncated, corrupt, not 3D, all zero, or holds NaN or infinity.
+    """
+    path = Path(path)
+    header, stored = read_nifti(path)
+    shape = stored.shape
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != (3 if channel is None else 4) or (channel is not None and not 0 <= channel < shape[3]):
+        expected = "3" if channel is None else f"4 with at least {channel + 1} channels"
+        raise DataError(
+            f"{path.name} has {len(shape)} dimensions {shape}, expected {expected}",
+            "give one 3D file per modality; a 4D file of several modalities is read from an MSD folder",
+        )
+    stored = stored.reshape(shape, order="F")
+    stored = stored if channel is None else stored[..., channel]
+    volume = _turned(stored, _affine_mm(header, path), header, path)
+    if not allow_zero and not volume.data.any():  # float32, in which the smallest numbers vanish
+        raise DataError(f"{path.name} is zero everywhere", "check the step that wrote it")
+    return volume
+
+
+def _turned(stored: NDArray[np.generic], affine: NDArray[np.float64], header: nib.Nifti1Header, path: Path) -> Volume:
+    """A 3D array on the axes of a file, turned to RAS+ after its values and its affine are checked."""
+    _check_affine(affine, path)
+    # Minimum and maximum need no memory, unlike a mask; they are NaN if any voxel is.
+    largest = np.finfo(np.float32).max
+    if not (-largest <= stored.min() and stored.max() <= largest):
+        bad = int((~(np.abs(stored) <= largest)).sum())
+        raise DataError(
+            f"{path.name} holds {bad} voxels that are NaN or infinite",
+            "replace them, for example with numpy.nan_to_num, once you know where they come from",
+        )
+    orientation = io_orientation(affine)
+    data = np.ascontiguousarray(apply_orientation(stored, orientation), dtype=np.float32)
+    header = header.copy()
+    header.set_data_shape(stored.shape)
+    return Volume(data, affine @ inv_ornt_aff(orientation, stored.shape), header, path, orientation)
+
+
+def _affine_mm(header: nib.Nifti1Header, path: Path) -> NDArray[np.float64]:
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused next
+            affine = np.array(header.get_best_affine(), dtype=np.float64)
+            affine[:3] *= _UNITS_MM.get(int(header["xyzt_units"]) & 7, 1.0)
+    except (HeaderDataError, ValueError) as error:
+        raise DataError(f"{path.name} has no valid affine: {error}", "repair the header (qform or sform)") from error
+    return affine
+
+
+def _is_flat(affine: NDArray[np.float64], sides: NDArray[np.float64]) -> bool:
+    return bool(sides.min() == 0 or abs(np.linalg.det(affine[:3, :3] / sides)) <= 1e-6)
+
+
+def _check_affine(affine: NDArray[np.float64], path: Path) -> None:
+    sides = np.hypot(np.hypot(affine[0, :3], affine[1, :3]), affine[2, :3])  # squares may overflow
+    if not np.isfinite(affine).all() or _is_flat(affine, sides):
+        raise DataError(
+            f"{path.name} has an affine that is not invertible, so its voxels have no place or size",
+            "repair the header (sform or qform), for example by converting the DICOM series again",
+        )
+    low, high = VOXEL_SIDES_MM
+    if sides.min() < low or sides.max() > high:
+        shown = " x ".join(f"{side:.3g}" for side in sides)
+        raise DataError(
+            f"{path.name} has voxels of {shown} mm, expected sides from {low:g} to {high:g} mm",
+            "repair the voxel size or its unit (xyzt_units) in the header",
+        )
+
+
+def write_volume(path: Path, data: NDArray[np.generic], like: Volume) -> None:
+    """Write an array on the RAS+ grid of ``like`` as NIfTI on the grid of its source file, atomically.
+
+    Shape, affine and units are those of the source, bit for bit; names and free text in its header are left out.
+    """
+    stored = like.to_file_orientation(data)
+    single = like.header.sizeof_hdr == 348  # NIfTI-1
+    header = nib.Nifti1Header() if single else nib.Nifti2Header()
+    for field in ("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x",
+                  "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units"):  # fmt: skip
+        header[field] = like.header[field]
+    header.set_data_shape(stored.shape)
+    header.set_data_dtype(stored.dtype)
+    image = nib.Nifti1Image(stored, None, header) if single else nib.Nifti2Image(stored, None, header)
+    content = image.to_bytes()
+    if path.name.endswith(".gz"):
+        content = gzip.compress(content, compresslevel=4, mtime=0)
+    write_atomically(path, content)
+
+
+def new_volume(data: NDArray[np.generic], affine: NDArray[np.float64]) -> Volume:
+    """Make a volume from an array in memory; ``affine`` may have any orientation."""
+    header = nib.Nifti1Header()
+    header.set_data_shape(data.shape)
+    header.set_qform(affine, "unknown")
+    header.set_sform(affine, "aligned")
+    header.set_xyzt_units("mm")
+    return _turned(data, np.array(affine, dtype=np.float64), header, Path("array"))
+
+
+def check_same_grid(reference: Volume, other: Volume) -> None:
+    """Refuse two volumes that do not share shape and affine (to a hundredth of a voxel).
+
+    Raises:
+        GridError: names both files and what differs.
+    """
+    tolerance_mm = 0.01 * min(reference.spacing_mm)
+    names = f"{_name(reference)} and {_name(other)}"
+    hint = "register them to one grid first (for example with ANTs or FSL FLIRT), then resample with this reference"
+    if reference.data.shape != other.data.shape:
+        raise GridError(f"{names} are not co-registered: shapes {reference.data.shape} and {other.data.shape}", hint)
+    corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=np.float64)
+    corners[:, :3] *= np.array(reference.data.shape) - 1
+    apart_mm = float(np.abs(corners @ (reference.affine - other.affine).T).max())
+    if apart_mm > tolerance_mm:
+        raise GridError(f"{names} are not co-registered: their affines lie up to {apart_mm:.2f} mm apart", hint)
+
+
+def brain_mask(volume: Volume, given: Volume | None = None) -> NDArray[np.bool_]:
+    """Brain voxels, (x, y, z) bool: the mask that is given, or what skull-stripping left above zero.
+
+    Raises:
+        GridError: the given mask lies on another grid.
+        DataError: the mask is empty, no mask, or larger than any brain; or no mask is given and the scan is not
+            skull-stripped, or has negative intensities.
+    """
+    if given is not None:
+        check_same_grid(volume, given)
+        _check_brain_values(given)
+        brain = given.data > 0
+    else:
+        _check_not_negative(volume, volume.data != 0)
+        brain = volume.data > 0
+    size_ml = float(brain.sum()) * volume.voxel_ml
+    if size_ml > LARGEST_BRAIN_ML:
+        what = f"{_name(volume)} is not skull-stripped" if given is None else f"{_name(given)} is no brain mask"
+        raise DataError(
+            f"{what}: {size_ml:.0f} ml lie above zero, a brain has at most {LARGEST_BRAIN_ML:.0f}",
+            "strip the skull first (HD-BET or SynthStrip), or give a brain mask",
+        )
+    if not brain.any():
+        raise DataError(f"{_name(volume)} has no brain voxel", "check the brain mask and the intensities")
+    return np.asarray(brain)
+
+
+def check_intensities(volume: Volume, brain: NDArray[np.bool_]) -> None:
+    """Refuse a scan whose intensities have no meaning for a model: z-scores, a mask, a constant.
+
+    Args:
+        volume: An image.
+        brain: (x, y, z) bool, not empty.
+
+    Raises:
+        DataError: more than `NEGATIVE_SHARE` of the brain is negative, or the brain has one value only.
+    """
+    _check_not_negative(volume, brain)
+    inside = volume.data[brain]
+    if inside.size > 1 and inside.min() == inside.max():
+        raise DataError(
+            f"{_name(volume)} has the value {inside[0]:g} throughout the brain", "give the scan itself, not a mask"
+        )
+
+
+def check_range(normalised: NDArray[np.floating[Any]], volume: Volume) -> None:
+    """Refuse what no network was trained on: one infinite pixel makes every weight or every restored pixel NaN.
+
+    Args:
+        normalised: Slices of the volume, any shape.
+        volume: The volume, for the message.
+
+    Raises:
+        DataError: a value is infinite, NaN, or beyond what float16 holds, in which slices are stored.
+    """
+    if not np.all(np.abs(normalised) <= np.finfo(np.float16).max):
+        raise DataError(
+            f"{_name(volume)} has voxels of up to {volume.data.max():g}, allowed: 10,000 times the 90th percentile of "
+            "the brain, as slices are stored in float16",
+            "remove or clip its outliers, such as spikes of a resampling or markers that are burnt in",
+        )
+
+
+def _check_not_negative(volume: Volume, brain: NDArray[np.bool_]) -> None:
+    share = float((volume.data[brain] < 0).sum()) / max(1, int(brain.sum()))
+    if share > NEGATIVE_SHARE:
+        raise DataError(
+            f"{_name(volume)} is negative in {share:.0%} of its voxels, so zero does not mean air",
+            "give the scan before its intensities were normalised (z-scores)",
+        )
+
+
+def _check_brain_values(mask: Volume) -> None:
+    """Labels are fine, and so is a stripped scan; shares from 0 to 1 leave open where the brain ends."""
+    low, high = float(mask.data.min()), float(mask.data.max())
+    if low < 0 or (high <= 1 and not is_whole(mask)):
+        raise DataError(
+            f"{_name(mask)} is no brain mask: its values, {low:g} to {high:g}, are not whole numbers from 0",
+            "give 0 outside and 1 inside, cut at 0.5",
+        )
+
+
+def is_whole(volume: Volume) -> bool:
+    """Whether all values are whole numbers, but for rounding."""
+    return bool(np.allclose(volume.data, np.round(volume.data), rtol=0, atol=1e-3))
+
+
+def _forms_disagree(header: nib.Nifti1Header) -> bool:
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            forms = [header.get_qform(), header.get_sform()]
+    except (HeaderDataError, ValueError):
+        return True
+    if not np.isfinite(forms).all() or np.abs(forms).max() > 1e100:
+        return True
+    by_q, by_s = (np.sqrt((form[:3, :3] ** 2).sum(axis=0)) for form in forms)
+    return not (np.array_equal(*map(io_orientation, forms)) and np.allclose(by_q, by_s, rtol=0.01))
+
+
+def _name(volume: Volume) -> str:
+    return volume.path.name if volume.path else "the volume"

@@ -1,0 +1,1 @@
+"""How well maps and masks agree with an expert."""

@@ -1,0 +1,136 @@
+"""What an evaluation found, as tables that say what is label-free and what was tuned on the test labels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mmccd.evaluation import paper_protocol as published
+from mmccd.evaluation.intervals import Interval
+from mmccd.system.provenance import provenance
+
+METRICS = ("dice", "auprc", "auroc", "iou", "sensitivity", "precision", "assd_mm", "hd95_mm", "oracle_dice")
+PUBLISHED_METRICS = ("dice", "auc", "jaccard", "assd", "sensitivity", "precision")
+
+Row = dict[str, Any]
+_PER_CASE = ("dice", "auprc", "auroc", "sensitivity", "precision", "assd_mm", "hd95_mm", "oracle_dice",
+             "predicted_ml", "lesion_ml")  # fmt: skip
+_EXPLANATION = """\
+Means over patients, each the mean of its sessions, with 95 % bootstrap intervals. Dice, IoU, sensitivity, precision and
+the surface distances belong to the mask at the threshold that was chosen WITHOUT labels; AUPRC and AUROC run over brain
+voxels. oracle_dice is an upper bound: its threshold was chosen with the labels of these very cases. Undefined values
+(no lesion, empty mask) are left out of a mean and counted. "model - ..." is the paired difference.
+"""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What ``mmccd evaluate`` found.
+
+    Attributes:
+        rows: One per case and method; NaN is undefined, inf a distance to an empty mask.
+        aggregates: Method to metric to mean over patients, each the mean of its sessions.
+        differences: Baseline to metric to the paired difference, model minus baseline, over patients.
+        oracle_thresholds: Method to the threshold chosen WITH the test labels, behind ``oracle_dice``.
+        published: One row per case and method of the published protocol.
+        published_aggregates: Method to metric of that protocol to mean over patients.
+        published_thresholds: Method to the threshold of that protocol, on scaled scores.
+        failures: Case to the reason why it is in no table.
+        not_predicted: How many subjects of the cohort have no prediction.
+        trained_on: Cases whose very scan the model was trained or calibrated on.
+    """
+
+    rows: tuple[Row, ...]
+    aggregates: dict[str, dict[str, Interval]]
+    differences: dict[str, dict[str, Interval]]
+    oracle_thresholds: dict[str, float]
+    published: tuple[Row, ...]
+    published_aggregates: dict[str, dict[str, Interval]]
+    published_thresholds: dict[str, float]
+    failures: dict[str, str]
+    not_predicted: int
+    trained_on: tuple[str, ...] = ()
+
+    def about_trained_on(self) -> str:
+        """One sentence without its full stop."""
+        cases = len({row["case"] for row in self.rows})
+        return (
+            f"the model was trained or calibrated on {len(self.trained_on)} of these {cases} scans, "
+            "so these numbers do not say how it does on others"
+        )
+
+    def table(self) -> list[list[str]]:
+        """Header and one line per method (and per paired difference): mean [low, high]."""
+        lines = _aggregate_table(self.aggregates, METRICS)
+        for baseline, values in self.differences.items():
+            cells = [str(values[name]) if name in values else "" for name in METRICS]
+            lines.append([f"model - {baseline}", *cells])
+        return lines
+
+    def record(self, *, resamples: int, seed: int) -> dict[str, Any]:
+        """Everything but the rows of the cases, for JSON."""
+        return {
+            "cases": len({row["case"] for row in self.rows}),
+            "interval": "95 % percentile bootstrap over patients",
+            "aggregates": _plain(self.aggregates),
+            "differences": _plain(self.differences),
+            "oracle_thresholds": self.oracle_thresholds,
+            "published": {
+                "name": published.NAME,
+                "statement": published.STATEMENT,
+                "thresholds": self.published_thresholds,
+                "aggregates": _plain(self.published_aggregates),
+                "rows": self.published,
+            },
+            "failures": self.failures,
+            "not_predicted": self.not_predicted,
+            "trained_on": list(self.trained_on),
+            "provenance": provenance(command="evaluate", resamples=resamples, seed=seed),
+        }
+
+    def markdown(self) -> str:
+        """Aggregates, cases, published protocol and failures as one Markdown page."""
+        per_case = [["case", "method", *_PER_CASE]] + [_line(row, _PER_CASE) for row in self.rows]
+        parts = [
+            "# Evaluation",
+            _EXPLANATION.strip(),
+            *([f"**Beware:** {self.about_trained_on()}."] if self.trained_on else []),
+            markdown_table(self.table()),
+            "## Cases",
+            markdown_table(per_case),
+        ]
+        if self.published:
+            parts += [
+                f"## {published.NAME[0].upper()}{published.NAME[1:]}",
+                published.STATEMENT,
+                markdown_table(_aggregate_table(self.published_aggregates, PUBLISHED_METRICS)),
+                markdown_table(
+                    [["case", "method", *PUBLISHED_METRICS]] + [_line(row, PUBLISHED_METRICS) for row in self.published]
+                ),
+            ]
+        if self.failures:
+            listed = [["case", "reason"], *([case, reason] for case, reason in self.failures.items())]
+            parts += ["## Left out", markdown_table(listed)]
+        if self.not_predicted:
+            parts += [f"{self.not_predicted} subjects of the cohort were not predicted."]
+        return "\n\n".join(parts) + "\n"
+
+
+def _plain(aggregates: Mapping[str, Mapping[str, Interval]]) -> dict[str, dict[str, Any]]:
+    return {method: {name: asdict(value) for name, value in values.items()} for method, values in aggregates.items()}
+
+
+def _aggregate_table(aggregates: Mapping[str, Mapping[str, Interval]], metrics: Sequence[str]) -> list[list[str]]:
+    return [["method", *metrics]] + [
+        [method, *(str(values[name]) for name in metrics)] for method, values in aggregates.items()
+    ]
+
+
+def _line(row: Row, metrics: Sequence[str]) -> list[str]:
+    return [str(row["case"]), str(row["method"]), *(f"{row[name]:.3f}" for name in metrics)]
+
+
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """Header and lines as Markdown; bars and line breaks in cells are made harmless."""
+    rows = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    rule = ["---"] * len(rows[0])
+    return "\n".join("| " + " | ".join(line) + " |" for line in [rows[0], rule, *rows[1:]])

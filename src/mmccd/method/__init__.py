@@ -1,0 +1,1 @@
+"""The paper and its rivals: tensors in, tensors out."""

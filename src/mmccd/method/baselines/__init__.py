@@ -1,0 +1,1 @@
+"""Methods that restore the source from itself, one file each."""

@@ -1,0 +1,1 @@
+"""A trained model: its settings, its networks, its card, its files."""

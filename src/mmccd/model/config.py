@@ -1,0 +1,298 @@
+"""Settings of a model: typed, documented, checked, and read from YAML with overrides."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mmccd.errors import ConfigError
+
+MethodName = Literal["cyclic-unet", "mmccd", "veiled-cycle", "ae", "vae", "dae", "ddpm", "anoddpm", "pddpm"]
+METHODS: tuple[str, ...] = get_args(MethodName)
+RECONSTRUCTIONS = ("ae", "vae", "dae", "ddpm", "anoddpm", "pddpm")
+"""Methods that restore the source from itself and have no target."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkConfig(_Settings):
+    """Size of the U-Net that both halves of the cycle share."""
+
+    channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (32, 32, 64, 96, 128)
+    """Feature channels per resolution level, finest first; each a multiple of `norm_groups`."""
+    attention: tuple[bool, ...] = (False, False, True, True, True)
+    """Whether a level has self-attention; one per level."""
+    residual_blocks: Annotated[int, Field(ge=1, le=8)] = 2
+    """Residual blocks per level."""
+    norm_groups: Annotated[int, Field(ge=1)] = 16
+    """Groups of the group normalisation."""
+    head_channels: Annotated[int, Field(ge=4)] = 32
+    """Channels per attention head."""
+    patch_px: Literal[1, 2, 4] = 1
+    """Side of the pixel block folded into channels: 2 leaves the network a quarter of the pixels."""
+
+    from_background: bool = False
+    """Whether networks count intensities from the background, so that it is 0 to them: they start nearer their goal."""
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> "NetworkConfig":
+        if len(self.channels) != len(self.attention):
+            raise ValueError(f"{len(self.channels)} channels but {len(self.attention)} attention levels: give one each")
+        odd = [n for n in self.channels if n % self.norm_groups]
+        if odd:
+            raise ValueError(f"channels {odd} are not multiples of norm_groups {self.norm_groups}")
+        attends = [*self.attention[:-1], True]  # between its halves the U-Net attends in any case
+        odd = [n for n, attend in zip(self.channels, attends, strict=True) if attend and n % self.head_channels]
+        if odd:
+            raise ValueError(f"channels {odd} with attention are not multiples of head_channels {self.head_channels}")
+        return self
+
+
+class DiffusionConfig(_Settings):
+    """What `mmccd` hides, and how it and the diffusion baselines sample; the defaults are published."""
+
+    masks: Literal["stripes", "combs"] = "stripes"
+    """`stripes` slide over the slice one at a time; `combs` hide several at once, so that few masks cover it."""
+    mask_width_mm: Annotated[float, Field(gt=0, lt=240)] = 30.0
+    """Width of a stripe, or of a comb's teeth; rounded to whole pixels, 16 at the published size."""
+    stripe_stride_mm: Annotated[float, Field(gt=0, lt=240)] = 3.75
+    """Distance between the starts of neighbouring stripes, at least a pixel; 2 pixels at the published size."""
+    stripes_wrap: bool = False
+    """Whether a stripe goes on at the other border, so that each pixel is hidden equally often."""
+    combs: Annotated[int, Field(ge=2)] = 3
+    """Combs per direction."""
+    schedule_steps: Annotated[int, Field(ge=1)] = 1000
+    """Steps T of the noise schedule."""
+    sampling_steps: Annotated[int, Field(ge=1)] = 100
+    """Steps that the sampler visits."""
+    start_step: Annotated[int, Field(ge=1)] = 900
+    """For `ddpm`, `anoddpm`, `pddpm`: noise goes up to this step (with `trailing`; `leading` stays below) and back."""
+    spacing: Literal["leading", "trailing"] = "leading"
+    """`leading` visits 0, s, 2s, ... as published; `trailing` begins where the input is pure noise."""
+    sampler: Literal["ddim", "ddpm"] = "ddim"
+    """Deterministic, or ancestral."""
+    train_masks: Literal["stripes", "combs"] = "stripes"
+    """Masks that training hides, one per slice; the sampler may hide others."""
+    train_on: Literal["all-steps", "sampling-steps"] = "all-steps"
+    """Steps that training draws from: all T, or only those that the sampler visits."""
+    masks_at_once: Annotated[int, Field(ge=1)] = 1
+    """Masks per batch of the networks: memory for speed."""
+
+
+class TrainingConfig(_Settings):
+    """How the networks are trained."""
+
+    steps: Annotated[int, Field(ge=1)] = 100_000
+    """Optimiser steps."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Slices per step over all devices."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
+    """Peak rate of AdamW."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """`constant`, or `cosine`: 5 % linear warm-up, then down to zero."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """AdamW's decoupled weight decay."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9999
+    """Decay of the running average of the weights; the average is what is validated, saved and used."""
+    gradient_clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """Largest gradient norm per network."""
+    flip_left_right: bool = True
+    """Mirror half of the slices, as augmentation."""
+    validate_every: Annotated[int, Field(ge=1)] = 1000
+    """Steps between validations; each also writes pictures and a checkpoint."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Validations in a row without a new lowest healthy cycle error that end the training; 0 never ends it early."""
+    loader_workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that read slices ahead; 0 reads in the training process, which a memory map seldom slows."""
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+    """`auto` is bf16 where the hardware computes it."""
+
+
+class ScoringConfig(_Settings):
+    """How the cycle's result becomes an anomaly map, a mask and a score."""
+
+    evidence: Literal["square", "tail"] = "square"
+    """`square` is the published (x - x_hat)^2; `tail` asks how rare x is among healthy pixels with the same x_hat."""
+    polarity: Literal["either", "bright", "dark", "typical"] = "either"
+    """For `tail`: the side that counts. `typical` is how most lesions look: bright in FLAIR and T2, dark in T1."""
+    unconditional: Annotated[float, Field(ge=0, le=1)] | Literal["typical"] = 0.0
+    """For `tail`: weight of how rare x is in a healthy brain, whatever was restored. `typical` is 0.5 in FLAIR, where
+    hardly anything healthy is as bright as a lesion, and 0 elsewhere, where fluid is."""
+    smooth_mm: Annotated[float, Field(ge=0, le=20)] = 0.0
+    """Standard deviation of a Gaussian over the map, in all three directions within the brain."""
+    edge_mm: Annotated[float, Field(ge=0, le=20)] = 7.5
+    """Rim of the brain that is not scored, where translation is worst; 7.5 is the published 4 pixels."""
+    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] | Literal["typical"] = 0.05
+    """Share of the healthy brain of validation patients that lies above the threshold, on average. `typical` is 0.02 in
+    FLAIR, where lesions stand out, 0.07 in T1, where they hardly do, and 0.03 elsewhere. Also of `--threshold
+    relative`."""
+    false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of patients in whose healthy slices the threshold of `--threshold scan` marks anything at all."""
+
+
+class Config(_Settings):
+    """Everything that decides a model, besides the data."""
+
+    method: MethodName = "cyclic-unet"
+    """`mmccd`, `cyclic-unet`, `veiled-cycle`, or a baseline: `ae`, `vae`, `dae`, `ddpm`, `anoddpm`, `pddpm`."""
+    source: str = "flair"
+    """Modality that is scored: the only one needed at test time."""
+    targets: tuple[str, ...] = ("t2",)
+    """Modalities that it is translated to, at once, and back from; none for the methods that reconstruct."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Decides initial weights, order, augmentation: the same seed gives the same weights."""
+    network: NetworkConfig = NetworkConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    training: TrainingConfig = TrainingConfig()
+    scoring: ScoringConfig = ScoringConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reconstructions_have_no_target(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("method") in RECONSTRUCTIONS:
+            return {"targets": (), **values}
+        return values
+
+    @model_validator(mode="after")
+    def _targets_fit_the_method(self) -> "Config":
+        if self.method in RECONSTRUCTIONS and self.targets:
+            raise ValueError(f"method {self.method} reconstructs the source and has no target: leave it out")
+        if self.method not in RECONSTRUCTIONS and not self.targets:
+            raise ValueError(f"method {self.method} needs a modality to translate to")
+        return self
+
+    @model_validator(mode="after")
+    def _modalities_differ(self) -> "Config":
+        names = (self.source, *self.targets)
+        if len(set(names)) != len(names):
+            raise ValueError(f"source {self.source} and targets {', '.join(self.targets)} name a modality twice")
+        return self
+
+
+def presets() -> tuple[str, ...]:
+    """Names of the settings that ship with the package."""
+    files = resources.files("mmccd.model.presets").iterdir()
+    return tuple(sorted(Path(file.name).stem for file in files if file.name.endswith(".yaml")))
+
+
+def load_config(names: str | Path | Sequence[str | Path], overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read presets by name or YAML files, then apply overrides such as ``{"training.steps": 500}``.
+
+    Args:
+        names: One, or several of which a later one goes over those before it: ``["small", "best"]``.
+        overrides: Go over all of them.
+
+    Raises:
+        ConfigError: a file is missing or not YAML, or a key or value is not allowed.
+    """
+    values: dict[str, Any] = {}
+    for name in [names] if isinstance(names, str | Path) else names:
+        for key, value in _flat(_read(name)):
+            _set(values, key, value)
+    for dotted, value in (overrides or {}).items():
+        _set(values, dotted.split("."), value)
+    return parse_config(values)
+
+
+def override_config(
+    config: Config, names: Sequence[str | Path], overrides: Mapping[str, Any], *, sections: Sequence[str]
+) -> Config:
+    """Change some sections of a config, by those sections of presets or YAML files, then by overrides.
+
+    Raises:
+        ConfigError: as `load_config`, or an override lies in another section.
+    """
+    values = config.model_dump(mode="json")
+    for name in names:
+        for key, value in _flat(_read(name)):
+            if key[0] in sections:
+                _set(values, key, value)
+    for dotted, value in overrides.items():
+        if dotted.partition(".")[0] not in sections:
+            raise ConfigError(
+                f"setting {dotted} cannot change after training, only those of {' and '.join(sections)} can",
+                "train a model with it",
+            )
+        _set(values, dotted.split("."), value)
+    return parse_config(values)
+
+
+def _read(name: str | Path) -> dict[str, Any]:
+    path = Path(name)
+    if str(name) in presets():
+        text = (resources.files("mmccd.model.presets") / f"{name}.yaml").read_text(encoding="utf-8")
+    elif path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{name} cannot be read: {error}", "give a YAML file in UTF-8") from error
+    else:
+        raise ConfigError(f"no preset or file named {str(name)!r}", f"presets are {', '.join(presets())}")
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name} is not valid YAML: {error}", "compare it with a preset") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{name} holds a {type(values).__name__}, expected keys and values", "compare with a preset")
+    return values
+
+
+def _flat(values: dict[str, Any], *parents: str) -> Iterator[tuple[list[str], Any]]:
+    """Every value with the keys that lead to it."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, *parents, str(key))
+        else:
+            yield [*parents, str(key)], value
+
+
+def parse_config(values: dict[str, Any]) -> Config:
+    """Check plain values.
+
+    Raises:
+        ConfigError: names the first key that is wrong, its value and what is allowed.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = _key(first["loc"])
+        got = "" if first["type"] in ("missing", "extra_forbidden") else f", got {first['input']!r}"
+        # a number or a name: one for each
+        ways = [way["msg"].removeprefix("Value error, ") for way in error.errors() if _key(way["loc"]) == key]
+        reason = "unknown setting" if first["type"] == "extra_forbidden" else " or ".join(ways)
+        raise ConfigError(
+            f"setting {key or 'of the model'}: {reason}{got if key else ''}",
+            "see `mmccd train --help` and docs/config.md",
+        ) from error
+
+
+def _key(place: tuple[int | str, ...]) -> str:
+    """A setting's name as it is written, without what pydantic adds where a setting has two types."""
+    return ".".join(str(part) for part in place if isinstance(part, int) or part.isidentifier())
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split ``training.steps=500`` into key and value; the value is read as YAML."""
+    key, separator, value = text.partition("=")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        separator = ""
+    if not separator or not key:
+        raise ConfigError(f"--set {text!r} is not of the form key=value", "for example --set training.steps=500")
+    return key.strip(), parsed
+
+
+def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    *parents, last = keys
+    for key in parents:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"setting {'.'.join(keys)}: {key} has no settings below it", "see docs/config.md")
+    values[last] = value

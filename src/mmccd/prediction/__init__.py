@@ -1,0 +1,1 @@
+"""From a model and scans to maps, masks and records."""

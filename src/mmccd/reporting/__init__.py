@@ -1,0 +1,1 @@
+"""One offline page of predictions, of a model or of a benchmark."""

@@ -1,0 +1,78 @@
+"""One self-contained page: templates, styles and scripts inlined, and a policy that lets nothing else run."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+import mmccd
+from mmccd.system.files import write_atomically
+
+NIIVUE = "niivue/niivue.umd.js"
+DISCLAIMER = "Research use only. Not a medical device."
+# The viewer fetches its font and colour tables from addresses that hold them (data:), and nothing from anywhere else.
+_POLICY = (
+    "default-src 'none'; script-src {scripts}; style-src {styles}; img-src data: blob:; font-src data:; "
+    "connect-src data: blob:; base-uri 'none'; form-action 'none'"
+)
+
+
+def write_page(path: Path, template: str, values: Mapping[str, Any], *, viewer: bool = False) -> int:
+    """Fill a template and write it as one file; returns its size in bytes.
+
+    Args:
+        path: Of the page.
+        template: Name of a file in `assets`, without `.html.jinja`.
+        values: For the template; all text is escaped.
+        viewer: Whether the page needs NiiVue.
+    """
+    page = render(template, values, viewer=viewer).encode()
+    write_atomically(path, page)
+    return len(page)
+
+
+def render(template: str, values: Mapping[str, Any], *, viewer: bool = False) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("mmccd.reporting", "assets"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["number"] = number
+    style, script = asset("report.css"), asset("report.js")
+    library = asset(NIIVUE) if viewer else ""
+    policy = _POLICY.format(
+        scripts=" ".join(f"'{_hash(text)}'" for text in (script, library) if text), styles=f"'{_hash(style)}'"
+    )
+    return environment.get_template(f"{template}.html.jinja").render(
+        **values,
+        policy=policy,
+        style=Markup(style),
+        script=Markup(script),
+        library=Markup(library),
+        disclaimer=DISCLAIMER,
+        version=mmccd.__version__,
+    )
+
+
+def asset(name: str) -> str:
+    """A text file of `assets`."""
+    return (resources.files("mmccd.reporting") / "assets" / name).read_text(encoding="utf-8")
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number for people: significant digits, thousands apart, a dash where there is none."""
+    if value is None or value != value:
+        return "–"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    text = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in text else text
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

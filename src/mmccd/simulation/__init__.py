@@ -1,0 +1,1 @@
+"""A cohort of synthetic brains."""

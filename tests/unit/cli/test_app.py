@@ -1,0 +1,531 @@
+"""The command line in this process: what it prints, where, and with which exit code."""
+
+import json
+import shutil
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import yaml
+
+import mmccd
+from mmccd.cli import app as cli
+from mmccd.cli.app import main
+from mmccd.errors import MmccdWarning
+from mmccd.model.config import load_config
+from mmccd.model.model import load_model
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command; its exit code, its output, and what it complains about without progress."""
+
+    def call(*arguments):
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.out + captured.err
+        return code, captured.out, captured.err
+
+    return call
+
+
+def check_error(error):
+    """One line of error and at most one of hint, and nothing else."""
+    lines = error.splitlines()
+    assert [line.partition(":")[0] for line in lines] in (["error"], ["error", "hint"]), error
+    assert "this is a bug" not in error
+    return lines[0]
+
+
+@pytest.fixture
+def config_file(tmp_path, toy_config):
+    path = tmp_path / "toy.yaml"
+    path.write_text(yaml.safe_dump(toy_config.model_dump(mode="json")))
+    return path
+
+
+# --- the path ---
+
+
+def test_the_whole_path(run, inline, tmp_path, config_file):
+    data, store, trained, model = (tmp_path / name for name in ("data", "store", "trained", "model"))
+    results, tables = tmp_path / "results", tmp_path / "tables"
+
+    code, out, _ = run("phantom", data, "--subjects", 2, "--lesions", 1, "--spacing", 4, "--workers", 1, "-q")
+    assert code == 0
+    assert "3 subjects in" in out
+
+    code, out, error = run("validate", data, "--quiet")
+    assert (code, error) == (0, "")
+    assert "layout brats, 3 subjects" in out
+
+    code, out, error = run("prepare", data, store, "--size", 48, "--modalities", "flair,t1,t2", "-q")
+    assert (code, error) == (0, "")
+    assert "split.csv in the cohort's folder: 1 training, 1 validation, 1 test subjects" in " ".join(out.split())
+
+    code, out, error = run(
+        "train",
+        store,
+        trained,
+        "--config",
+        config_file,
+        "--config",
+        "fast",
+        "--target",
+        "t1, t2",
+        "--set",
+        "training.steps=1",
+        "--seed",
+        5,
+        "--device",
+        "cpu",
+        "-q",
+    )
+    assert (code, error) == (0, "")
+    assert "0.05 of the brain in healthy slices lies above" in " ".join(out.split())
+    card = json.loads((trained / "card.json").read_text())
+    assert (card["config"]["seed"], card["config"]["training"]["steps"]) == (5, 1)
+    assert (card["config"]["method"], card["config"]["targets"]) == ("mmccd", ["t1", "t2"])
+
+    code, out, error = run("calibrate", trained, store, model, "--config", "best", "--device", "cpu")
+    assert (code, error) == (0, "")
+    assert f"model      {model}" in out.replace("\n", "")
+    assert "0.02 of the brain in healthy slices lies above" in " ".join(out.split())
+    card = json.loads((model / "card.json").read_text())
+    assert (card["config"]["scoring"]["evidence"], card["config"]["targets"]) == ("tail", ["t1", "t2"])
+
+    code, out, error = run(
+        "predict", model, data, "-o", results, "--split", data / "split.csv", "--device", "cpu", "-q"
+    )
+    assert (code, error) == (0, "")
+    assert "Phantom_0003" in out
+    assert "Phantom_0001" not in out
+
+    code, out, error = run("evaluate", results, data, "-o", tables, "--resamples", 100, "-q")
+    assert (code, error) == (0, "")
+    assert "intensity threshold" in out
+    page = (tables / "table.md").read_text()
+    assert "| smoothed intensity |" in page
+    assert "| model - smoothed intensity |" in page
+    assert (tables / "montage.png").is_file()
+
+    for path, key in ((store, "size_px"), (model, "threshold")):
+        code, out, _ = run("info", path, "--json")
+        assert code == 0
+        assert key in json.loads(out)
+
+
+def test_info_as_a_table(run, model_folder):
+    code, out, error = run("info")
+    assert (code, error) == (0, "")
+    assert mmccd.__version__ in out
+    code, out, _ = run("info", model_folder)
+    assert "weights_sha256" in out
+
+
+def test_version_and_help(run):
+    assert run("--version") == (0, f"mmccd {mmccd.__version__}\n", "")
+    for command in ("info", "demo", "phantom", "validate", "prepare", "train", "calibrate", "predict", "evaluate"):
+        code, out, error = run(command, "--help")
+        assert (code, error) == (0, "")
+        assert "Usage: mmccd" in out
+
+
+def test_demo_prints_the_table_and_where_things_are(run, monkeypatch, tmp_path):
+    from mmccd.overview.demo import DemoResult
+
+    class Fake:
+        @staticmethod
+        def table():
+            return [["method", "Dice"], ["mmccd", "0.5"], ["intensity threshold", "0.4"]]
+
+    asked = {}
+
+    def run_demo(output, *, seed, workers, scan, progress_of):
+        asked.update(output=output, seed=seed, workers=workers, scan=scan)
+        with progress_of("train") as report:
+            report("x", 1, 1)
+        return DemoResult({"mmccd": Fake()}, output / "montage.png", output / "scan.png")
+
+    monkeypatch.setattr("mmccd.overview.demo.run_demo", run_demo)
+    code, out, error = run("demo", "-o", tmp_path / "d", "--seed", 4, "--workers", 3, "--scan", "my.nii.gz")
+    assert code == 0
+    assert asked == {"output": tmp_path / "d", "seed": 4, "workers": 3, "scan": Path("my.nii.gz")}
+    assert error.startswith("train: 1/1 x")
+    assert all(text in out for text in ("Dice", "0.5", "intensity threshold", "simulated", "montage.png", "scan.png"))
+
+
+def test_benchmark_hands_on_what_is_asked_and_prints_a_table_per_source(run, store_of_three, tmp_path, monkeypatch):
+    asked = {}
+
+    class Result:
+        page = tmp_path / "RESULTS.md"
+
+        @staticmethod
+        def table(source):
+            return [["method", "auprc"], ["MMCCD best", f"0.7 on {source}"]]
+
+    def benchmark(store, output, plan, *, others, command, progress):
+        asked.update(command=command, digest=store.digest, output=output, plan=plan, others=list(others))
+        progress("flair: AE", 0, 1)
+        return Result()
+
+    monkeypatch.setattr("mmccd.comparison.benchmark.benchmark", benchmark)
+    code, out, error = run(
+        "benchmark", store_of_three.path, tmp_path / "out", "--methods", "mmccd, ae", "--sources", "flair,t2",
+        "--also", f"ms={store_of_three.path}", "--set", "training.steps=7", "--no-published", "--seed", 3,
+    )  # fmt: skip
+    assert code == 0, error
+    plan, asked_command = asked.pop("plan"), asked.pop("command")
+    assert asked == {"digest": store_of_three.digest, "output": tmp_path / "out", "others": ["ms"]}
+    command = "mmccd benchmark STORE OUT --size small --seed 3 --also ms=STORE --set training.steps=7"
+    assert asked_command == f"{command} --methods mmccd, ae --sources flair,t2 --no-published"
+    assert (plan.methods, plan.sources, plan.overrides) == (("mmccd", "ae"), ("flair", "t2"), {"training.steps": 7})
+    assert (plan.seed, plan.published_sampler, plan.size) == (3, False, "small")
+    assert all(text in out for text in ("0.7 on flair", "0.7 on t2", "RESULTS.md", "flair as input"))
+    code, _, error = run("benchmark", store_of_three.path, tmp_path / "out", "--also", "ms")
+    assert code == 2
+    assert "--also 'ms' is not of the form NAME=STORE" in check_error(error)
+
+
+CARD = {
+    "threshold": {"value": 1.0, "criterion": "none", "guarantee": "nothing"},
+    "training": {"steps": 100_000},
+}
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The settings that `mmccd train` was asked for, and no training."""
+    seen = []
+
+    class Trained:
+        card = CARD
+
+    def train(store, model, config, **_):
+        seen.append(config)
+        return Trained()
+
+    monkeypatch.setattr("mmccd.training.train.train", train)
+    return seen
+
+
+def test_a_later_config_goes_over_an_earlier_one_and_options_over_both(run, asked, phantom_store, tmp_path):
+    train = ("train", phantom_store.path, tmp_path / "m", "--device", "cpu", "-q")
+    small, best = load_config("small"), load_config("best")
+
+    assert run(*train, "--config", "small", "--config", "best", "--target", "t1,t2")[0] == 0
+    assert run(*train, "--config", "best", "--config", "small", "--set", "targets=[t1]", "--set", "seed=3")[0] == 0
+    assert run(*train, "--config", "small", "--method", "cyclic-unet", "--config", "best")[0] == 0
+
+    first, second, third = asked
+    assert (first.network, first.training, first.scoring) == (small.network, small.training, best.scoring)
+    assert (first.method, first.targets) == ("veiled-cycle", ("t1", "t2"))
+    assert (second.network, second.targets, second.seed) == (small.network, ("t1",), 3)
+    assert third.method == "cyclic-unet"
+
+
+@pytest.mark.parametrize(("configs", "slow"), [([], True), (["published", "best"], True), (["small", "best"], False)])
+def test_the_published_size_on_a_cpu_is_a_warning(run, asked, phantom_store, tmp_path, configs, slow):
+    options = [text for name in configs for text in ("--config", name)]
+    code, _, error = run("train", phantom_store.path, tmp_path / "m", *options, "--device", "cpu", "-q")
+    assert code == 0
+    assert error.startswith("warning: the published networks take weeks") if slow else error == ""
+    assert asked[0].network == load_config("published" if slow else "small").network
+
+
+# --- calibrate to another site ---
+
+
+@pytest.mark.parametrize("with_split", [False, True])
+def test_healthy_scans_of_another_site_are_enough(run, inline, phantom_folder, model_folder, tmp_path, with_split):
+    """As the hint of `calibrate` says: the source modality of healthy subjects, all of them for validation."""
+    site, store = tmp_path / "site", tmp_path / "store"
+    for name in ("Phantom_0001", "Phantom_0002"):
+        (site / name).mkdir(parents=True)
+        shutil.copy(phantom_folder / name / f"{name}_flair.nii.gz", site / name)
+    prepare = ("prepare", site, store, "--size", 48, "--modalities", "flair", "-q")
+    if with_split:
+        (site / "split.csv").write_text("subject,split\nPhantom_0001,test\nPhantom_0002,test\n")
+        assert run(*prepare)[0] == 0
+        code, _, error = run("calibrate", model_folder, store, tmp_path / "m")
+        assert code == 4
+        assert check_error(error) == "error: the store has no healthy validation slice"
+        assert "with --fractions 0 1 0, or name them by --validation-list if they have a split" in error
+        shutil.rmtree(store)
+        (tmp_path / "list.txt").write_text("Phantom_0001\nPhantom_0002\n")
+        code, out, error = run(*prepare, "--validation-list", tmp_path / "list.txt")
+    else:
+        code, out, error = run(*prepare, "--fractions", 0, 1, 0)
+    assert (code, error) == (0, "")
+    assert "0 training, 2 validation, 0 test subjects" in " ".join(out.split())
+
+    code, _, error = run("calibrate", model_folder, store, tmp_path / "m", "--device", "cpu")
+    assert (code, error) == (0, "")
+    threshold = json.loads((tmp_path / "m" / "card.json").read_text())["threshold"]
+    assert threshold["subjects"] == 2
+    assert threshold["value"] != json.loads((model_folder / "card.json").read_text())["threshold"]["value"]
+
+
+# --- usage errors ---
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train"],
+        ["nonsense"],
+        ["--nonsense"],
+        ["predict", "model"],
+        ["predict", "model", "scan.nii.gz"],
+        ["phantom", "out", "--subjects", "many"],
+        ["evaluate", "a", "b", "-o", "c", "--resamples", "5"],
+        ["prepare", "data", "store", "--protocol", "other"],
+    ],
+    ids=" ".join,
+)
+def test_usage_errors_have_exit_code_2(run, arguments):
+    code, out, error = run(*arguments)
+    assert (code, out) == (2, "")
+    check_error(error)
+    assert "--help`" in error
+
+
+def test_no_command_shows_the_help(run):
+    code, out, error = run()
+    assert code in (0, 2)
+    assert "mmccd demo" in out + error
+    assert "bug" not in error
+
+
+def test_wrong_settings_have_exit_code_2(run, phantom_store, tmp_path, model_folder, config_file):
+    store = phantom_store.path
+    calibrate = ["calibrate", model_folder, store, tmp_path / "m"]
+    for arguments, text in (
+        (["train", store, tmp_path / "m", "--config", "huge"], "no preset or file named 'huge'"),
+        (["train", store, tmp_path / "m", "--config", config_file, "--set", "training.steps"], "key=value"),
+        (["train", store, tmp_path / "m", "--config", config_file, "--set", "sead=1"], "unknown setting"),
+        (["train", store, tmp_path / "m", "--config", config_file, "--target", "flair"], "name a modality twice"),
+        (["train", store, tmp_path / "m", "--config", config_file, "--target", "t2,t2"], "name a modality twice"),
+        (["train", store, tmp_path / "m", "--config", config_file, "--config", "huge"], "no preset or file named"),
+        ([*calibrate, "--set", "training.steps=5"], "cannot change after training"),
+        ([*calibrate, "--set", "scoring.smooth=5"], "unknown setting"),
+        ([*calibrate, "--config", "huge"], "no preset or file named"),
+        (["calibrate", model_folder, store, model_folder], "already holds a model"),
+        (["calibrate", tmp_path, store, tmp_path / "m"], "is not a model"),
+        (["train", store, tmp_path / "m", "--config", config_file, "--target", "t9"], "no modality 't9'"),
+        (["train", store, model_folder, "--config", config_file], "already holds a model"),
+        (["train", store, tmp_path / "m", "--config", config_file, "--device", "tpu"], "expected one of auto"),
+        (["predict", tmp_path, tmp_path, "-o", tmp_path / "o"], "is not a model"),
+        (["predict", model_folder, tmp_path, "-o", tmp_path / "o", "--runtime", "onnx"], "one of torch, openvino"),
+        (["phantom", tmp_path / "p", "--spacing", "9"], "spacing_mm is 9"),
+    ):
+        code, _, error = run(*arguments)
+        assert code == 2, arguments
+        assert text in check_error(error)
+    assert not (tmp_path / "m").exists()
+
+
+def test_wrong_data_has_exit_code_4(run, tmp_path, model_folder, config_file):
+    for arguments, text in (
+        (["validate", tmp_path / "nowhere"], "does not exist"),
+        (["train", tmp_path, tmp_path / "m", "--config", config_file], "not a prepared store"),
+        (["predict", model_folder, tmp_path / "none.csv", "-o", tmp_path / "o"], "does not exist"),
+        (["evaluate", tmp_path, tmp_path, "-o", tmp_path / "o"], "holds no prediction"),
+        (["info", tmp_path], "neither a model nor a store"),
+    ):
+        code, _, error = run(*arguments)
+        assert code == 4, arguments
+        assert text in check_error(error)
+
+
+def test_train_says_that_it_stopped_early(run, phantom_store, model_folder, tmp_path, config_file, monkeypatch):
+    model = load_model(model_folder)
+    training = model.card["training"] | {"steps": 2}
+    early = replace(model, card=model.card | {"training": training})
+    monkeypatch.setattr("mmccd.training.train.train", lambda *_, **__: early)
+    code, out, _ = run("train", phantom_store.path, tmp_path / "m", "--config", config_file, "-q")
+    assert code == 0
+    assert "stopped    early, at step 2 of 4" in out
+    monkeypatch.setattr("mmccd.training.train.train", lambda *_, **__: model)
+    assert "stopped" not in run("train", phantom_store.path, tmp_path / "m", "--config", config_file, "-q")[1]
+
+
+# --- some fail ---
+
+
+def test_bad_scans_are_listed_and_the_exit_code_says_so(run, bad_scans, healthy_scan, model_folder, tmp_path):
+    reasons = bad_scans(tmp_path / "scans")
+    bad_only = sorted((tmp_path / "scans").iterdir())
+    shutil.copy(healthy_scan, tmp_path / "scans" / "good.nii.gz")
+
+    code, out, error = run("predict", model_folder, tmp_path / "scans", "-o", tmp_path / "some", "-q")
+    assert code == 3
+    failed = {line.split(": ")[1] for line in error.splitlines() if line.startswith("failed: ")}
+    assert failed == set(reasons)
+    assert "(" in error  # with their hints
+    assert "good" in out
+    assert (tmp_path / "some" / "good_mask.nii.gz").is_file()
+
+    code, _, error = run("predict", model_folder, *bad_only, "-o", tmp_path / "all", "-q")
+    assert code == 4
+    assert "this is a bug" not in error
+
+
+def test_scans_named_as_another_modality_are_listed_and_the_others_scored(run, healthy_scan, model_folder, tmp_path):
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for name in ("a", "b_T2_n4", "c_T2_FLAIR"):
+        shutil.copy(healthy_scan, scans / f"{name}.nii.gz")
+    code, out, error = run("predict", model_folder, scans, "-o", tmp_path / "o", "-q")
+    assert code == 3
+    assert error == (
+        "failed: b_T2_n4: its name says another modality than flair, which the model scores; "
+        "if it is flair, rename it (mend or rename its files, or leave it out)\n"
+    )
+    assert "c_T2_FLAIR" in out
+    assert sorted(path.name for path in (tmp_path / "o").glob("*.json")) == ["a.json", "c_T2_FLAIR.json"]
+    assert run("predict", model_folder, scans / "b_T2_n4.nii.gz", "-o", tmp_path / "p", "-q")[0] == 4
+
+
+def test_validate_and_prepare_list_what_failed(run, phantom_folder, tmp_path, inline):
+    data = shutil.copytree(phantom_folder, tmp_path / "data")
+    scan = data / "Phantom_0002" / "Phantom_0002_flair.nii.gz"
+    scan.write_bytes(scan.read_bytes()[:2000])
+
+    code, out, error = run("validate", data, "-q")
+    assert code == 3
+    assert error.startswith("failed: Phantom_0002: Phantom_0002_flair.nii.gz cannot be read in full")
+    assert len(error.splitlines()) == 1
+    assert "fine" in out or "4.0 mm" in out
+
+    code, _, error = run("prepare", data, tmp_path / "store", "--size", 32, "-q")
+    assert code == 3
+    assert "Phantom_0002_flair.nii.gz cannot be read in full" in error
+
+
+def test_validate_and_prepare_say_which_masks_there_are_and_which_files_are_not_used(
+    run, inline, phantom_folder, tmp_path
+):
+    data = tmp_path / "data"
+    for name in ("anna", "ben"):
+        (data / name).mkdir(parents=True)
+        for modality in ("flair", "t2"):
+            scan = phantom_folder / "Phantom_0007" / f"Phantom_0007_{modality}.nii.gz"
+            shutil.copy(scan, data / name / f"{modality.upper()}.nii.gz")
+            shutil.copy(scan, data / name / f"outline {modality[0]}.nii.gz")
+    prepare = ("prepare", data, tmp_path / "store", "--size", 32, "--fractions", 0.5, 0.5, 0, "-q")
+    unused = (
+        "warning: 4 NIfTI files not used, as no role fits the name: anna/outline f.nii.gz, anna/outline t.nii.gz, "
+        "ben/outline f.nii.gz and 1 more; if a scan or a mask is among them, rename it or write a CSV manifest\n"
+    )
+
+    code, out, error = run("validate", data, "-q")
+    assert (code, error) == (0, unused)
+    assert [line.split("│")[3].strip() for line in out.splitlines() if "anna" in line] == ["none"]
+    code, out, error = run(*prepare)
+    assert (code, error) == (0, unused)
+    assert "no lesion mask found: all slices of all 2 subjects are taken as healthy" in " ".join(out.split())
+
+    for name in ("anna", "ben"):
+        shutil.copy(phantom_folder / "Phantom_0007" / "Phantom_0007_seg.nii.gz", data / name / "segmentation.nii.gz")
+        for path in (data / name).glob("outline*"):
+            path.unlink()
+    shutil.rmtree(tmp_path / "store")
+    code, out, error = run("validate", data, "-q")
+    assert (code, error) == (0, "")
+    assert [line.split("│")[3].strip() for line in out.splitlines() if "anna" in line] == ["lesion"]
+    code, out, error = run(*prepare)
+    assert (code, error) == (0, "")
+    assert "no lesion mask" not in out
+
+
+def test_a_patient_in_two_parts_is_a_warning(run, tmp_path, inline, healthy_scan):
+    data = tmp_path / "data"
+    for name in ("BraTS-GLI-00001-000", "BraTS-GLI-00001-001"):
+        (data / name).mkdir(parents=True)
+        for modality in ("t2f", "t2w"):
+            shutil.copy(healthy_scan, data / name / f"{name}-{modality}.nii.gz")
+    (data / "split.csv").write_text("subject,split\nBraTS-GLI-00001-000,train\nBraTS-GLI-00001-001,validation\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        code, _, error = run("prepare", data, tmp_path / "store", "--size", 32, "-q")
+    assert (code, error) == (0, "warning: patient BraTS-GLI-00001 has sessions in two parts of the split\n")
+
+
+# --- interrupted and broken ---
+
+
+def test_ctrl_c(run, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mmccd.overview.info.describe", interrupted)
+    code, _, error = run("info")
+    assert code == 130
+    assert check_error(error) == "error: interrupted"
+
+
+def test_bugs_are_one_line_unless_asked(run, monkeypatch):
+    def broken(_):
+        raise ZeroDivisionError("two\nlines")
+
+    monkeypatch.delenv("MMCCD_DEBUG", raising=False)
+    monkeypatch.setattr("mmccd.overview.info.describe", broken)
+    code, _, error = run("info")
+    assert code == 1
+    assert error.splitlines()[0] == "error: ZeroDivisionError: two lines"
+    assert "MMCCD_DEBUG=1" in error
+
+    monkeypatch.setenv("MMCCD_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        main(["info"])
+
+
+def test_our_warnings_are_one_line_without_python(run, monkeypatch):
+    def short(_):
+        warnings.warn("cuda is out of memory: going on with batches of 8", MmccdWarning, stacklevel=1)
+        return {}
+
+    monkeypatch.setattr("mmccd.overview.info.describe", short)
+    usual = warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        code, _, error = run("info")
+    assert (code, error) == (0, "warning: cuda is out of memory: going on with batches of 8\n")
+    assert warnings.showwarning is usual
+
+
+def test_entry_leaves_with_the_exit_code(monkeypatch):
+    monkeypatch.setattr(cli, "main", lambda: 3)
+    with pytest.raises(SystemExit) as left:
+        cli.entry()
+    assert left.value.code == 3
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x[b",
+        "scan[a]",
+    ],
+)
+def test_names_in_brackets_are_printed_as_they_are(run, healthy_scan, model_folder, tmp_path, name):
+    shutil.copy(healthy_scan, tmp_path / f"{name}.nii.gz")
+    code, out, _ = run("predict", model_folder, tmp_path / f"{name}.nii.gz", "-o", tmp_path / "o", "-q")
+    assert code == 0
+    assert name in out
+
+
+def test_damaged_headers_are_no_second_complaint(run, caplog, healthy_scan, model_folder, tmp_path):
+    image = nib.load(healthy_scan)
+    content = bytearray(nib.Nifti1Image(np.asarray(image.dataobj), image.affine).to_bytes())
+    content[70:72] = (78, 0)  # a data type that does not exist
+    (tmp_path / "a.nii").write_bytes(content)
+    code, _, error = run("predict", model_folder, tmp_path / "a.nii", "-o", tmp_path / "o", "-q")
+    assert code == 4
+    assert [line.split(":")[0] for line in error.splitlines()] == ["failed"]
+    assert [record for record in caplog.records if record.name.startswith("nibabel")] == []

@@ -1,0 +1,159 @@
+import os
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from mmccd.data.cohort import modalities_of, read_cohort
+from mmccd.data.layouts.readers import LAYOUTS
+from mmccd.data.store import MANIFEST
+from mmccd.errors import DataError
+from mmccd.model.files import CARD
+
+DATA = Path(os.environ.get("MMCCD_DATA", Path(__file__).parents[4] / "shared" / "data"))
+
+
+@pytest.fixture
+def data() -> Path:
+    if not DATA.is_dir():
+        pytest.skip(f"no real scans: set MMCCD_DATA (looked in {DATA})")
+    return DATA
+
+
+def scan(path: Path, shape: tuple[int, ...] = (8, 8, 6)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(np.ones(shape, np.int16), np.eye(4)), path)
+    return path
+
+
+def tree(root: Path, *names: str) -> Path:
+    for name in names:
+        scan(root / name)
+    return root
+
+
+def files(cohort, subject: str) -> dict[str, str]:
+    found = cohort.subject(subject)
+    roles = {**found.images, "brain": found.brain, "lesion": found.lesion}
+    return {role: str(image.path.relative_to(cohort.root)) for role, image in roles.items() if image}
+
+
+def test_same_id_in_two_folders_is_a_problem_naming_both(tmp_path):
+    tree(tmp_path, *(f"{name}_flair.nii.gz" for name in ("train/P_1/P_1", "test/P_1/P_1", "test/P_2/P_2")))
+    cohort = read_cohort(tmp_path)
+    assert [subject.id for subject in cohort.subjects] == ["P_2"]
+    assert "a flair image in test/P_1 and train/P_1; ids must be" in cohort.problems["P_1"]
+
+
+def test_one_modality_in_two_namings_is_a_problem_naming_both(tmp_path):
+    tree(tmp_path, "P_1/P_1_flair.nii.gz", "P_1/P_1-t2f.nii.gz", "P_2/P_2_flair.nii.gz")
+    cohort = read_cohort(tmp_path)
+    assert [subject.id for subject in cohort.subjects] == ["P_2"]
+    assert "several files for flair: P_1-t2f.nii.gz and P_1_flair.nii.gz" in cohort.problems["P_1"]
+
+
+def test_dangling_link_is_a_problem(tmp_path):
+    tree(tmp_path, "P_1_flair.nii.gz", "P_2_flair.nii.gz")
+    (tmp_path / "P_2_t1.nii.gz").symlink_to("annex/MD5-abc")
+    cohort = read_cohort(tmp_path)
+    assert [subject.id for subject in cohort.subjects] == ["P_1"]
+    assert cohort.problems["P_2"] == "P_2_t1.nii.gz is a dangling link to annex/MD5-abc: fetch its content"
+
+
+def test_good_links_are_followed(tmp_path):
+    target = scan(tmp_path / "store" / "blob.nii.gz")
+    (tmp_path / "cohort").mkdir()
+    (tmp_path / "cohort" / "P_1_flair.nii.gz").symlink_to(target)
+    assert [subject.id for subject in read_cohort(tmp_path / "cohort").subjects] == ["P_1"]
+
+
+def test_order_of_creation_does_not_matter(tmp_path):
+    names = [f"P_{i}/P_{i}_{m}.nii.gz" for i in range(4) for m in ("flair", "t1", "seg")]
+    first, second = tree(tmp_path / "a", *names), tree(tmp_path / "b", *reversed(names))
+    one, two = read_cohort(first), read_cohort(second)
+    assert [files(one, s.id) for s in one.subjects] == [files(two, s.id) for s in two.subjects]
+
+
+def test_unknown_layout_lists_the_known_ones(tmp_path):
+    with pytest.raises(DataError, match="unknown layout 'dicom'") as caught:
+        read_cohort(tmp_path, "dicom")
+    assert all(name in caught.value.hint for name in ("auto", *LAYOUTS))
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (None, "holds no NIfTI scan"),
+        (MANIFEST, "is a store of `mmccd prepare`, no cohort"),
+        (CARD, "is a model of `mmccd train`, no cohort"),
+    ],
+)
+def test_what_is_no_cohort_is_called_by_its_name(tmp_path, file, message):
+    if file:
+        (tmp_path / file).write_text("{}")
+    with pytest.raises(DataError, match=message):
+        read_cohort(tmp_path)
+
+
+def test_a_folder_that_fits_no_layout_lists_what_was_tried(tmp_path):
+    (tmp_path / "scan.nii.gz").write_bytes(b"")
+    with pytest.raises(DataError, match=r"fits none of the layouts csv, nnunet, msd, bids, brats, folders") as caught:
+        read_cohort(tmp_path)
+    assert all(f"({name})" in caught.value.hint for name in LAYOUTS)
+
+
+@pytest.mark.parametrize("layout", ["nnunet", "msd", "bids", "brats", "folders", "csv"])
+def test_asked_layout_that_does_not_fit_is_refused(tmp_path, layout):
+    with pytest.raises(DataError):
+        read_cohort(tmp_path, layout)
+
+
+def test_a_file_is_not_a_cohort(tmp_path):
+    with pytest.raises(DataError, match="a single image, not a cohort") as caught:
+        read_cohort(scan(tmp_path / "a_flair.nii.gz"))
+    assert "predict" in caught.value.hint
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(DataError, match=r"notes\.txt is not a cohort"):
+        read_cohort(tmp_path / "notes.txt")
+    with pytest.raises(DataError, match="does not exist"):
+        read_cohort(tmp_path / "gone")
+
+
+def test_lookup_of_an_absent_subject_says_what_there_is(tmp_path):
+    cohort = read_cohort(tree(tmp_path, "P_1_flair.nii.gz", "P_2_seg.nii.gz", "P_3_flair.nii.gz"))
+    assert cohort.subject("P_1").id == "P_1"
+    with pytest.raises(DataError, match="has no subject p_1; it has 2: P_1, P_3"):
+        cohort.subject("p_1")
+    with pytest.raises(DataError, match="P_2 was left out: it has no image"):
+        cohort.subject("P_2")
+
+
+def test_folder_that_cannot_be_listed_is_refused(tmp_path, monkeypatch):
+    def deny(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", deny)
+    with pytest.raises(DataError, match=r"cannot list .*: Permission denied"):
+        read_cohort(tmp_path)
+
+
+def test_cohort_of_problems_only_has_no_modalities(tmp_path):
+    cohort = read_cohort(tree(tmp_path, "P_1_seg.nii.gz"))
+    assert (cohort.subjects, modalities_of(cohort)) == ((), ())
+
+
+# --- real scans ---
+
+
+@pytest.mark.parametrize(("name", "layout", "count"), [("brats128", "brats", 45), ("brats_full", "brats", 4), ("open_ms", "folders", 2)])  # fmt: skip  # noqa: E501
+def test_real_cohorts_are_read(data, name, layout, count):
+    cohort = read_cohort(data / name)
+    assert (cohort.layout, len(cohort.subjects), cohort.problems) == (layout, count, {})
+    assert modalities_of(cohort) == ("flair", "t1", "t2")
+    assert all(subject.lesion for subject in cohort.subjects)
+
+
+def test_real_healthy_subject_is_read(data):
+    (subject,) = read_cohort(data / "odd" / "healthy_kirby").subjects
+    assert (subject.id, list(subject.images), subject.lesion) == ("healthy_kirby", ["flair", "t1"], None)

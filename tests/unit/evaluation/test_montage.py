@@ -1,0 +1,134 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mmccd.data.cohort import read_cohort
+from mmccd.data.volumes import new_volume, read_volume, write_volume
+from mmccd.errors import DataError, GridError
+from mmccd.evaluation import montage
+from mmccd.evaluation.montage import _frame, write_montage, write_preview
+from mmccd.prediction.predict import predict
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What would be drawn."""
+    seen = {}
+
+    def grid_png(rows, **labels):
+        seen.update(rows=rows, **labels)
+        return b"png"
+
+    monkeypatch.setattr(montage, "grid_png", grid_png)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def predictions(detector, phantom_folder, tmp_path_factory):
+    output = tmp_path_factory.mktemp("montage")
+    predict(detector, [phantom_folder], output, subjects=["Phantom_0007", "Phantom_0006"])
+    return output
+
+
+def slices(seen):
+    return [int(name.removeprefix("slice ")) for name in seen["columns"]]
+
+
+def test_preview_goes_through_the_strongest_finding(detector, lesioned_scan, tmp_path, drawn):
+    found = detector.detect(lesioned_scan)
+    write_preview(tmp_path / "a.png", "case", "flair", found)
+    strongest = np.where(found.mask, found.anomaly, 0).sum(axis=(0, 1)).argmax()
+    assert strongest in slices(drawn)
+    assert len(slices(drawn)) == 5
+    assert slices(drawn) == sorted(set(slices(drawn)))
+    brain = found.brain.any(axis=(0, 1))
+    assert brain[slices(drawn)].all()
+    scans, maps = drawn["rows"]
+    z = slices(drawn)[2]
+    x, y = _frame(found.brain.any(axis=2), found.volume.spacing_mm[:2])
+    assert found.brain.sum() == found.brain[x, y].sum()
+    np.testing.assert_array_equal(scans[2].image, found.volume.data[x, y, z])
+    np.testing.assert_array_equal(scans[2].outlines[0][1], found.mask[x, y, z])
+    np.testing.assert_array_equal(maps[2].image, found.anomaly[x, y, z])
+    assert drawn["title"] == f"case: {found.lesion_volume_ml:.1f} ml above the threshold"
+    assert drawn["threshold"] == found.threshold
+    assert {(panel.low, panel.high) for panel in maps} == {(0, 2 * found.threshold)}
+    assert (tmp_path / "a.png").read_bytes() == b"png"
+
+
+def test_preview_of_a_scan_without_findings_shows_its_brain(detector, healthy_scan, tmp_path, drawn):
+    found = detector.detect(healthy_scan)
+    write_preview(tmp_path / "a.png", "case", "flair", dataclasses.replace(found, mask=np.zeros_like(found.mask)))
+    assert found.brain.any(axis=(0, 1))[slices(drawn)].all()
+
+
+def test_pictures_of_thick_sagittal_slices_are_drawn_and_framed_in_millimetres(
+    detector, lesioned_scan, tmp_path, drawn
+):
+    """Pixels of 8 x 4 mm: half as many of them along x fill the same square."""
+    folder = tmp_path / "cohort" / "Phantom_0007"
+    folder.mkdir(parents=True)
+    for kind in ("flair", "seg"):
+        fine = read_volume(str(lesioned_scan).replace("flair", kind))
+        thick = new_volume(fine.data[::2], fine.affine @ np.diag([2.0, 1, 1, 1]))
+        write_volume(folder / f"Phantom_0007_{kind}.nii.gz", thick.data, thick)
+    found = detector.detect(folder / "Phantom_0007_flair.nii.gz")
+    write_preview(tmp_path / "a.png", "case", "flair", found)
+    assert {panel.sides_mm for row in drawn["rows"] for panel in row} == {(8.0, 4.0)}
+
+    found.save(tmp_path, "Phantom_0007")
+    write_montage(tmp_path / "m.png", tmp_path, read_cohort(tmp_path / "cohort"), "flair", ["Phantom_0007"], "Title")
+    (row,) = drawn["rows"]
+    assert {panel.sides_mm for panel in row} == {(8.0, 4.0)}
+    x, y = row[0].image.shape
+    assert 2 * x == pytest.approx(y, abs=2)
+    inside = row[0].image > 0
+    assert inside.any(axis=1).sum() > 0.5 * x
+    z = int(drawn["names"][0].partition("slice ")[2])
+    assert inside.sum() == (found.volume.data[:, :, z] > 0).sum()  # nothing of the brain is cut off
+
+
+def test_preview_of_one_slice(detector, tmp_path):
+    block = np.zeros((60, 60, 1), np.float32)
+    block[10:50, 10:50] = np.random.default_rng(0).gamma(9, 10, (40, 40, 1)) + 1
+    write_preview(tmp_path / "a.png", "c", "flair", detector.detect(new_volume(block, np.diag([4.0, 4.0, 4.0, 1]))))
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_montage_shows_the_slice_with_most_lesion(predictions, phantom_folder, tmp_path, drawn):
+    cohort = read_cohort(phantom_folder)
+    write_montage(tmp_path / "m.png", predictions, cohort, "flair", ["Phantom_0007", "Phantom_0006"], "Title")
+    lesion = read_volume(phantom_folder / "Phantom_0007" / "Phantom_0007_seg.nii.gz").data > 0
+    mask = read_volume(predictions / "Phantom_0007_mask.nii.gz", allow_zero=True).data > 0
+    z = lesion.sum(axis=(0, 1)).argmax()
+    assert drawn["names"][0] == f"Phantom_0007\nslice {z}"
+    assert drawn["title"] == "Title"
+    _, expert, _, marked = drawn["rows"][0]
+    assert expert.outlines[0][1].sum() == lesion[:, :, z].sum()
+    both = (lesion & mask)[:, :, z].sum()
+    total = lesion[:, :, z].sum() + mask[:, :, z].sum()
+    assert marked.note == f"Dice {2 * both / total:.2f}"
+    assert {panel.image.shape for panel in drawn["rows"][0]} == {expert.image.shape}
+    assert drawn["rows"][1][3].note == ""  # a healthy subject has no Dice
+    assert not drawn["rows"][1][1].outlines[0][1].any()
+
+
+def test_a_slice_without_brain_is_framed_as_a_whole():
+    assert _frame(np.zeros((4, 6), bool), (1.0, 2.0)) == (slice(None), slice(None))
+
+
+def test_montage_is_a_picture(predictions, phantom_folder, tmp_path):
+    write_montage(tmp_path / "m.png", predictions, read_cohort(phantom_folder), "flair", ["Phantom_0007"], "Title")
+    assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_montage_of_nothing_and_of_another_grid(predictions, phantom_folder, tmp_path):
+    cohort = read_cohort(phantom_folder)
+    with pytest.raises(DataError, match="no case to draw"):
+        write_montage(tmp_path / "m.png", predictions, cohort, "flair", [], "Title")
+    small = new_volume(np.ones((3, 3, 3), np.float32), np.eye(4))
+    for kind in ("anomaly", "mask"):
+        write_volume(tmp_path / f"Phantom_0007_{kind}.nii.gz", small.data, small)
+    with pytest.raises(GridError):
+        write_montage(tmp_path / "m.png", tmp_path, cohort, "flair", ["Phantom_0007"], "Title")

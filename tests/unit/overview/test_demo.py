@@ -1,0 +1,77 @@
+"""The whole path, at the smallest size that has all its steps."""
+
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+
+from mmccd.overview import demo
+from mmccd.overview.demo import run_demo
+from mmccd.simulation.phantom import make_phantom
+
+
+@pytest.fixture
+def small(monkeypatch, inline, toy_config):
+    training = toy_config.training.model_copy(update={"steps": 1, "validate_every": 1})
+    monkeypatch.setattr(demo, "HEALTHY", 2)
+    monkeypatch.setattr(demo, "LESIONED", 1)
+    monkeypatch.setattr(demo, "SIZE_PX", 32)
+    monkeypatch.setattr(demo, "make_phantom", partial(make_phantom, spacing_mm=4.0))
+    monkeypatch.setattr(
+        demo,
+        "load_config",
+        lambda names, overrides: toy_config.model_copy(
+            update={"training": training, "method": overrides["method"], "seed": overrides["seed"]}
+        ),
+    )
+
+
+def test_from_nothing_to_a_table_and_a_picture_and_finished_steps_are_kept(small, tmp_path):
+    steps = []
+
+    @contextmanager
+    def progress_of(name):
+        steps.append(name)
+        yield lambda *_: None
+
+    result = run_demo(tmp_path, seed=3, workers=1, progress_of=progress_of)
+
+    methods = ("mmccd", "cyclic-unet")
+    assert steps == [
+        "phantom",
+        "prepare",
+        *(f"{verb} {m}" for m in methods for verb in ("train", "predict", "evaluate")),
+        "predict builtin:flair",
+        "evaluate builtin:flair",
+        "report",
+    ]
+    assert list(result.evaluations) == [*methods, "builtin:flair"]
+    for name, evaluation in result.evaluations.items():
+        assert {row["case"] for row in evaluation.rows} == {"Phantom_0003"}  # only the unseen one
+        named = {"veiled-cycle", "smoothed intensity"} if name == "builtin:flair" else {name}
+        assert {row["method"] for row in evaluation.rows} == named | {"intensity threshold"}
+    assert [line[0] for line in result.table()] == ["method", *methods, "builtin:flair", "intensity threshold"]
+    assert result.preview is None
+    assert "Phantom_0003" in result.page.read_text()
+    assert result.montage.read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "mmccd" / "evaluation" / "table.md").is_file()
+    assert '"seed": 3' in (tmp_path / "mmccd" / "model" / "card.json").read_text()
+
+    def times():
+        kept = ("phantom", "store", *(f"{method}/{part}" for method in methods for part in ("model", "predictions")))
+        return {p: p.stat().st_mtime_ns for name in kept for p in (tmp_path / name).rglob("*")
+                if p.is_file() and p.suffix not in (".csv", ".txt")}  # fmt: skip
+
+    before = times()
+    scan = tmp_path / "phantom" / "Phantom_0001" / "Phantom_0001_flair.nii.gz"
+    again = run_demo(tmp_path, seed=3, workers=1, scan=scan, progress_of=progress_of)
+    assert steps[11:] == [
+        "phantom",
+        "prepare",
+        *(f"{verb} {m}" for m in (*methods, "builtin:flair") for verb in ("predict", "evaluate")),
+        "report",
+        "predict Phantom_0001_flair.nii.gz",
+    ]
+    assert again.preview is not None
+    assert again.preview.read_bytes().startswith(b"\x89PNG")
+    assert times() == before

@@ -1,0 +1,126 @@
+"""One process at a time where two would spoil each other's work."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from mmccd.comparison.benchmark import Plan, benchmark
+from mmccd.data.cohort import read_cohort
+from mmccd.data.prepare import StoreSettings, prepare
+from mmccd.data.splits import Split
+from mmccd.errors import ConfigError, WriteError
+from mmccd.simulation.phantom import make_phantom
+from mmccd.system.locks import one_at_a_time, sole_use
+from mmccd.training.calibrate import recalibrate
+from mmccd.training.fuse import fuse
+
+
+def test_a_folder_in_use_is_refused_with_who_uses_it(tmp_path):
+    with sole_use(tmp_path / "out"):
+        facts = rf"\(pid {os.getpid()} on .+ since 2.+\) works in .*out"
+        with pytest.raises(ConfigError, match=facts) as caught, sole_use(tmp_path / "out"):
+            pass
+        assert "another output folder" in caught.value.hint
+        (tmp_path / "out" / "result").touch()
+    with sole_use(tmp_path / "out"):
+        pass
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["result"]
+
+
+def test_a_folder_that_was_made_for_nothing_goes_again(tmp_path):
+    with pytest.raises(KeyError), sole_use(tmp_path / "out"):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_ends_with_a_killed_process_and_its_half_files_go(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from mmccd.system.locks import sole_use\n"
+        f"with sole_use(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        (tmp_path / "deep").mkdir()
+        (tmp_path / "deep" / ".a.json.abcdefgh.partial").touch()
+        (tmp_path / ".case.abcdefgh.partial").mkdir()
+        (tmp_path / ".hidden").touch()
+        with pytest.raises(ConfigError, match=f"pid {process.pid} "), sole_use(tmp_path):
+            pass
+        process.kill()
+        process.wait()
+    assert (tmp_path / ".mmccd.lock").exists()
+    with sole_use(tmp_path):
+        pass
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [".hidden", "deep"]
+
+
+@pytest.mark.parametrize("lock", [".mmccd.lock", ".case.lock"])
+def test_half_files_of_a_command_in_a_subfolder_stay(tmp_path, lock):
+    for folder in ("mine", "other", "other/deep"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / ".a.json.abcdefgh.partial").touch()
+        (tmp_path / folder / ".case.abcdefgh.partial").mkdir()
+    (tmp_path / "other" / lock).touch()
+    with sole_use(tmp_path):
+        pass
+    half = [path for path in tmp_path.rglob("*.partial")]
+    assert {path.parent.name for path in half} == {"other", "deep"}
+    assert len(half) == 4
+
+
+def test_cases_are_locked_one_by_one(tmp_path):
+    order = []
+
+    def other():
+        with one_at_a_time(tmp_path, "a", wait=False) as mine:
+            order.append(mine)
+        with one_at_a_time(tmp_path, "b", wait=False) as mine:
+            order.append(mine)
+        with one_at_a_time(tmp_path, "a", wait=True) as mine:
+            order.append(mine)
+
+    with one_at_a_time(tmp_path, "a", wait=False) as mine:
+        assert mine
+        thread = threading.Thread(target=other)
+        thread.start()
+        while len(order) < 2:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        assert order == [False, True]
+    thread.join()
+    assert order == [False, True, True]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_half_files_of_the_same_name_go(tmp_path):
+    for name in (".a[1].abcdefgh.partial", ".a1.abcdefgh.partial", ".a[1].b.abcdefgh.partial"):
+        (tmp_path / name).touch()
+    with one_at_a_time(tmp_path, "a[1]", wait=False):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a1.abcdefgh.partial", ".a[1].b.abcdefgh.partial"]
+
+
+def test_a_folder_that_cannot_be_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match=r"cannot write .*file"), sole_use(tmp_path / "file"):
+        pass
+
+
+@pytest.mark.parametrize("command", ["phantom", "prepare", "calibrate", "fuse", "benchmark"])
+def test_commands_keep_out_of_a_folder_in_use(tmp_path, phantom_folder, store_of_three, model_folder, command):
+    run = {
+        "phantom": lambda out: make_phantom(out, subjects=1, lesions=0, spacing_mm=4.0, workers=1),
+        "prepare": lambda out: prepare(
+            read_cohort(phantom_folder), Split(train=("Phantom_0001",)), out, StoreSettings("volume", 48, ("flair",))
+        ),
+        "calibrate": lambda out: recalibrate(model_folder, store_of_three, out),
+        "fuse": lambda out: fuse([model_folder, model_folder], store_of_three, out),
+        "benchmark": lambda out: benchmark(store_of_three, out, Plan(device="cpu")),
+    }[command]
+    with sole_use(tmp_path), pytest.raises(ConfigError, match="another mmccd process"):
+        run(Path(tmp_path))

@@ -1,0 +1,63 @@
+"""Signals that ask to stop."""
+
+import signal
+import threading
+
+import pytest
+
+from mmccd.system.signals import STOPPING, ignore_in_worker, leaving_when_asked, listen
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_terminal():
+    """Under `nohup` and in the background of a script these are ignored, and what is ignored stays so."""
+    ordinary = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    former = {number: signal.signal(number, handler) for number, handler in ordinary.items()}
+    yield
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138)])
+def test_a_signal_is_an_exit_that_closes_what_is_open(number, code):
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as caught, leaving_when_asked():
+        signal.raise_signal(number)
+    assert caught.value.code == code
+    assert signal.getsignal(number) == before
+
+
+def test_an_interrupt_stays_one():
+    with pytest.raises(KeyboardInterrupt), leaving_when_asked():
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_what_is_ignored_stays_ignored():
+    """As `nohup` does with SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with leaving_when_asked():
+            signal.raise_signal(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_thread_hears_nothing():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(listen(lambda *_: None)))
+    thread.start()
+    thread.join()
+    assert found == [{}]
+
+
+def test_data_workers_leave_signals_to_their_parent():
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    try:
+        ignore_in_worker(0)
+        for number in set(STOPPING) - {signal.SIGTERM}:
+            signal.raise_signal(number)
+        assert signal.getsignal(signal.SIGTERM) == before[signal.SIGTERM]  # else its parent waits for it for ever
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)

@@ -1,0 +1,503 @@
+"""Training that is reproducible, resumable, and refuses what cannot work."""
+
+import csv
+import errno
+import json
+import math
+import re
+import shutil
+import weakref
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging
+
+from mmccd.data.store import Store, open_store
+from mmccd.errors import ConfigError, DataError, MmccdWarning, ModelError
+from mmccd.model.config import load_config
+from mmccd.model.model import load_model
+from mmccd.training.pictures import PictureCallback, logged_losses
+from mmccd.training.task import TranslationTask
+from mmccd.training.train import Hardware, train
+
+CPU = Hardware(device="cpu")
+
+
+def change(config, **training):
+    return config.model_copy(update={"training": config.training.model_copy(update=training)})
+
+
+@pytest.fixture(scope="module")
+def six_steps(toy_config):
+    return change(toy_config, steps=6)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(phantom_store, six_steps, tmp_path_factory):
+    output = tmp_path_factory.mktemp("whole") / "model"
+    return output, train(phantom_store, output, six_steps, hardware=CPU)
+
+
+class KilledError(Exception):
+    pass
+
+
+def kill_at(step):
+    def progress(_what, done, _total):
+        if done == step:
+            raise KilledError
+
+    return progress
+
+
+# --- reproducible ---
+
+
+def test_the_same_seed_gives_the_same_weights(phantom_store, toy_config, trained_folder, tmp_path):
+    again = train(phantom_store, tmp_path / "again", toy_config, hardware=CPU)
+    assert again.digest == load_model(trained_folder).digest
+    other = train(phantom_store, tmp_path / "other", toy_config.model_copy(update={"seed": 1}), hardware=CPU)
+    assert other.digest != again.digest
+
+
+@pytest.mark.parametrize("step", [1, 3, 5])
+def test_an_interrupted_run_ends_with_the_same_weights(phantom_store, six_steps, uninterrupted, tmp_path, step):
+    """Checkpoints are written after steps 2, 4 and 6: before the first, and twice between two."""
+    whole_folder, whole = uninterrupted
+    output = tmp_path / "model"
+    with pytest.raises(KilledError):
+        train(phantom_store, output, six_steps, hardware=CPU, progress=kill_at(step))
+    assert not (output / "card.json").exists()
+    assert (output / "training" / "last.ckpt").exists() == (step > 1)
+    seen = []
+
+    resumed = train(
+        phantom_store, output, six_steps, resume=True, hardware=CPU, progress=lambda *told: seen.append(told[1:])
+    )
+
+    assert resumed.digest == whole.digest
+    assert resumed.card["threshold"] == whole.card["threshold"]
+    assert seen == [(done, 6) for done in range(step // 2 * 2 + 1, 7)]
+    pictures = sorted(path.name for path in (output / "training" / "pictures").iterdir())
+    assert pictures == sorted(path.name for path in (whole_folder / "training" / "pictures").iterdir())
+    curves = logged_losses(output / "training")  # also of the steps before the interruption
+    assert list(curves.index) == [2, 4, 6]
+    pd.testing.assert_frame_equal(curves, logged_losses(whole_folder / "training"))
+
+
+def test_a_run_killed_after_its_last_step_is_finished_by_resume(
+    phantom_store, six_steps, uninterrupted, tmp_path, monkeypatch
+):
+    def killed(*_, **__):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mmccd.training.train.calibrate", killed)
+        with pytest.raises(KilledError):
+            train(phantom_store, tmp_path / "model", six_steps, hardware=CPU)
+    resumed = train(phantom_store, tmp_path / "model", six_steps, resume=True, hardware=CPU)
+    assert resumed.digest == uninterrupted[1].digest
+    assert resumed.card["training"]["steps"] == 6
+
+
+def test_resume_without_a_checkpoint_begins(phantom_store, toy_config, trained_folder, tmp_path):
+    model = train(phantom_store, tmp_path / "new", toy_config, resume=True, hardware=CPU)
+    assert model.digest == load_model(trained_folder).digest
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_what_is_saved_is_the_running_average(phantom_store, toy_config, tmp_path, monkeypatch, decay):
+    raw = []
+
+    class Recorder(EMAWeightAveraging):
+        def on_train_batch_end(self, trainer, pl_module, *rest):
+            super().on_train_batch_end(trainer, pl_module, *rest)
+            raw.append({name: w.detach().clone() for name, w in pl_module.method.state_dict().items()})
+
+    monkeypatch.setattr("mmccd.training.train.EMAWeightAveraging", Recorder)
+    saved = train(phantom_store, tmp_path, change(toy_config, ema_decay=decay), hardware=CPU).method.state_dict()
+
+    assert len(raw) == 4
+    moved = max((raw[-1][name] - raw[0][name]).abs().max().item() for name in saved)
+    assert moved > 1e-3
+    for name, weight in saved.items():
+        average = raw[0][name]
+        for later in raw[1:]:
+            average = decay * average + (1 - decay) * later[name]
+        torch.testing.assert_close(weight, average, rtol=1e-5, atol=1e-6)
+    if decay:
+        assert max((saved[name] - raw[-1][name]).abs().max().item() for name in saved) > 1e-4
+
+
+def test_pictures_show_the_running_average(phantom_store, toy_config, tmp_path, monkeypatch):
+    seen = []
+
+    class Recorder(PictureCallback):
+        def on_validation_epoch_end(self, trainer, pl_module):
+            seen.append({name: weight.clone() for name, weight in pl_module.method.state_dict().items()})
+
+    monkeypatch.setattr("mmccd.training.train.PictureCallback", Recorder)
+    saved = train(phantom_store, tmp_path, change(toy_config, ema_decay=0.5), hardware=CPU).method.state_dict()
+
+    assert len(seen) == 2
+    assert all(torch.equal(weight, saved[name]) for name, weight in seen[-1].items())
+
+
+# --- stopped early ---
+
+
+@contextmanager
+def scripted_errors(later=1.0):
+    """The healthy cycle error after 2, 4, ... steps: lowest at 4, where 6 is higher and 8 is the same."""
+    errors = {2: 3.0, 4: 1.0, 6: 2.0, 8: later, 10: 0.5, 12: 0.1}
+
+    def validation_step(self, batch, batch_idx):
+        self.log("validation/cycle", torch.tensor(errors.get(self.global_step, 9.0)), batch_size=len(batch["source"]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TranslationTask, "validation_step", validation_step)
+        yield
+
+
+@pytest.fixture(scope="module")
+def patient(toy_config):
+    return change(toy_config, steps=12, patience=2)
+
+
+@pytest.fixture(scope="module")
+def stopped(phantom_store, patient, tmp_path_factory):
+    """A model whose training stopped early, and what was told meanwhile."""
+    output, told = tmp_path_factory.mktemp("stopped") / "model", []
+    with scripted_errors():
+        return train(phantom_store, output, patient, hardware=CPU, progress=lambda *step: told.append(step)), told
+
+
+def test_training_stops_when_the_healthy_error_no_longer_falls(stopped):
+    model, told = stopped
+    assert model.card["training"] == {"steps": 8, "validation/cycle": 1.0}
+    assert [step[1:] for step in told] == [*((done, 12) for done in range(1, 9)), (8, 8)]
+    assert told[-1][0].startswith("stopped early at step 8")
+
+
+@pytest.mark.parametrize(("patience", "later", "steps"), [(1, 1.0, 6), (3, math.nan, 12), (3, 1.0, 12)])
+def test_a_new_lowest_error_renews_the_patience(phantom_store, patient, tmp_path, patience, later, steps):
+    told = []
+    with scripted_errors(later):
+        model = train(
+            phantom_store, tmp_path, change(patient, patience=patience), hardware=CPU,
+            progress=lambda *step: told.append(step[0]),
+        )  # fmt: skip
+    assert model.card["training"]["steps"] == steps
+    assert ("stopped early" in told[-1]) == (steps < 12)
+
+
+def test_an_interrupted_run_stops_where_it_would_have(phantom_store, patient, stopped, tmp_path):
+    """The last checkpoint is that of step 6, whose error had not fallen."""
+    with scripted_errors():
+        with pytest.raises(KilledError):
+            train(phantom_store, tmp_path, patient, hardware=CPU, progress=kill_at(7))
+        resumed = train(phantom_store, tmp_path, patient, resume=True, hardware=CPU)
+    assert resumed.card["training"] == stopped[0].card["training"]
+    assert resumed.digest == stopped[0].digest
+
+
+def test_a_run_killed_after_it_stopped_is_finished_by_resume(phantom_store, patient, stopped, tmp_path, monkeypatch):
+    def killed(*_, **__):
+        raise KilledError
+
+    seen = []
+    with scripted_errors():
+        with monkeypatch.context() as patch:
+            patch.setattr("mmccd.training.train.calibrate", killed)
+            with pytest.raises(KilledError):
+                train(phantom_store, tmp_path, patient, hardware=CPU)
+        resumed = train(
+            phantom_store, tmp_path, patient, resume=True, hardware=CPU, progress=lambda *told: seen.append(told)
+        )
+    assert seen == []
+    assert resumed.card["training"]["steps"] == 8
+    assert resumed.digest == stopped[0].digest
+
+
+# --- out of memory ---
+
+
+@contextmanager
+def memory_for(batch_size, *, steps=0):
+    """A device on which larger batches run out of memory, after so many steps."""
+    training_step, alive = TranslationTask.training_step, weakref.WeakSet()
+
+    def limited(self, batch, batch_idx):
+        alive.add(self)
+        assert len(alive) == 1  # else the attempt before still holds its memory
+        if len(batch["source"]) > batch_size and self.global_step >= steps:
+            raise torch.OutOfMemoryError
+        return training_step(self, batch, batch_idx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TranslationTask, "training_step", limited)
+        yield
+
+
+@pytest.mark.parametrize(("fits", "steps", "tried"), [(1, 0, [2, 1]), (2, 1, [2])])
+def test_a_batch_beyond_memory_is_halved(phantom_store, toy_config, tmp_path, fits, steps, tried):
+    with memory_for(fits, steps=steps), pytest.warns(MmccdWarning, match="out of memory") as warned:
+        model = train(phantom_store, tmp_path / "model", toy_config, hardware=CPU)
+
+    said = " ".join(str(each.message) for each in warned)
+    assert re.findall(r"training\.batch_size=(\d+)", said) == [str(size) for size in tried]
+    direct = train(phantom_store, tmp_path / "direct", change(toy_config, batch_size=fits), hardware=CPU)
+    assert model.card["config"] == direct.card["config"]
+    assert model.digest == direct.digest
+    left, expected = (sorted(path.parent.relative_to(tmp_path / name) for path in (tmp_path / name).rglob("*.*"))
+                      for name in ("model", "direct"))  # fmt: skip
+    assert left == expected
+
+
+def test_memory_that_runs_out_after_a_checkpoint_loses_nothing(phantom_store, six_steps, uninterrupted, tmp_path):
+    with memory_for(1, steps=3), pytest.raises(ConfigError, match="out of memory at step 3, in batches of 4") as caught:
+        train(phantom_store, tmp_path, six_steps, hardware=CPU)
+    assert "training.batch_size=2" in caught.value.hint
+    assert train(phantom_store, tmp_path, six_steps, resume=True, hardware=CPU).digest == uninterrupted[1].digest
+
+
+def test_one_slice_that_is_beyond_memory_is_refused(phantom_store, toy_config, tmp_path):
+    with memory_for(0), pytest.raises(ConfigError, match="in batches of 1") as caught:
+        train(phantom_store, tmp_path, change(toy_config, batch_size=1), hardware=CPU)
+    assert "smaller network" in caught.value.hint
+
+
+def test_the_batch_is_not_halved_on_several_devices(phantom_store, toy_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("lightning.pytorch.Trainer.world_size", 2)
+    with memory_for(0), pytest.raises(ConfigError, match="out of memory"):
+        train(phantom_store, tmp_path, toy_config, hardware=CPU)
+
+
+def test_a_batch_that_was_halved_stays_when_the_training_resumes(phantom_store, six_steps, tmp_path):
+    with memory_for(2), pytest.warns(MmccdWarning, match="out of memory"), pytest.raises(KilledError):
+        train(phantom_store, tmp_path / "model", six_steps, hardware=CPU, progress=kill_at(3))
+    with pytest.warns(MmccdWarning, match=r"going on with training\.batch_size=2 instead of 4"):
+        resumed = train(phantom_store, tmp_path / "model", six_steps, resume=True, hardware=CPU)
+    direct = train(phantom_store, tmp_path / "direct", change(six_steps, batch_size=2), hardware=CPU)
+    assert resumed.card["config"] == direct.card["config"]
+    assert resumed.digest == direct.digest
+
+
+# --- diverged ---
+
+
+def check_refused(store, config, output, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        train(store, output, config, resume=True, hardware=CPU)
+    assert "training.learning_rate" in caught.value.hint
+    assert not (output / "card.json").exists()
+
+
+def test_a_training_that_diverged_is_refused(phantom_store, toy_config, tmp_path, monkeypatch):
+    training_step = TranslationTask.training_step
+
+    def diverging(self, batch, batch_idx):
+        return training_step(self, batch, batch_idx) * (math.nan if self.global_step == 3 else 1)
+
+    monkeypatch.setattr(TranslationTask, "training_step", diverging)
+    message = "diverged: after step 4 these are not finite: weights, validation/forward"
+    check_refused(phantom_store, toy_config, tmp_path, message)
+    check_refused(phantom_store, toy_config, tmp_path, message)  # also where only the model file was missing
+
+
+def test_a_healthy_error_that_is_no_number_ends_no_sooner_and_is_refused(phantom_store, patient, tmp_path):
+    """It counts as one that has not fallen, so that patience ends the training after step 8."""
+    with scripted_errors(math.nan):
+        check_refused(phantom_store, patient, tmp_path, "after step 8 these are not finite: validation/cycle$")
+
+
+# --- refused ---
+
+
+def test_resume_with_other_settings_is_refused(phantom_store, six_steps, tmp_path):
+    with pytest.raises(KilledError):
+        train(phantom_store, tmp_path, six_steps, hardware=CPU, progress=kill_at(3))
+    with pytest.raises(ConfigError, match="unfinished training") as caught:
+        train(phantom_store, tmp_path, six_steps, hardware=CPU)
+    assert "--resume" in caught.value.hint
+    other = change(six_steps, learning_rate=1e-5).model_copy(update={"seed": 9})
+    with pytest.raises(ConfigError, match="another seed, training"):
+        train(phantom_store, tmp_path, other, resume=True, hardware=CPU)
+    with pytest.raises(ConfigError, match="another training"):  # only a larger batch is a halved one's origin
+        train(phantom_store, tmp_path, change(six_steps, batch_size=2), resume=True, hardware=CPU)
+
+
+def test_resume_with_another_threshold_is_not_refused(phantom_store, six_steps, uninterrupted, tmp_path):
+    """What is made after the training decides no weight, and may have another default in a later version."""
+    with pytest.raises(KilledError):
+        train(phantom_store, tmp_path, six_steps, hardware=CPU, progress=kill_at(3))
+    scoring = six_steps.scoring.model_copy(update={"false_positive_rate": 0.2})
+    other = six_steps.model_copy(update={"scoring": scoring})
+    resumed = train(phantom_store, tmp_path, other, resume=True, hardware=CPU)
+    assert resumed.card["threshold"]["value"] < uninterrupted[1].card["threshold"]["value"]
+    assert resumed.card["threshold"]["criterion"].startswith("0.2 of the brain")
+    for name, tensor in uninterrupted[1].method.state_dict().items():
+        assert torch.equal(tensor, resumed.method.state_dict()[name])
+
+
+def test_resume_with_another_store_is_refused(phantom_store, six_steps, tmp_path):
+    with pytest.raises(KilledError):
+        train(phantom_store, tmp_path / "model", six_steps, hardware=CPU, progress=kill_at(3))
+    other = shutil.copytree(phantom_store.path, tmp_path / "store")
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["arrays"]["flair"]["sha256"] = "0" * 64
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ConfigError):
+        train(open_store(other), tmp_path / "model", six_steps, resume=True, hardware=CPU)
+
+
+def test_resume_from_a_damaged_checkpoint_is_refused(phantom_store, six_steps, tmp_path):
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "last.ckpt").write_bytes(b"PK not a checkpoint")
+    with pytest.raises(ModelError, match="damaged"):
+        train(phantom_store, tmp_path, six_steps, resume=True, hardware=CPU)
+
+
+def test_a_folder_with_a_model_is_refused(phantom_store, toy_config, model_folder):
+    with pytest.raises(ConfigError, match="already holds a model"):
+        train(phantom_store, model_folder, toy_config, hardware=CPU)
+
+
+class Without(Store):
+    """A store without healthy slices in one part."""
+
+    part = "validation"
+
+    def rows(self, split, *, healthy=None):
+        found = super().rows(split, healthy=healthy)
+        return found[:0] if split == self.part else found
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_a_store_without_healthy_slices_is_refused(phantom_store, toy_config, tmp_path, monkeypatch, part):
+    monkeypatch.setattr(Without, "part", part)
+    with pytest.raises(DataError, match=f"no healthy {part} slice"):
+        train(Without(phantom_store.path, phantom_store.manifest), tmp_path / "model", toy_config, hardware=CPU)
+    assert not (tmp_path / "model").exists()
+
+
+def test_slices_that_the_network_cannot_halve_are_refused(phantom_store, toy_settings, tmp_path):
+    settings = {"network.channels": [16] * 4, "network.attention": [False] * 4, "network.patch_px": 4}
+    config = load_config("tiny", toy_settings | settings)
+    with pytest.raises(ConfigError, match=r"slices of 48 px do not fit .* multiple of 32"):
+        train(phantom_store, tmp_path, config, hardware=CPU)
+
+
+def test_modalities_that_the_store_lacks_are_refused(phantom_store, toy_config, tmp_path):
+    config = toy_config.model_copy(update={"targets": ("t1",)})
+    with pytest.raises(ConfigError, match="no modality 't1'"):
+        train(phantom_store, tmp_path, config, hardware=CPU)
+
+
+@pytest.mark.parametrize("name", ["lesion", "brain"])
+def test_masks_are_no_modalities(phantom_store, toy_config, tmp_path, name):
+    config = change(toy_config, steps=1).model_copy(update={"source": name})
+    with pytest.raises(ConfigError):
+        train(phantom_store, tmp_path, config, hardware=CPU)
+
+
+@pytest.mark.parametrize(
+    "hardware",
+    [
+        Hardware("cpu", devices="two"),
+        pytest.param(
+            Hardware("cpu", strategy="nonsense"),
+        ),
+    ],
+)
+def test_hardware_that_lightning_does_not_know(phantom_store, toy_config, tmp_path, hardware):
+    with pytest.raises(ConfigError):
+        train(phantom_store, tmp_path, toy_config, hardware=hardware)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_store_is_no_folder_for_a_model(phantom_store, toy_settings, resume):
+    before = sorted(phantom_store.path.iterdir())
+    with pytest.raises(ConfigError, match="is a prepared store, a model needs a folder of its own"):
+        train(phantom_store, phantom_store.path, load_config("tiny", toy_settings), resume=resume)
+    assert sorted(phantom_store.path.iterdir()) == before
+
+
+# --- what is left behind ---
+
+
+def test_logs_and_pictures_are_there(trained_folder):
+    training = trained_folder / "training"
+    assert [path.name for path in sorted((training / "pictures").iterdir())] == ["step_000002.png", "step_000004.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (training / "pictures").iterdir())
+    assert (training / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert any(path.name.startswith("events.out") for path in (training / "tensorboard").iterdir())
+    with (training / "log_from_step_000000" / "metrics.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    logged = {key for row in rows for key, value in row.items() if value}
+    assert {"train/forward", "train/backward", "validation/forward", "validation/cycle", "step"} <= logged
+
+
+def test_the_card_says_what_was_done_and_names_no_place(trained_folder, phantom_store, toy_config):
+    card = json.loads((trained_folder / "card.json").read_text())
+    assert card["config"] == toy_config.model_dump(mode="json")
+    assert card["grid"] == {"protocol": "volume", "size_px": 48, "pixel_mm": 5.0}
+    assert card["training"]["steps"] == 4
+    assert card["training_data"]["store_digest"] == phantom_store.digest
+    known = phantom_store.scans_sha256(("train", "validation"), "flair")
+    assert len(known) == 6
+    assert card["training_data"]["scans_sha256"] == known
+    assert card["training_data"]["train"] == {"subjects": 5, "healthy_slices": len(phantom_store.rows("train"))}
+    assert card["training_data"]["validation"]["subjects"] == 1
+    assert card["threshold"]["value"] > 0
+    text = json.dumps(card)
+    assert str(Path.home()) not in text
+    assert str(phantom_store.path) not in text
+
+
+def test_a_trained_network_has_learnt_something(trained_folder):
+    with (trained_folder / "training" / "log_from_step_000000" / "metrics.csv").open(newline="") as stream:
+        losses = [float(row["validation/forward"]) for row in csv.DictReader(stream) if row["validation/forward"]]
+    assert len(losses) == 2
+    assert losses[1] < losses[0]
+
+
+def test_precision_follows_the_setting(phantom_store, toy_config, tmp_path, monkeypatch):
+    config = change(toy_config, steps=1, precision="bf16")
+    assert "bf16" in train(phantom_store, tmp_path / "a", config, hardware=CPU).card["provenance"]["precision"]
+    monkeypatch.setattr("mmccd.system.devices.has_bf16", lambda device: False)
+    config = change(toy_config, steps=1, precision="auto")
+    assert train(phantom_store, tmp_path / "b", config, hardware=CPU).card["provenance"]["precision"] == "32-true"
+
+
+def test_ctrl_c_reaches_the_caller(phantom_store, toy_config, tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(phantom_store, tmp_path, toy_config, hardware=CPU, progress=interrupt)
+
+
+@pytest.mark.parametrize(
+    ("error", "complaint"),
+    [
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "worker died at step 1: .*Killed"),
+        (ConnectionResetError(errno.ECONNRESET, "reset by peer"), "worker died at step 1: .*reset by peer"),
+        (EOFError("half a batch"), "worker died at step 1: half a batch"),
+        (OSError(errno.ENOSPC, "No space left on device"), "cannot write .*No space left"),
+    ],
+)
+def test_a_dead_worker_is_told_from_a_full_disk(phantom_store, toy_config, tmp_path, monkeypatch, error, complaint):
+    training_step = TranslationTask.training_step
+
+    def failing(self, batch, batch_idx):
+        if self.global_step == 1:
+            raise error
+        return training_step(self, batch, batch_idx)
+
+    monkeypatch.setattr(TranslationTask, "training_step", failing)
+    with pytest.raises(DataError, match=complaint):
+        train(phantom_store, tmp_path, toy_config, hardware=CPU)
