@@ -170,6 +170,20 @@ def predictions_folder(detector, phantom_folder, tmp_path_factory):
 
 
 @pytest.fixture
+def drawn(monkeypatch):
+    """What would be drawn of a scan or a cohort."""
+    seen = {}
+
+    def grid_png(rows, **labels):
+        seen.update(rows=rows, **labels)
+        return b"png"
+
+    monkeypatch.setattr("mmccd.evaluation.montage.grid_png", grid_png)
+    monkeypatch.setattr("mmccd.prediction.preview.grid_png", grid_png)
+    return seen
+
+
+@pytest.fixture
 def bad_scans(healthy_scan):
     """A function that fills a folder with unusable scans and says what the complaint about each must be."""
 

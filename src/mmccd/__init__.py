@@ -13,6 +13,8 @@ Names are imported when they are first used, so that `import mmccd` is quick.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mmccd.version import __version__
+
 if TYPE_CHECKING:
     from mmccd.data.cohort import Cohort, Subject, read_cohort
     from mmccd.data.prepare import StoreSettings, prepare
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from mmccd.simulation.phantom import make_phantom
     from mmccd.training.calibrate import recalibrate
     from mmccd.training.train import train
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "data.cohort": ("Cohort", "Subject", "read_cohort"),

@@ -1,5 +1,6 @@
 """Pictures: what a translation does, how its losses fell, and what a detector finds."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -128,6 +129,27 @@ def curves_png(panels: Mapping[str, Sequence[Curve]], *, title: str, quantity: s
         axis.spines[:].set_color(MUTED)
         axis.legend(facecolor=BACKGROUND, edgecolor=MUTED, labelcolor=INK, fontsize=8)
     return png_of(figure)
+
+
+def window(data: NDArray[np.float32], brain: NDArray[np.bool_]) -> tuple[float, float]:
+    """Darkest and brightest value of a picture: from 0 to the 99.5th percentile of the brain."""
+    return 0.0, float(np.quantile(data[brain], 0.995))
+
+
+def frame(brain: NDArray[np.bool_], sides_mm: tuple[float, float], margin_mm: float = 4.0) -> tuple[slice, slice]:
+    """The square, in millimetres, around the brain of a slice, so that pictures of different fields of view compare.
+
+    Where a lesion lies in a slice without brain, the whole slice.
+    """
+    if not brain.any():
+        return slice(None), slice(None)
+    occupied = [np.flatnonzero(brain.any(axis=axis)) for axis in (1, 0)]
+    extents_mm = [(pixels[-1] - pixels[0]) * side for pixels, side in zip(occupied, sides_mm, strict=True)]
+    sizes = [math.ceil((max(extents_mm) + 2 * margin_mm) / side) for side in sides_mm]
+    starts = [
+        max(0, int(pixels[0] + pixels[-1]) // 2 - size // 2) for pixels, size in zip(occupied, sizes, strict=True)
+    ]
+    return slice(starts[0], starts[0] + sizes[0]), slice(starts[1], starts[1] + sizes[1])
 
 
 def png_of(figure: Figure) -> bytes:

@@ -38,6 +38,7 @@ TESTED_BY = {
     "simulation/anatomy": "simulation/phantom",
     "simulation/lesions": "simulation/phantom",
     "simulation/signal": "simulation/phantom",
+    "version": "system/provenance",
 }
 # Tested against published numbers, by properties, or with files made to do harm.
 TESTED_ELSEWHERE = {

@@ -12,7 +12,6 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-import mmccd
 from mmccd.cli import data as cli_data
 from mmccd.cli import models as cli_models
 from mmccd.cli import report as cli_report
@@ -21,6 +20,7 @@ from mmccd.cli.options import BUG, FINE, INTERRUPTED, NONE_WORKED, TERMINATED, U
 from mmccd.errors import ConfigError, MmccdError, ModelError
 from mmccd.system.complaints import complain, warnings_as_lines
 from mmccd.system.signals import leaving_when_asked
+from mmccd.version import __version__
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,7 +39,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"mmccd {mmccd.__version__}")
+        print(f"mmccd {__version__}")
         raise typer.Exit
 
 

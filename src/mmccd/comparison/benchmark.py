@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from skimage.exposure import equalize_hist
 
-import mmccd
 from mmccd.comparison.contenders import SQUARE, Contender, contenders
 from mmccd.comparison.scores import (
     HALO_MM,
@@ -46,6 +45,7 @@ from mmccd.system.provenance import provenance
 from mmccd.training.calibrate import recalibrate
 from mmccd.training.calibration import healthy_maps, thresholds_of
 from mmccd.training.train import Hardware, train
+from mmccd.version import __version__
 
 SIZES = {"small": ("tiny", 64), "full": ("published", 128)}
 """Preset and side of the slices in pixels."""
@@ -382,7 +382,7 @@ def _claim(output: Path, store: Store, plan: Plan, others: Mapping[str, Store]) 
         "store": store.digest,
         "others": {name: one.digest for name, one in others.items()},
         "artefacts": plan.artefacts,
-        "version": mmccd.__version__,
+        "version": __version__,
         "device": str(choose_device(plan.device)),
     }
     path = output / SETTINGS

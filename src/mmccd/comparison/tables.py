@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from scipy.stats import wilcoxon
 
-import mmccd
 from mmccd.comparison.artefacts import ARTEFACTS
 from mmccd.comparison.contenders import OURS, PUBLISHED
 from mmccd.comparison.pictures import write_curves, write_montage, write_sizes
@@ -16,6 +15,7 @@ from mmccd.data.store import Store
 from mmccd.evaluation.intervals import Interval, bootstrap_mean, by_patient
 from mmccd.evaluation.tables import markdown_table
 from mmccd.system.files import write_atomically, write_csv, write_json
+from mmccd.version import __version__
 
 HONEST = ("auprc", "dice", "relative_dice", "oracle_dice", "lesion_f1", "healthy_marked", "healthy_alarm")
 PUBLISHED_METRICS = ("dice", "auc", "jaccard", "assd", "sensitivity", "precision")
@@ -227,7 +227,7 @@ def _about(records: Sequence[Record], store: Store, command: str) -> str:
     steps = sorted({str(record["training_steps"]) for record in records if "training_steps" in record})
     batches = sorted({str(record["batch_size"]) for record in records if "batch_size" in record})
     return (
-        f"Written by `{command}` with mmccd {mmccd.__version__}, seed {records[0]['seed']}, "
+        f"Written by `{command}` with mmccd {__version__}, seed {records[0]['seed']}, "
         f"split {store.manifest['split_digest'][:12]}, store {store.digest[:12]}: {subjects['train']} training, "
         f"{subjects['validation']} validation and {subjects['test']} test subjects ({healthy['train']} and "
         f"{healthy['validation']} healthy slices), {store.size_px} x {store.size_px} pixels, {', '.join(steps)} "

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import mmccd
 from mmccd.data.cohort import Image, read_cohort, unsafe_id
 from mmccd.data.layouts.names import is_mask, named_otherwise, role_of
 from mmccd.data.layouts.readers import LAYOUTS, nifti_files
@@ -18,13 +17,14 @@ from mmccd.data.own_folders import ENDS, MAPS, is_record, is_result
 from mmccd.data.pseudonyms import UNUSABLE, pseudonyms, without_names
 from mmccd.data.volumes import read_volume
 from mmccd.errors import ConfigError, DataError, MmccdError, WriteError, printable
-from mmccd.evaluation.montage import write_preview
 from mmccd.prediction.detector import Detection, Detector
+from mmccd.prediction.preview import write_preview
 from mmccd.prediction.summary import SUMMED_UP, Outcome, check_summary, outcome_of, write_summary
 from mmccd.system.files import read_record, sha256_of_file, sha256_of_json, staging, write_json
 from mmccd.system.locks import one_at_a_time
 from mmccd.system.progress import ProgressCallback, no_progress
 from mmccd.system.provenance import provenance
+from mmccd.version import __version__
 
 
 @dataclass(frozen=True)
@@ -277,7 +277,7 @@ def _shown(item: Input, text: str) -> str:
 def _origin(detector: Detector, item: Input) -> dict[str, str]:
     """All that decides a result, files by their digests: what is kept must have been made from the same."""
     origin = {
-        "version": mmccd.__version__,
+        "version": __version__,
         "model": sha256_of_json(detector.model.card),
         "runtime": detector.runtime,
         "threshold": detector.threshold["criterion"],

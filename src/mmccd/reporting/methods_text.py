@@ -4,13 +4,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import mmccd
 from mmccd.scoring.maps import typical_polarity
+from mmccd.version import __version__
 
 REFERENCES = {
     "mmccd": "Liang Z, Anthony H, Wagner F, Kamnitsas K. Modality Cycles with Masked Conditional Diffusion for "
     "Unsupervised Anomaly Segmentation in MRI. 2023. arXiv:2308.16150.",
-    "software": f"The mmccd developers. mmccd, version {mmccd.__version__}.",
+    "software": f"The mmccd developers. mmccd, version {__version__}.",
     "conformal": "Vovk V, Gammerman A, Shafer G. Algorithmic Learning in a Random World. Springer, 2005.",
     "risk": "Angelopoulos AN, Bates S, Fisch A, Lei L, Schuster T. Conformal Risk Control. 2022. arXiv:2208.02814.",
     "monai": "Cardoso MJ, et al. MONAI: An open-source framework for deep learning in healthcare. 2022. "
@@ -54,7 +54,7 @@ def methods_of_predictions(
     through = f" through {targets}" if targets and method in ("cyclic-unet", *_CITED) else ""
     versions = first.get("provenance", {}).get("versions", {})
     sentences = [
-        f"Anomalies were sought in {scans} with mmccd {versions.get('mmccd', mmccd.__version__)} [@software], by "
+        f"Anomalies were sought in {scans} with mmccd {versions.get('mmccd', __version__)} [@software], by "
         f"{_NAMES.get(method, method)}{through}{' [@mmccd]' if method in _CITED else ''}: tissue that the "
         "model cannot restore, having learnt from healthy-looking slices alone, counts as anomalous.",
     ]

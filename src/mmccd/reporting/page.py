@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-import mmccd
 from mmccd.system.files import write_atomically
+from mmccd.version import __version__
 
 NIIVUE = "niivue/niivue.umd.js"
 DISCLAIMER = "Research use only. Not a medical device."
@@ -55,7 +55,7 @@ def render(template: str, values: Mapping[str, Any], *, viewer: bool = False) ->
         script=Markup(script),
         library=Markup(library),
         disclaimer=DISCLAIMER,
-        version=mmccd.__version__,
+        version=__version__,
     )
 
 

@@ -5,14 +5,14 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import mmccd
+from mmccd.version import __version__
 
 LIBRARIES = ("torch", "lightning", "monai", "nibabel", "numpy", "scipy", "scikit-learn", "openvino")
 
 
 def versions() -> dict[str, str]:
     """Versions of this package, of Python and of the libraries that decide the numbers."""
-    found = {"mmccd": mmccd.__version__, "python": platform.python_version()}
+    found = {"mmccd": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
         try:
             found[name] = version(name)

@@ -1,7 +1,6 @@
 """`mmccd fuse`: where a subject has several modalities at test time, use them all."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,8 @@ from mmccd.data.store import Store
 from mmccd.errors import ConfigError, DataError
 from mmccd.method.cycle import Error
 from mmccd.model.model import Fusion, Model, check_vacant, load_model, save_fusion
-from mmccd.prediction.detector import Detector
-from mmccd.system.devices import choose_device
+from mmccd.model.run import anomaly_volume
+from mmccd.system.devices import choose_device, uses_bf16
 from mmccd.system.locks import sole_use
 from mmccd.system.provenance import provenance
 from mmccd.training.calibration import Rows, fit_error, healthy_maps, healthy_runs, intensity_baseline, thresholds_of
@@ -68,11 +67,22 @@ def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str)
         raise DataError("the store has no healthy validation slice", "prepare it with validation subjects")
     chosen = choose_device(device)
     errors = [_errors(member, store, chosen) for member in members]
+    for member in members:
+        member.method.to(chosen)
 
     def score(patient: str, rows: Rows, brain: NDArray[np.bool_], slice_mm: float) -> NDArray[np.float32]:
         maps = [
-            Detector(replace(member, error=error[patient]), device=device, batch_size=BATCH).score_slices(
-                {member.config.source: store.array(member.config.source)[rows].astype(np.float32)}, brain, slice_mm
+            anomaly_volume(
+                member.method,
+                error[patient],
+                store.array(member.config.source)[rows].astype(np.float32),
+                brain,
+                member.config.scoring,
+                pixel_mm=store.manifest["pixel_mm"],
+                slice_mm=slice_mm,
+                device=chosen,
+                batch_size=BATCH,
+                bf16=uses_bf16(member.config.training.precision, chosen),
             )
             for member, error in zip(members, errors, strict=True)
         ]

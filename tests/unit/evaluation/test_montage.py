@@ -1,27 +1,13 @@
-import dataclasses
-
 import numpy as np
 import pytest
 
 from mmccd.data.cohort import read_cohort
 from mmccd.data.volumes import new_volume, read_volume, write_volume
 from mmccd.errors import DataError, GridError
-from mmccd.evaluation import montage
-from mmccd.evaluation.montage import _frame, write_montage, write_preview
+from mmccd.evaluation.montage import write_montage
+from mmccd.figures import frame
 from mmccd.prediction.predict import predict
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """What would be drawn."""
-    seen = {}
-
-    def grid_png(rows, **labels):
-        seen.update(rows=rows, **labels)
-        return b"png"
-
-    monkeypatch.setattr(montage, "grid_png", grid_png)
-    return seen
+from mmccd.prediction.preview import write_preview
 
 
 @pytest.fixture(scope="module")
@@ -31,41 +17,7 @@ def predictions(detector, phantom_folder, tmp_path_factory):
     return output
 
 
-def slices(seen):
-    return [int(name.removeprefix("slice ")) for name in seen["columns"]]
-
-
-def test_preview_goes_through_the_strongest_finding(detector, lesioned_scan, tmp_path, drawn):
-    found = detector.detect(lesioned_scan)
-    write_preview(tmp_path / "a.png", "case", "flair", found)
-    strongest = np.where(found.mask, found.anomaly, 0).sum(axis=(0, 1)).argmax()
-    assert strongest in slices(drawn)
-    assert len(slices(drawn)) == 5
-    assert slices(drawn) == sorted(set(slices(drawn)))
-    brain = found.brain.any(axis=(0, 1))
-    assert brain[slices(drawn)].all()
-    scans, maps = drawn["rows"]
-    z = slices(drawn)[2]
-    x, y = _frame(found.brain.any(axis=2), found.volume.spacing_mm[:2])
-    assert found.brain.sum() == found.brain[x, y].sum()
-    np.testing.assert_array_equal(scans[2].image, found.volume.data[x, y, z])
-    np.testing.assert_array_equal(scans[2].outlines[0][1], found.mask[x, y, z])
-    np.testing.assert_array_equal(maps[2].image, found.anomaly[x, y, z])
-    assert drawn["title"] == f"case: {found.lesion_volume_ml:.1f} ml above the threshold"
-    assert drawn["threshold"] == found.threshold
-    assert {(panel.low, panel.high) for panel in maps} == {(0, 2 * found.threshold)}
-    assert (tmp_path / "a.png").read_bytes() == b"png"
-
-
-def test_preview_of_a_scan_without_findings_shows_its_brain(detector, healthy_scan, tmp_path, drawn):
-    found = detector.detect(healthy_scan)
-    write_preview(tmp_path / "a.png", "case", "flair", dataclasses.replace(found, mask=np.zeros_like(found.mask)))
-    assert found.brain.any(axis=(0, 1))[slices(drawn)].all()
-
-
-def test_pictures_of_thick_sagittal_slices_are_drawn_and_framed_in_millimetres(
-    detector, lesioned_scan, tmp_path, drawn
-):
+def test_pictures_of_thick_sagittal_slices_are_drawn_andframed_in_millimetres(detector, lesioned_scan, tmp_path, drawn):
     """Pixels of 8 x 4 mm: half as many of them along x fill the same square."""
     folder = tmp_path / "cohort" / "Phantom_0007"
     folder.mkdir(parents=True)
@@ -89,13 +41,6 @@ def test_pictures_of_thick_sagittal_slices_are_drawn_and_framed_in_millimetres(
     assert inside.sum() == (found.volume.data[:, :, z] > 0).sum()  # nothing of the brain is cut off
 
 
-def test_preview_of_one_slice(detector, tmp_path):
-    block = np.zeros((60, 60, 1), np.float32)
-    block[10:50, 10:50] = np.random.default_rng(0).gamma(9, 10, (40, 40, 1)) + 1
-    write_preview(tmp_path / "a.png", "c", "flair", detector.detect(new_volume(block, np.diag([4.0, 4.0, 4.0, 1]))))
-    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-
-
 def test_montage_shows_the_slice_with_most_lesion(predictions, phantom_folder, tmp_path, drawn):
     cohort = read_cohort(phantom_folder)
     write_montage(tmp_path / "m.png", predictions, cohort, "flair", ["Phantom_0007", "Phantom_0006"], "Title")
@@ -114,8 +59,8 @@ def test_montage_shows_the_slice_with_most_lesion(predictions, phantom_folder, t
     assert not drawn["rows"][1][1].outlines[0][1].any()
 
 
-def test_a_slice_without_brain_is_framed_as_a_whole():
-    assert _frame(np.zeros((4, 6), bool), (1.0, 2.0)) == (slice(None), slice(None))
+def test_a_slice_without_brain_isframed_as_a_whole():
+    assert frame(np.zeros((4, 6), bool), (1.0, 2.0)) == (slice(None), slice(None))
 
 
 def test_montage_is_a_picture(predictions, phantom_folder, tmp_path):

@@ -12,8 +12,8 @@ from nibabel.orientations import apply_orientation
 import mmccd
 from mmccd.data.volumes import new_volume, read_volume, write_volume
 from mmccd.errors import ConfigError, DataError, GridError
-from mmccd.evaluation.montage import write_preview
 from mmccd.prediction.detector import TRAINED_ON, Detector
+from mmccd.prediction.preview import write_preview
 from mmccd.scoring.maps import scan_score, smoothed
 from mmccd.scoring.thresholds import own_level
 
