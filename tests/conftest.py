@@ -50,10 +50,10 @@ def inline(monkeypatch, inline_executor):
 @pytest.fixture(scope="session")
 def phantom_folder(tmp_path_factory):
     """Five healthy subjects to train on, one to validate on, a glioma and an MS patient to test on; 4 mm voxels."""
-    from mmccd.simulation.phantom import make_phantom
+    from mmccd.simulation.phantom import phantom
 
     output = tmp_path_factory.mktemp("shared") / "phantom"
-    make_phantom(output, subjects=6, lesions=2, seed=1, spacing_mm=4.0, workers=1)
+    phantom(output, subjects=6, lesions=2, seed=1, spacing_mm=4.0, workers=1)
     return output
 
 
@@ -69,7 +69,8 @@ def lesioned_scan(phantom_folder):
 
 def prepared(folder, output, size_px, modalities):
     from mmccd.data.cohort import read_cohort
-    from mmccd.data.prepare import StoreSettings, prepare
+    from mmccd.data.prepare import prepare
+    from mmccd.data.slices import StoreSettings
     from mmccd.data.splits import find_split
 
     cohort = read_cohort(folder)
@@ -95,8 +96,9 @@ def store_of_three(phantom_folder, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def toy_settings():
-    """Overrides of the preset `tiny` that make a step cost a tenth of a second."""
+    """Overrides of the preset `tiny` that make a step cost a tenth of a second; a Cyclic U-Net, where nobody asks."""
     return {
+        "method": "cyclic-unet",
         "network.channels": [16, 16],
         "network.attention": [False, False],
         "network.norm_groups": 8,
@@ -134,19 +136,17 @@ def model_folder(trained_folder, phantom_store, tmp_path_factory):
     """
     import torch
 
-    from mmccd.model.model import load_model, save_model
-    from mmccd.training.calibration import calibrate, fit_error
+    from mmccd.model.folder import load_model, save_model
+    from mmccd.training.calibrate import with_thresholds
+    from mmccd.training.calibration import calibration_of
 
     model = load_model(trained_folder)
     generator = torch.Generator().manual_seed(0)
     for weight in model.method.parameters():
         weight.add_(0.05 * torch.randn(weight.shape, generator=generator))
-    facts = {key: value for key, value in model.card.items() if key not in ("format", "config", "weights_sha256")}
-    cpu = torch.device("cpu")
-    _, errors = fit_error(model.method, phantom_store, model.config, cpu)
-    facts |= calibrate(model.method, errors, phantom_store, model.config, cpu)
+    found = calibration_of(model.method, phantom_store, model.config, torch.device("cpu"))
     output = tmp_path_factory.mktemp("shared") / "model"
-    save_model(output, model.method, model.error, model.config, facts)
+    save_model(output, model.method, model.error, model.config, with_thresholds(model.card, found))
     return output
 
 

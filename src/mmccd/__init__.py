@@ -16,64 +16,93 @@ from typing import TYPE_CHECKING, Any
 from mmccd.version import __version__
 
 if TYPE_CHECKING:
+    from mmccd.comparison.benchmark import benchmark
+    from mmccd.comparison.plan import Plan
+    from mmccd.comparison.tables import BenchmarkResult
     from mmccd.data.cohort import Cohort, Subject, read_cohort
-    from mmccd.data.prepare import StoreSettings, prepare
+    from mmccd.data.prepare import prepare
+    from mmccd.data.slices import StoreSettings
     from mmccd.data.splits import Split, find_split
     from mmccd.data.store import Store, open_store
-    from mmccd.data.validate import validate_cohort
-    from mmccd.data.volumes import Volume, read_volume
+    from mmccd.data.validate import validate
+    from mmccd.data.volumes import Volume, new_volume, read_volume
     from mmccd.errors import MmccdError
-    from mmccd.evaluation.evaluate import Evaluation, evaluate
+    from mmccd.evaluation.evaluate import evaluate
+    from mmccd.evaluation.tables import Evaluation
     from mmccd.model.config import Config, load_config
+    from mmccd.model.export import export
+    from mmccd.overview.demo import demo
+    from mmccd.overview.info import info
     from mmccd.prediction.detector import Detection, Detector
     from mmccd.prediction.predict import predict
-    from mmccd.simulation.phantom import make_phantom
-    from mmccd.training.calibrate import recalibrate
+    from mmccd.reporting.report import report
+    from mmccd.simulation.phantom import phantom
+    from mmccd.training.calibrate import calibrate
+    from mmccd.training.fuse import fuse
     from mmccd.training.train import train
 
 _HOMES = {
+    "comparison.benchmark": ("benchmark",),
+    "comparison.plan": ("Plan",),
+    "comparison.tables": ("BenchmarkResult",),
     "data.cohort": ("Cohort", "Subject", "read_cohort"),
-    "model.config": ("Config", "load_config"),
-    "prediction.detector": ("Detection", "Detector"),
-    "errors": ("MmccdError",),
-    "evaluation.evaluate": ("Evaluation", "evaluate"),
-    "simulation.phantom": ("make_phantom",),
-    "prediction.predict": ("predict",),
-    "data.prepare": ("StoreSettings", "prepare"),
-    "training.calibrate": ("recalibrate",),
+    "data.prepare": ("prepare",),
+    "data.slices": ("StoreSettings",),
     "data.splits": ("Split", "find_split"),
     "data.store": ("Store", "open_store"),
+    "data.validate": ("validate",),
+    "data.volumes": ("Volume", "new_volume", "read_volume"),
+    "errors": ("MmccdError",),
+    "evaluation.evaluate": ("evaluate",),
+    "evaluation.tables": ("Evaluation",),
+    "model.config": ("Config", "load_config"),
+    "model.export": ("export",),
+    "overview.demo": ("demo",),
+    "overview.info": ("info",),
+    "prediction.detector": ("Detection", "Detector"),
+    "prediction.predict": ("predict",),
+    "reporting.report": ("report",),
+    "simulation.phantom": ("phantom",),
+    "training.calibrate": ("calibrate",),
+    "training.fuse": ("fuse",),
     "training.train": ("train",),
-    "data.validate": ("validate_cohort",),
-    "data.volumes": ("Volume", "read_volume"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "BenchmarkResult",
     "Cohort",
     "Config",
     "Detection",
     "Detector",
     "Evaluation",
     "MmccdError",
+    "Plan",
     "Split",
     "Store",
     "StoreSettings",
     "Subject",
     "Volume",
     "__version__",
+    "benchmark",
+    "calibrate",
+    "demo",
     "evaluate",
+    "export",
     "find_split",
+    "fuse",
+    "info",
     "load_config",
-    "make_phantom",
+    "new_volume",
     "open_store",
+    "phantom",
     "predict",
     "prepare",
     "read_cohort",
     "read_volume",
-    "recalibrate",
+    "report",
     "train",
-    "validate_cohort",
+    "validate",
 ]
 
 

@@ -1,7 +1,7 @@
 """Pictures: what a translation does, how its losses fell, and what a detector finds."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -52,13 +52,22 @@ class Curve:
         name: What the legend says.
         colour: Name or code.
         steps: (n,), from low to high.
-        values: (n,), above zero.
+        values: (n,).
     """
 
     name: str
     colour: str
-    steps: NDArray[np.integer]
+    steps: NDArray[np.floating]
     values: NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class CurvePanel:
+    """Curves on one axis, which is logarithmic where all values are above zero."""
+
+    title: str
+    quantity: str
+    curves: tuple[Curve, ...]
 
 
 def grid_png(
@@ -107,22 +116,23 @@ def grid_png(
     return png_of(figure)
 
 
-def curves_png(panels: Mapping[str, Sequence[Curve]], *, title: str, quantity: str) -> bytes:
-    """Curves against steps as PNG, side by side on logarithmic axes: the title of each panel, and its curves."""
+def curves_png(panels: Sequence[CurvePanel], *, title: str) -> bytes:
+    """Curves against steps as PNG, side by side."""
     figure = Figure((4.2 * len(panels), 3.6), facecolor=BACKGROUND, dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, color=INK, fontsize=11, weight="bold", x=0.012, ha="left")
-    for axis, (name, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
-        for curve in curves:
+    for axis, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for curve in panel.curves:
             marker = "o" if len(curve.steps) < 40 else ""  # a single point has no line
             axis.plot(
                 curve.steps, curve.values, color=curve.colour, label=curve.name, marker=marker, ms=3.5, linewidth=1.2
             )
-        axis.set_title(name, color=INK, fontsize=9)
-        axis.set_yscale("log")
+        axis.set_title(panel.title, color=INK, fontsize=9)
+        if all((curve.values > 0).all() for curve in panel.curves):
+            axis.set_yscale("log")
         axis.set_xlim(left=0)
         axis.set_xlabel("step", color=INK, fontsize=8)
-        axis.set_ylabel(quantity, color=INK, fontsize=8)
+        axis.set_ylabel(panel.quantity, color=INK, fontsize=8)
         axis.set_facecolor(BACKGROUND)
         axis.tick_params(which="both", colors=MUTED, labelsize=7)
         axis.grid(color=MUTED, alpha=0.2)

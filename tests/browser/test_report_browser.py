@@ -198,9 +198,9 @@ def test_a_page_refuses_a_script_that_is_not_its_own(report, browser, tmp_path):
 def test_a_page_of_ten_large_scans_is_small_and_opens_at_once(detector, tmp_path, visit):
     """Ten scans of 1.2 mm: less than 30 MB and three seconds."""
     from mmccd.prediction.predict import predict
-    from mmccd.simulation.phantom import make_phantom
+    from mmccd.simulation.phantom import phantom
 
-    make_phantom(tmp_path / "data", subjects=1, lesions=1, seed=3, spacing_mm=1.2, workers=1)
+    phantom(tmp_path / "data", subjects=1, lesions=1, seed=3, spacing_mm=1.2, workers=1)
     scans = tmp_path / "scans"
     scans.mkdir()
     (source,) = (tmp_path / "data").glob("Phantom_0002/*_flair.nii.gz")

@@ -51,3 +51,13 @@ def test_a_usage_error_is_two_lines_and_exit_code_2():
     error, hint = done.stderr.splitlines()
     assert error.startswith("error: Missing")
     assert hint == "hint: see `mmccd train --help`"
+
+
+def test_output_that_is_read_no_further_ends_the_command_without_a_word():
+    """As in `mmccd --help | head -2`: the exit code is that of SIGPIPE, as of any other command."""
+    code = (
+        "import os, sys; reading, writing = os.pipe(); os.dup2(writing, 1); os.close(reading)\n"
+        "from mmccd.cli.app import entry; sys.argv = ['mmccd', '--help']; entry()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (141, "")

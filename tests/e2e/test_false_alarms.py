@@ -5,18 +5,19 @@ import pytest
 import torch
 
 from mmccd.data.cohort import read_cohort
-from mmccd.data.prepare import StoreSettings, prepare
-from mmccd.data.splits import Split
+from mmccd.data.prepare import prepare
+from mmccd.data.slices import StoreSettings
+from mmccd.data.splits import Split, patient_of
 from mmccd.data.store import Store
-from mmccd.method.cycle import cycle_map
+from mmccd.method.anomaly_map import Restoration, anomaly_map
 from mmccd.model.build import build_error
 from mmccd.model.config import load_config
-from mmccd.model.model import load_model
-from mmccd.model.run import in_batches
+from mmccd.model.folder import load_model
+from mmccd.model.scorer import batches_of
 from mmccd.prediction.detector import Detector
 from mmccd.scoring.maps import SCORE_QUANTILE
 from mmccd.scoring.thresholds import own_level, p_value, relative_threshold, scan_threshold, voxel_threshold
-from mmccd.simulation.phantom import make_phantom
+from mmccd.simulation.phantom import phantom
 from mmccd.training.calibration import count_healthy
 from mmccd.training.train import train
 
@@ -29,14 +30,14 @@ DRAWS = 100
 def healthy(tmp_path_factory, toy_settings):
     """A model, its store, and the cohort: all subjects are healthy, and most were never trained on."""
     folder = tmp_path_factory.mktemp("healthy")
-    make_phantom(folder / "data", subjects=TRAINED + CALIBRATED + UNSEEN, lesions=0, seed=5, spacing_mm=4.0, workers=2)
+    phantom(folder / "data", subjects=TRAINED + CALIBRATED + UNSEEN, lesions=0, seed=5, spacing_mm=4.0, workers=2)
     cohort = read_cohort(folder / "data")
     ids = sorted(subject.id for subject in cohort.subjects)
     split = Split(tuple(ids[:TRAINED]), tuple(ids[TRAINED : TRAINED + CALIBRATED]), tuple(ids[TRAINED + CALIBRATED :]))
     store, _ = prepare(cohort, split, folder / "store", StoreSettings("volume", 32, ("flair", "t2")), workers=2)
     scoring = {"scoring.false_positive_rate": RATE, "scoring.false_alarm_rate": ALARMS, "scoring.edge_mm": 0}
     length = {"training.steps": 20, "training.validate_every": 20}
-    config = load_config("tiny", {**toy_settings, **scoring, **length, "scoring.evidence": "tail"})
+    config = load_config("tiny", {**toy_settings, **scoring, **length, "scoring.error": "tail"})
     train(store, folder / "model", config)
     return folder, store, cohort, split
 
@@ -46,8 +47,8 @@ def test_unseen_healthy_scans_are_marked_no_more_than_promised(healthy):
     voxel, relative, scan = (Detector.load(folder / "model", threshold=name) for name in ("voxel", "relative", "scan"))
     promised = (CALIBRATED * RATE + 1) / (CALIBRATED + 1)
     for detector in (voxel, relative):
-        assert detector.threshold["guarantee"].startswith(f"on average at most {promised:.3g} of the brain")
-        assert detector.threshold["subjects"] == CALIBRATED
+        assert detector.threshold.guarantee.startswith(f"on average at most {promised:.3g} of the brain")
+        assert detector.threshold.subjects == CALIBRATED
         found = [detector.detect(cohort.subject(name).images["flair"].path) for name in split.test]
         shares = [float(one.mask.sum() / one.brain.sum()) for one in found]
         # One calibration set is one draw: its own rate may lie above the promise, which is about all such sets.
@@ -73,18 +74,22 @@ def test_averaged_over_calibration_sets_the_promise_is_kept(healthy):
     folder, store, _, _ = healthy
     model, cpu = load_model(folder / "model"), torch.device("cpu")
     unused = AllUnused(store.path, store.manifest)
-    counts = count_healthy(model.method, unused, model.config, cpu)
-    pairs = []
-    for _, rows in unused.index[unused.index["split"] == "validation"].groupby("subject"):
+    of_patient = count_healthy(model.method, unused, model.config, cpu)
+    pairs, counts = [], []
+    for subject, rows in unused.index[unused.index["split"] == "validation"].groupby("subject"):
         x = store.array("flair")[rows.index].astype(np.float32)
-        restored = [r for _, r in in_batches(lambda s: next(iter(model.method.restorations(s)))[1][0], x, cpu,
-                                             batch_size=64, bf16=False)]  # fmt: skip
+        restored = []
+        for batch in batches_of(x, cpu, batch_size=64, bf16=False):
+            with batch as part:
+                (restoration,) = model.method.restorations(part)
+                restored.append(restoration.restored[0])
         pairs.append((torch.from_numpy(x)[:, None], torch.cat(restored), np.asarray(store.array("brain")[rows.index])))
+        counts.append(of_patient[patient_of(subject)])
+    counts = torch.stack(counts)
 
     def scores(subject, evidence):
         x, x_hat, brain = pairs[subject]
-        hidden = torch.ones(1, 1, 1, *x.shape[2:], dtype=torch.bool)
-        return cycle_map(x, [(hidden, x_hat[None])], evidence)[:, 0].numpy()[brain]
+        return anomaly_map(x, [Restoration.of_whole_slices(x_hat)], evidence)[:, 0].numpy()[brain]
 
     rng = np.random.default_rng(0)
     shares, relative, alarms, unusual = [], [], [], []

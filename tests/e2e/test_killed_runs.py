@@ -340,7 +340,7 @@ def test_a_predict_asked_to_stop_leaves_nothing_half_done(start, model_folder, s
     running.wait_until(lambda: any(tmp_path.glob("out/*.json")))
     os.kill(running.process.pid, number)
     assert running.ended() == 128 + number
-    assert "go on where they stopped" in check_complaint(running.said(), "interrupted|stopped by SIGTERM")
+    assert "goes on where it stopped" in check_complaint(running.said(), "interrupted|stopped by SIGTERM")
     assert rubbish(tmp_path) == []
     assert 1 <= len(check_whole(tmp_path / "out")) < 30
 
@@ -406,7 +406,7 @@ def test_a_benchmark_killed_six_times_gives_the_same_results(start, finish, stor
     settings = [text for key, value in toy_settings.items() for text in ("--set", f"{key}={json.dumps(value)}")]
 
     def arguments(output):
-        chosen = ["--methods", "cyclic-unet,dae", "--sources", "flair", "--no-published", "--device", "cpu"]
+        chosen = ["--methods", "cyclic-unet,dae", "--sources", "flair", "--no-paper-sampler", "--device", "cpu"]
         return ["benchmark", store_of_three.path, output, *chosen, *settings]
 
     code, said = finish(*arguments(tmp_path / "whole"))
@@ -563,7 +563,7 @@ def test_results_that_lead_to_a_full_device(finish, model_folder, healthy_scan, 
     assert len(summary(out)) == 1
     code, said = finish("predict", model_folder, healthy_scan, "-o", "/dev/full", "--device", "cpu")
     assert code == 2
-    check_complaint(said, "/dev/full is no folder, results need one")
+    check_complaint(said, "/dev/full is not a folder, results need one")
 
 
 def test_output_that_cannot_be_printed_is_said():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mmccd.data.volumes import read_volume
-from mmccd.model.model import load_model
+from mmccd.model.folder import load_model
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmccd.evaluation.metrics import published_erosion, published_metrics
+from mmccd.evaluation.paper_protocol import paper_erosion, paper_metrics
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def golden():
 @pytest.mark.parametrize("name", ["dice", "auc", "jaccard", "assd", "sensitivity", "precision"])
 def test_metric_equals_the_published_code(golden, name):
     found = [
-        published_metrics(score, lesion, eroded, float(golden["threshold"]))[name]
+        paper_metrics(score, lesion, eroded, float(golden["threshold"]))[name]
         for score, lesion, eroded in zip(golden["score"], golden["lesion"], golden["eroded_brain"], strict=True)
     ]
 
@@ -26,4 +26,4 @@ def test_metric_equals_the_published_code(golden, name):
 
 def test_erosion_equals_the_published_code(golden):
     for brain, eroded in zip(golden["brain"], golden["eroded_brain"], strict=True):
-        np.testing.assert_array_equal(published_erosion(brain), eroded)
+        np.testing.assert_array_equal(paper_erosion(brain), eroded)

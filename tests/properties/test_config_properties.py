@@ -4,9 +4,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmccd.method.registry import METHODS
 from mmccd.model.config import (
-    METHODS,
-    RECONSTRUCTIONS,
     Config,
     DiffusionConfig,
     NetworkConfig,
@@ -40,22 +39,20 @@ def configs(draw):
         masks=draw(st.sampled_from(("stripes", "combs"))),
         mask_width_mm=draw(st.floats(1e-3, 239)),
         stripe_stride_mm=draw(st.floats(1e-3, 239)),
-        stripes_wrap=draw(st.booleans()),
         combs=draw(st.integers(2, 99)),
         spacing=draw(st.sampled_from(("leading", "trailing"))),
-        sampler=draw(st.sampled_from(("ddim", "ddpm"))),
     )
     scoring = ScoringConfig(
-        evidence=draw(st.sampled_from(("square", "tail"))),
-        polarity=draw(st.sampled_from(("either", "bright", "dark", "typical"))),
+        error=draw(st.sampled_from(("squared", "tail"))),
+        polarity=draw(st.sampled_from(("either", "bright", "dark"))),
         unconditional=draw(st.floats(0, 1)),
         smooth_mm=draw(st.floats(0, 20)),
         edge_mm=draw(st.floats(0, 20)),
-        false_positive_rate=draw(st.one_of(st.just("typical"), st.floats(1e-6, 0.999))),
+        false_positive_rate=draw(st.floats(1e-6, 0.999)),
     )
     source, *targets = draw(st.lists(NAMES, min_size=2, max_size=4, unique=True))
-    method = draw(st.sampled_from(METHODS))
-    targets = () if method in RECONSTRUCTIONS else tuple(targets)
+    method = draw(st.sampled_from(sorted(METHODS)))
+    targets = () if METHODS[method].about.targets == "none" else tuple(targets)
     return Config(
         method=method, source=source, targets=targets, seed=draw(st.integers(0, 2**31)),
         network=network, diffusion=diffusion, training=training, scoring=scoring,

@@ -4,33 +4,29 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai.networks.schedulers import DDIMScheduler, DDPMScheduler
+from monai.networks.schedulers import DDIMScheduler
 
 from mmccd.errors import ConfigError
-from mmccd.method.cycle import cycle_map, masked_restorations
+from mmccd.method.anomaly_map import Restoration, anomaly_map
+from mmccd.method.baselines.patched_diffusion import patch_masks
 from mmccd.method.diffusion import kept_steps, linear_schedule
-from mmccd.method.masked_cycle import MaskedDiffusionCycle
-from mmccd.method.masks import comb_masks, coverage, patch_masks, stripe_masks
+from mmccd.method.masked_cycle import MaskedCycle, masked_restorations
+from mmccd.method.masks import comb_masks, stripe_masks
+from mmccd.method.method import Batch
 from mmccd.method.noise import shared_noise
 
 SCHEDULE = linear_schedule()
 
 
-@given(size=st.integers(8, 48), width=st.integers(1, 47), stride=st.integers(1, 47), wrap=st.booleans())
-def test_stripes_hide_every_pixel_and_never_everything(size: int, width: int, stride: int, wrap: bool) -> None:
+@given(size=st.integers(8, 48), width=st.integers(1, 47), stride=st.integers(1, 47))
+def test_stripes_hide_every_pixel_and_never_everything(size: int, width: int, stride: int) -> None:
     if not stride <= width < size:
         with pytest.raises(ConfigError, match="stripes of"):
-            stripe_masks(size, width_px=width, stride_px=stride, wrap=wrap)
+            stripe_masks(size, width_px=width, stride_px=stride)
         return
-    masks = stripe_masks(size, width_px=width, stride_px=stride, wrap=wrap)
-    assert coverage(masks).min() >= 1
+    masks = stripe_masks(size, width_px=width, stride_px=stride)
+    assert masks.sum(dim=0).min() >= 1
     assert not masks.all(dim=(1, 2)).any()
-
-
-@pytest.mark.parametrize(("size", "width", "stride"), [(128, 16, 2), (64, 8, 4)])
-def test_wrapped_stripes_hide_each_pixel_equally_often(size: int, width: int, stride: int) -> None:
-    assert coverage(stripe_masks(size, width_px=width, stride_px=stride, wrap=True)).unique().numel() == 1
-    assert coverage(stripe_masks(size, width_px=width, stride_px=stride)).unique().numel() > 1
 
 
 @given(size=st.integers(8, 64), width=st.integers(1, 16), combs=st.integers(2, 5))
@@ -41,7 +37,7 @@ def test_combs_hide_every_pixel_twice(size: int, width: int, combs: int) -> None
         return
     masks = comb_masks(size, width_px=width, combs=combs)
     assert len(masks) == 2 * combs
-    assert (coverage(masks) == 2).all()
+    assert (masks.sum(dim=0) == 2).all()
     assert not masks.all(dim=(1, 2)).any()
 
 
@@ -49,7 +45,7 @@ def test_combs_hide_every_pixel_twice(size: int, width: int, combs: int) -> None
 def test_four_square_patches_in_the_corners_cover_the_slice(size: int) -> None:
     masks = patch_masks(size)
     assert masks.shape == (4, size, size)
-    assert coverage(masks).min() >= 1
+    assert masks.sum(dim=0).min() >= 1
     side = int(masks[0, 0].sum())
     assert abs(side - 5 / 8 * size) <= 0.5
     near, far = slice(side), slice(size - side, size)
@@ -101,17 +97,6 @@ def test_ddim_equals_monai_unclipped() -> None:
         torch.testing.assert_close(SCHEDULE.ddim(noisy, clean, t, t - 100), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_ddpm_equals_monai_unclipped() -> None:
-    theirs = DDPMScheduler(1000, schedule="linear_beta", beta_start=1e-4, beta_end=0.02, clip_sample=False,
-                           prediction_type="sample")  # fmt: skip
-    theirs = in_double(theirs)
-    noisy, clean = (3 * torch.randn(2, 2, 1, 4, 4, dtype=torch.float64)).unbind()
-    for t in (999, 500, 1):
-        expected, _ = theirs.step(clean, t, noisy, generator=torch.Generator().manual_seed(5))
-        noise = torch.randn(noisy.shape, dtype=noisy.dtype, generator=torch.Generator().manual_seed(5))
-        torch.testing.assert_close(SCHEDULE.ddpm(noisy, clean, t, t - 1, noise), expected, rtol=1e-9, atol=1e-9)
-
-
 def test_noising_keeps_the_variance() -> None:
     clean, noise = torch.randn(2, 4, 1, 64, 64).unbind()
     noisy = SCHEDULE.add_noise(clean, noise, torch.tensor([0, 300, 600, 999]))
@@ -124,46 +109,53 @@ def test_a_perfect_cycle_scores_zero() -> None:
         source, comb_masks(16, width_px=2), lambda z, t: z[:, :1], lambda y: source.repeat(len(y) // 2, 1, 1, 1),
         SCHEDULE, kept_steps(1000, 3, spacing="trailing"), masks_at_once=4,
     )  # fmt: skip
-    assert cycle_map(source, restorations).abs().max() == 0
+    assert anomaly_map(source, restorations).abs().max() == 0
 
 
 @pytest.fixture
-def two_masks() -> list[tuple[torch.Tensor, torch.Tensor]]:
+def two_masks() -> list[Restoration]:
     """Columns 0 and 1 are hidden by the first mask, 1 and 2 by the second, 3 by none."""
     hidden = torch.tensor([[1, 1, 0, 0], [0, 1, 1, 0]], dtype=torch.bool)[:, None, None, None].expand(-1, 1, 1, 4, 4)
     restored = torch.stack([torch.full((2, 1, 4, 4), value) for value in (1.0, 5.0)])
-    return [(hidden[i : i + 1], restored[i : i + 1]) for i in range(2)]
+    return [Restoration(hidden[i : i + 1], restored[i : i + 1]) for i in range(2)]
 
 
 @pytest.mark.parametrize(
-    ("error", "first", "second"), [(None, 1.0, 25.0), (lambda x, x_hat: (x - x_hat).abs(), 1.0, 5.0)]
+    ("error", "first", "second"), [(None, 1.0, 25.0), (lambda x, made: (x - made.restored).abs(), 1.0, 5.0)]
 )
 def test_the_map_is_the_mean_error_over_the_masks_that_hid_a_pixel(two_masks, error, first, second) -> None:
     source = torch.zeros(2, 1, 4, 4)
     expected = torch.tensor([first, (first + second) / 2, second, 0.0]).expand(2, 1, 4, 4)
     arguments = (error,) if error else ()
-    torch.testing.assert_close(cycle_map(source, two_masks, *arguments), expected)
-    at_once = [tuple(torch.cat(parts) for parts in zip(*two_masks, strict=True))]
-    torch.testing.assert_close(cycle_map(source, at_once, *arguments), expected)
-    assert (cycle_map(source, [], *arguments) == 0).all()
+    torch.testing.assert_close(anomaly_map(source, two_masks, *arguments), expected)
+    hidden, restored = (torch.cat([getattr(one, name) for one in two_masks]) for name in ("hidden", "restored"))
+    torch.testing.assert_close(anomaly_map(source, [Restoration(hidden, restored)], *arguments), expected)
+    assert (anomaly_map(source, [], *arguments) == 0).all()
+
+
+def test_of_several_ways_the_best_one_counts_at_each_pixel() -> None:
+    source = torch.zeros(1, 1, 2, 2)
+    ways = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[4.0, 3.0], [2.0, 1.0]]])[None]
+    found = anomaly_map(source, [Restoration.of_whole_slices(ways)])
+    torch.testing.assert_close(found, torch.tensor([[[[1.0, 4.0], [4.0, 1.0]]]]))
 
 
 def test_an_error_function_sees_every_restoration_beside_its_slice() -> None:
     seen = []
 
-    def error(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
-        seen.append((x.shape, x_hat.shape))
-        return torch.ones_like(x_hat)
+    def error(x: torch.Tensor, made: Restoration) -> torch.Tensor:
+        seen.append((x.shape, made.restored.shape))
+        assert made.sigma is None
+        return torch.ones_like(made.restored)
 
     source = torch.randn(3, 1, 16, 16)
-    found = cycle_map(source, _method(masks_at_once=6).restorations(source), error)
+    found = anomaly_map(source, _method(masks_at_once=6).restorations(source), error)
     torch.testing.assert_close(found, torch.ones_like(found))
     assert seen == [((3, 1, 16, 16), (count, 3, 1, 16, 16)) for count in (6, 6, 4)]
 
 
-@pytest.mark.parametrize("ancestral", [False, True])
 @pytest.mark.parametrize("targets", [1, 2, 3])
-def test_several_targets_have_channels_and_noise_of_their_own(targets: int, ancestral: bool) -> None:
+def test_several_targets_have_channels_and_noise_of_their_own(targets: int) -> None:
     shapes: list[tuple[int, ...]] = []
     source = torch.randn(2, 1, 16, 16)
 
@@ -183,17 +175,14 @@ def test_several_targets_have_channels_and_noise_of_their_own(targets: int, ance
 
     restorations = masked_restorations(
         source, comb_masks(16, width_px=4, combs=2), to_target, to_source, SCHEDULE, (999, 500),
-        targets=targets, masks_at_once=4, ancestral=ancestral, randn_like=randn_like,
+        targets=targets, masks_at_once=4, randn_like=randn_like,
     )  # fmt: skip
 
-    assert [(hidden.shape, restored.shape) for hidden, restored in restorations] == [
-        ((4, 1, 1, 16, 16), (4, 2, 1, 16, 16))
-    ]
-    step = [(8, 1, 16, 16), *([(8, targets, 16, 16)] if ancestral else [])]
-    assert shapes == [(2, targets, 16, 16), *step, *step]
+    assert [(one.hidden.shape, one.restored.shape) for one in restorations] == [((4, 1, 1, 16, 16), (4, 2, 1, 16, 16))]
+    assert shapes == [(2, targets, 16, 16), (8, 1, 16, 16), (8, 1, 16, 16)]
 
 
-def _method(masks_at_once: int = 1, order: slice = slice(None)) -> MaskedDiffusionCycle:
+def _method(masks_at_once: int = 1, order: slice = slice(None)) -> MaskedCycle:
     class Toy(torch.nn.Module):
         def __init__(self, channels: int) -> None:
             super().__init__()
@@ -204,20 +193,19 @@ def _method(masks_at_once: int = 1, order: slice = slice(None)) -> MaskedDiffusi
             return torch.tanh(self.conv(moved))
 
     torch.manual_seed(3)
-    return MaskedDiffusionCycle(
+    return MaskedCycle(
         Toy(2),
         Toy(1),
-        masks_for=lambda size: stripe_masks(size, width_px=4, stride_px=2)[order],
-        training_masks_for=lambda size: stripe_masks(size, width_px=4, stride_px=2),
+        masks=stripe_masks(16, width_px=4, stride_px=2)[order],
+        training_masks=stripe_masks(16, width_px=4, stride_px=2),
         schedule=SCHEDULE,
         steps=kept_steps(1000, 4, spacing="trailing"),
-        training_steps=range(1000),
         masks_at_once=masks_at_once,
     )
 
 
-def _map(method: MaskedDiffusionCycle, source: torch.Tensor) -> torch.Tensor:
-    return cycle_map(source, method.restorations(source))
+def _map(method: MaskedCycle, source: torch.Tensor) -> torch.Tensor:
+    return anomaly_map(source, method.restorations(source))
 
 
 @settings(max_examples=10, deadline=None)
@@ -243,7 +231,7 @@ def test_masks_without_brain_are_left_out() -> None:
     calls: list[int] = []
     method.to_source.register_forward_hook(lambda *_: calls.append(1))
     found = _map(method, source)
-    assert 0 < len(calls) < len(method.masks_for(16))
+    assert 0 < len(calls) < len(method.masks)
     torch.testing.assert_close(found, _map(method, source))
 
 
@@ -267,7 +255,7 @@ def test_shared_noise_differs_between_targets_and_is_the_same_for_slices() -> No
 def test_losses_train_both_networks() -> None:
     method = _method()
     source, target = torch.randn(2, 4, 1, 16, 16).unbind()
-    sum(method.losses(source, target).values()).backward()
+    sum(method.losses(Batch(source, target, source > -3)).values()).backward()
     for network in (method.to_target, method.to_source):
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
@@ -276,8 +264,21 @@ def test_each_sample_has_a_mask_and_a_step_of_its_own() -> None:
     method, seen = _method(), []
     method.to_target.register_forward_pre_hook(lambda _, args: seen.append(args))
     source = torch.full((32, 1, 16, 16), 7.0)
-    method.losses(source, torch.zeros_like(source))
+    method.losses(Batch(source, torch.zeros_like(source), source > -3))
     images, t = seen[0]
     hidden = images[:, 1] != 7.0
     assert len(torch.unique(hidden.flatten(1), dim=0)) > 4
     assert t.unique().numel() > 16
+
+
+def test_the_quick_sampler_covers_the_slice_with_eight_evaluations_of_the_same_networks() -> None:
+    method = _method()
+    quick = method.quick()
+    assert (quick.masks.sum(dim=0) == 2).all()
+    assert quick.evaluations == 8 < method.evaluations == 16 * 5
+    assert quick.to_target is method.to_target
+    source, calls = torch.randn(2, 1, 16, 16), []
+    method.to_target.register_forward_hook(lambda _, given, __: calls.append((len(given[0]), int(given[1][0]))))
+    assert _map(quick, source).min() > 0
+    assert calls == [(8, 999)]  # four masks of two slices at once, in one step from pure noise
+    assert quick.quick().evaluations == 8

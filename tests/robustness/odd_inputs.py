@@ -1,6 +1,6 @@
 """Every kind of damaged or odd input that the project has a rule for: how to make one, and what must come of it.
 
-The tests beside this file read them all, and docs/input.md is written from them. `refused` is a part of the complaint; without
+The tests beside this file read them all, and docs/reference/input.md is written from them. `refused` is a part of the complaint; without
 it the input is read, and read correctly. `healthy` names an input that differs in little and passes, so that a rule which
 refuses everything is found out.
 """
@@ -32,7 +32,7 @@ class Odd:
 
     Attributes:
         name: Unique in its list; also the name of its file.
-        what: For docs/input.md.
+        what: For docs/reference/input.md.
         make: Writes it to a path.
         refused: Part of the complaint, or empty where it is read.
         healthy: Name of a like input in the same list that is read.
@@ -395,8 +395,10 @@ COHORTS = [
     Odd("folders", "folders of subjects", tree("A/flair.nii.gz", "B/flair.nii.gz"), suffix=EITHER),
     Odd("gone", "a folder that does not exist", untouched, "does not exist", "folders", suffix="gone"),
     Odd("nothing", "an empty folder", untouched, "holds no NIfTI scan", "folders", suffix=EITHER),
-    Odd("store", "a store", lambda folder: (folder / "manifest.json").touch(), "is a store of", "folders", suffix=EITHER),
-    Odd("model", "a model", lambda folder: (folder / "card.json").touch(), "is a model of", "folders", suffix=EITHER),
+    Odd("store", "a store", lambda folder: (folder / "manifest.json").touch(), "holds a prepared store, which is not a cohort", "folders", suffix=EITHER),
+    Odd("model", "a model", lambda folder: (folder / "card.json").touch(), "holds a model, which is not a cohort", "folders", suffix=EITHER),
+    Odd("benchmark", "results of a benchmark", lambda folder: (folder / "results.json").touch(), "holds the results of a benchmark, which is not a cohort", "folders", suffix=EITHER),
+    Odd("predictions", "results of `mmccd predict`", lambda folder: (folder / "summary.csv").touch(), "holds results of", "folders", suffix=EITHER),
     Odd("unlike", "names that fit no layout", tree("scan.nii.gz"), "fits none of the layouts", "folders", suffix=EITHER),
     Odd("image", "an image instead of a folder", tree("a.nii.gz"), "is a single image, not a cohort", "folders", suffix="a.nii.gz"),
     Odd("notes", "a text file", lambda folder: (folder / "notes.txt").touch(), "is not a cohort", "csv", suffix="notes.txt"),

@@ -162,5 +162,5 @@ def cohort_or_complaint(path):
         assert subject.images
         assert subject.id.isprintable()
         assert all(image.path.is_file() for image in subject.images.values())
-    assert all(name.isprintable() and reason for name, reason in cohort.problems.items())
+    assert all(name.isprintable() and problem.what and problem.hint for name, problem in cohort.problems.items())
     assert not {subject.id for subject in cohort.subjects} & cohort.problems.keys()

@@ -14,8 +14,9 @@ import torch
 from mmccd.cli.app import main
 from mmccd.errors import ConfigError, ModelError
 from mmccd.model import files as model_package
+from mmccd.model.export import export
 from mmccd.model.files import open_model
-from mmccd.model.model import export, load_any, load_model, save_fusion, save_model
+from mmccd.model.folder import load_any, load_model, save_fusion, save_model
 from mmccd.system.files import sha256_of_file
 
 
@@ -59,7 +60,7 @@ def test_a_package_is_the_model(model_folder, healthy_scan, tmp_path, capsys):
     assert same_weights(load_model(package), load_model(model_folder))
     assert load_model(package).card == load_model(model_folder).card
     assert main(["info", str(package), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["weights_sha256"] == load_model(model_folder).digest
+    assert json.loads(capsys.readouterr().out)["weights_sha256"] == load_model(model_folder).card.weights_sha256
 
     scores = []
     for model in (model_folder, package):
@@ -89,8 +90,7 @@ def test_a_fusion_is_one_package(model_folder, tmp_path):
         save_model(tmp_path / source, model.method, model.error, config, model.card)
         for source, config in (("flair", model.config), ("t2", other))
     ]
-    facts = {key: value for key, value in model.card.items() if key not in ("config", "weights_sha256", "parameters")}
-    save_fusion(tmp_path / "fused", tuple(members), facts)
+    save_fusion(tmp_path / "fused", tuple(members), model.card.model_copy(update={"config": None, "training": None}))
     export(tmp_path / "fused", tmp_path / "fused.zip")
     found = load_any(tmp_path / "fused.zip")
     assert [member.config.source for member in found.members] == ["flair", "t2"]
@@ -101,7 +101,7 @@ def test_a_fusion_is_one_package(model_folder, tmp_path):
 
 def test_what_ships_with_the_package_can_be_exported(tmp_path):
     export("builtin:flair", tmp_path / "flair.zip")
-    assert load_model(tmp_path / "flair.zip").digest == load_model("builtin:flair").digest
+    assert load_model(tmp_path / "flair.zip").card.digest == load_model("builtin:flair").card.digest
 
 
 def test_nothing_is_overwritten_and_the_name_says_what_it_is(model_folder, tmp_path):
@@ -117,7 +117,7 @@ def test_nothing_is_overwritten_and_the_name_says_what_it_is(model_folder, tmp_p
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_a_zip_made_by_hand_is_read(package, model_folder, compression):
-    assert load_any(package(compression=compression)).digest == load_model(model_folder).digest
+    assert load_any(package(compression=compression)).card.digest == load_model(model_folder).card.digest
 
 
 # --- what is refused ---
@@ -244,5 +244,5 @@ def test_a_card_larger_than_any_in_a_folder(model_folder, tmp_path):
 
 def test_a_folder_is_no_package_whatever_its_name(model_folder, tmp_path):
     copy = shutil.copytree(model_folder, tmp_path / "model.zip")
-    assert load_any(copy).digest == load_model(model_folder).digest
+    assert load_any(copy).card.digest == load_model(model_folder).card.digest
     assert isinstance(open_model(copy), model_package.Folder)

@@ -24,7 +24,7 @@ from mmccd.cli.app import main
 from mmccd.data.cohort import read_cohort
 from mmccd.data.store import open_store
 from mmccd.data.volumes import read_volume
-from mmccd.model.model import load_model
+from mmccd.model.folder import load_model
 from mmccd.system.files import sha256_of_file
 
 FINE, USAGE, SOME_FAILED, NONE_WORKED = 0, 2, 3, 4
@@ -273,7 +273,7 @@ def test_json_that_names_a_class(marker, model, healthy_scan, refused, tmp_path)
     assert_it_runs(marker)
 
     change_card(model, note=evil)
-    assert load_model(model).card["note"] == evil
+    assert load_model(model).card.as_json()["note"] == evil
     change_card(model, grid=evil)
     refused("predict", model, healthy_scan, "-o", tmp_path / "out", code=USAGE)
 
@@ -290,7 +290,7 @@ def store(phantom_store, tmp_path):
 @pytest.mark.parametrize("name", ["flair.npy", "brain.npy", "index.csv", "manifest.json"])
 def test_store(write, name, store, marker, model, refused, tmp_path):
     write(Trap(marker), store / name)
-    refused("calibrate", model, store, tmp_path / "other", code=NONE_WORKED)
+    refused("calibrate", model, store, tmp_path / "other", "-q", code=NONE_WORKED)
 
 
 @pytest.mark.parametrize("name", ["flair.npy", "t2.npy", "index.csv", "manifest.json"])
@@ -399,7 +399,7 @@ def test_record_that_is_no_record(text, model, lesioned_scan, refused, tmp_path)
 
 # --- benchmarks ---
 
-BENCHMARK = ("--methods", "dae", "--sources", "flair", "--no-published", "--device", "cpu", "-q")
+BENCHMARK = ("--methods", "dae", "--sources", "flair", "--no-paper-sampler", "--device", "cpu", "-q")
 
 
 @pytest.fixture(scope="module")
@@ -428,15 +428,18 @@ def test_settings_of_a_benchmark(write, copied, marker, refused):
 
 
 @two_payloads
-def test_records_and_maps_of_a_benchmark(write, copied, marker, capsys, refused):
+def test_records_and_maps_of_a_benchmark(write, copied, marker):
     output, command = copied
     before = (output / "results.csv").read_text()
-    write(Trap(marker), output / "scores" / "flair" / "plain-intensity.json")
+    record = output / "scores" / "flair" / "intensity.json"
+    kept = json.loads(record.read_text())
+    write(Trap(marker), record)
     assert main(command) == FINE  # done again
     assert (output / "results.csv").read_text() == before
-    capsys.readouterr()
-    write(Trap(marker), output / "scores" / "flair" / "plain-intensity.npy")
+    assert json.loads(record.read_text())["rows"] == kept["rows"]
+    write(Trap(marker), record.with_suffix(".npy"))
     assert main(command) == FINE
+    assert (output / "results.csv").read_text() == before
     assert not marker.exists()
 
 

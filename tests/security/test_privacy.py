@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 import pytest
 
 from mmccd.cli.app import main
@@ -98,7 +99,7 @@ def written(here, data, toy_settings, inline_executor):
         patch.setattr("mmccd.system.workers.ProcessPoolExecutor", inline_executor)
         run("prepare", data, out / "store", "--size", 64, "--modalities", "flair,t2", "-q")
     run("train", out / "store", out / "model", "--config", "tiny", *settings, "--device", "cpu", "-q")
-    run("calibrate", out / "model", out / "store", out / "sharper", "--set", "scoring.evidence=tail", "--device", "cpu")
+    run("calibrate", out / "model", out / "store", out / "sharper", "--set", "scoring.error=tail", "--device", "cpu")
     run("predict", out / "sharper", data, "-o", out / "results", "--split", data / "split.csv", "--device", "cpu", "-q")
     run("predict", out / "model", *sorted(bad.iterdir()), "-o", out / "bad", "--device", "cpu", "-q", code=3)
     run("predict", out / "model", manifest, "-o", out / "manifest", "--device", "cpu", "-q", code=3)
@@ -139,7 +140,17 @@ def test_no_file_holds_a_place(written, here):
 def test_a_benchmark_holds_neither(written, toy_settings, here):
     bench = here / "out" / "bench"
     settings = [part for key, value in toy_settings.items() for part in ("--set", f"{key}={value}")]
-    only = ["--methods", "dae", "--sources", "flair", "--no-published", "--set", "training.steps=1", "--device", "cpu"]
+    only = [
+        "--methods",
+        "dae",
+        "--sources",
+        "flair",
+        "--no-paper-sampler",
+        "--set",
+        "training.steps=1",
+        "--device",
+        "cpu",
+    ]
     assert main(["benchmark", str(written / "store"), str(bench), *settings, *only, "-q"]) == 0
     assert (bench / "RESULTS.md").is_file()
     for secret in (NAME, FOLDER, str(here)):
@@ -234,6 +245,19 @@ def test_the_same_key_for_another_model_and_the_experts_masks(anonymous, written
     names = json.loads(key.read_text())
     assert {names[case] for case in known} == hidden
     assert main(["evaluate", str(output), str(data), "-o", str(here / "none"), "-q"]) == 4  # without the key
+
+
+def test_a_report_of_random_names_names_nobody_whose_expert_mask_is_doubted(anonymous, data, here):
+    _, output, _ = anonymous
+    cohort, page = here / FOLDER / "doubted", here / "report.html"
+    shutil.copytree(data, cohort)
+    outlined = cohort / SUBJECT / f"{SUBJECT}_seg.nii.gz"
+    image = nib.load(outlined)
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[:-1], image.affine), outlined)
+    assert main(["report", str(output), "-o", str(page), "--data", str(cohort), "--no-viewer", "-q"]) == 3
+    text = page.read_text()
+    assert "no expert mask is shown" in text
+    assert SUBJECT not in text
 
 
 def test_the_order_of_results_is_not_that_of_the_names(anonymous):

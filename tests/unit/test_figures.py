@@ -5,7 +5,7 @@ import pytest
 from matplotlib import image as png
 from scipy import ndimage
 
-from mmccd.figures import INK, LESION, MAP_COLOURS, MASK, Curve, Panel, curves_png, grid_png
+from mmccd.figures import INK, LESION, MAP_COLOURS, MASK, Curve, CurvePanel, Panel, curves_png, grid_png
 
 
 def draw(*panels, **labels):
@@ -95,8 +95,8 @@ def test_pages_grow_with_their_rows(rows):
 def plot(*values, panels=1):
     """A page with one curve in each panel, over the steps 100, 200, ..., and where the curve is."""
     curve = Curve("validation", MASK, 100 * np.arange(1, len(values) + 1), np.array(values))
-    page = png.imread(BytesIO(curves_png({f"p{i}": [curve] for i in range(panels)}, title="t", quantity="error")))
-    page = page[:, :, :3]
+    shown = [CurvePanel(f"p{i}", "error", (curve,)) for i in range(panels)]
+    page = png.imread(BytesIO(curves_png(shown, title="t")))[:, :, :3]
     return page, np.argwhere(coloured(page, MASK))
 
 
@@ -116,6 +116,31 @@ def test_curves_lie_on_a_logarithmic_axis():
     slope, start = np.polyfit(x, y, 1)
     assert slope > 0.5
     assert np.abs(start + slope * x - y).max() < 6
+
+
+@pytest.mark.parametrize("lowest", [0.0, -1.0])
+def test_values_that_have_no_logarithm_lie_on_a_linear_axis(lowest):
+    """Equal differences are equal ways down the page."""
+    page, drawn = plot(3 + lowest, 2 + lowest, 1 + lowest, lowest)
+    y, x = drawn[drawn[:, 1] < 0.6 * page.shape[1]].T
+    slope, start = np.polyfit(x, y, 1)
+    assert slope > 0.5
+    assert np.abs(start + slope * x - y).max() < 6
+
+
+def test_each_panel_has_its_title_its_quantity_and_its_own_axis(monkeypatch):
+    seen = []
+    monkeypatch.setattr("mmccd.figures.png_of", lambda figure: seen.append(figure) or b"")
+    steps = np.array([1.0, 2.0])
+    panels = [
+        CurvePanel("cycle", "error", (Curve("train", MASK, steps, np.array([1.0, 2.0])),)),
+        CurvePanel("density", "nats", (Curve("train", MASK, steps, np.array([-1.0, 2.0])),)),
+    ]
+    curves_png(panels, title="t")
+    axes = seen[0].axes
+    assert [axis.get_title() for axis in axes] == ["cycle", "density"]
+    assert [axis.get_ylabel() for axis in axes] == ["error", "nats"]
+    assert [axis.get_yscale() for axis in axes] == ["log", "linear"]
 
 
 def test_panels_stand_side_by_side():

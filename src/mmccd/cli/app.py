@@ -16,7 +16,7 @@ from mmccd.cli import data as cli_data
 from mmccd.cli import models as cli_models
 from mmccd.cli import report as cli_report
 from mmccd.cli import results as cli_results
-from mmccd.cli.options import BUG, FINE, INTERRUPTED, NONE_WORKED, TERMINATED, USAGE, out
+from mmccd.cli.options import BUG, CLOSED, FINE, FROM_SIGNALS, INTERRUPTED, NONE_WORKED, TERMINATED, USAGE, out
 from mmccd.errors import ConfigError, MmccdError, ModelError
 from mmccd.system.complaints import complain, warnings_as_lines
 from mmccd.system.signals import leaving_when_asked
@@ -60,9 +60,9 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Versions, devices and presets of this installation; or what a MODEL or STORE holds."""
-    from mmccd.overview.info import describe
+    from mmccd.overview.info import info as facts
 
-    values = describe(path)
+    values = facts(path)
     if as_json:
         print(json.dumps(values, indent=2))
         return
@@ -89,7 +89,7 @@ for _command in (
     app.command()(_command)
 
 
-GO_ON = "prepare, predict and benchmark go on where they stopped; train with --resume"
+GO_ON = "the same command goes on where it stopped; train with --resume"
 SPACE = "make space, and check who may read and write there"
 
 
@@ -126,7 +126,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail("interrupted", GO_ON, INTERRUPTED)
     except SystemExit as leaving:  # a signal
         code = leaving.code if isinstance(leaving.code, int) else TERMINATED  # Lightning's own has none
-        return _fail(f"stopped by {Signals(code - 128).name}", GO_ON, code)
+        if code < FROM_SIGNALS:  # typer's answer to a pipe that nobody reads any more, such as `| head`
+            return CLOSED
+        return _fail(f"stopped by {Signals(code - FROM_SIGNALS).name}", GO_ON, code)
     except MmccdError as error:
         return _fail(error.message, error.hint, USAGE if isinstance(error, ConfigError | ModelError) else NONE_WORKED)
     except OSError as error:
@@ -144,4 +146,7 @@ def entry() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no text, and terminals ASCII
     code = main()
+    if code == CLOSED:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in it has no reader
+        sys.exit(code)
     sys.exit(_fail("standard output takes no more", SPACE, NONE_WORKED) if _output_is_lost() else code)

@@ -1,6 +1,5 @@
 """Commands about scans: simulate, check and prepare a cohort. Each imports what it needs, so that `--help` is quick."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,13 +16,6 @@ if TYPE_CHECKING:
     from mmccd.data.cohort import Cohort, Subject
 
 
-class ProtocolName(StrEnum):
-    """Which slices a store holds."""
-
-    volume = "volume"
-    published = "published"
-
-
 def phantom(
     output: Annotated[Path, typer.Argument(help="Folder for the cohort, in the BraTS 2021 layout.")],
     subjects: Annotated[int, typer.Option(help="Healthy subjects, for training and validation.")] = 20,
@@ -34,7 +26,7 @@ def phantom(
     quiet: Quiet = False,
 ) -> None:
     """Simulate a cohort: MNI anatomy, deformed per subject, with FLAIR, T1 and T2 from relaxation times."""
-    from mmccd.simulation.phantom import make_phantom
+    from mmccd.simulation.phantom import phantom as make_phantom
 
     with reported_progress("phantom", quiet=quiet) as progress:
         make_phantom(
@@ -47,7 +39,7 @@ def phantom(
 def validate(data: Data, layout: Layout = "auto", quiet: Quiet = False) -> None:
     """Read every file of a cohort to the end, and say what would go wrong later."""
     from mmccd.data.cohort import read_cohort
-    from mmccd.data.validate import validate_cohort
+    from mmccd.data.validate import validate as validate_cohort
 
     cohort = read_cohort(data, layout)
     total = len(cohort.subjects) + len(cohort.problems)
@@ -60,21 +52,21 @@ def validate(data: Data, layout: Layout = "auto", quiet: Quiet = False) -> None:
         spacing = "x".join(f"{mm:g}" for mm in report.spacing_mm or ())
         shape = "x".join(map(str, report.shape or ()))
         verdict = escape("; ".join(report.warnings)) or "fine"
-        verdict = verdict if report.ok else f"[red]{escape(report.error)}[/red]"
+        verdict = f"[red]{escape(report.problem.what)}[/red]" if report.problem else verdict
         modalities, found = escape(" ".join(report.modalities)), masks.get(report.subject, "")
         table.add_row(escape(report.subject), modalities, found, shape, spacing, verdict)
     out.print(f"layout {cohort.layout}, {total} subjects", highlight=False, markup=False)
     out.print(table)
-    finish({report.subject: f"{report.error} ({report.hint})" for report in reports if not report.ok}, total)
+    finish({report.subject: str(report.problem) for report in reports if report.problem}, total)
 
 
 def prepare(
     data: Data,
     store: Annotated[Path, typer.Argument(help="Folder for the prepared slices.")],
     protocol: Annotated[
-        ProtocolName,
-        typer.Option(help="volume: all brain slices. published: axial slices 70 to 89 of 240 x 240 mm, as the paper."),
-    ] = ProtocolName.volume,
+        str,
+        typer.Option(help="volume: all brain slices. paper-slices: axial slices 70 to 89 of 240 x 240 mm."),
+    ] = "volume",
     size: Annotated[int, typer.Option(help="Side of the slices in pixels, over 240 mm.")] = 128,
     modalities: Annotated[
         str | None, typer.Option(help="Comma-separated, for example flair,t2. Default: all that every subject has.")
@@ -93,11 +85,15 @@ def prepare(
 ) -> None:
     """Turn a cohort into memory-mapped, normalised slices. A killed run goes on where it stopped."""
     from mmccd.data.cohort import modalities_of, read_cohort
+    from mmccd.data.grid import OLD_PROTOCOLS, protocol_named
     from mmccd.data.layouts.names import modality_named
-    from mmccd.data.prepare import StoreSettings
     from mmccd.data.prepare import prepare as prepare_store
+    from mmccd.data.slices import StoreSettings
     from mmccd.data.splits import find_split
 
+    chosen_protocol = protocol_named(protocol)
+    if protocol in OLD_PROTOCOLS:
+        warn(f"the protocol {protocol} is called {OLD_PROTOCOLS[protocol]} now")
     cohort = read_cohort(data, layout)
     named = {"train": train_list, "validation": validation_list, "test": test_list}
     lists = {part: path for part, path in named.items() if path}
@@ -121,17 +117,22 @@ def prepare(
         out.print(f"no lesion mask found: all slices of all {len(chosen)} subjects are taken as healthy")
     with reported_progress("prepare", quiet=quiet) as progress:
         done, failures = prepare_store(
-            cohort, parts, store, StoreSettings(protocol.value, size, names), workers=workers, progress=progress
+            cohort,
+            parts,
+            store,
+            StoreSettings(chosen_protocol, size, names),
+            workers=workers,
+            progress=progress,
         )
     table = Table("split", "subjects", "healthy slices", "lesion slices")
-    for part, subjects in done.manifest["subjects"].items():
+    for part, subjects in done.manifest.subjects.items():
         counts = [len(done.rows(part, healthy=healthy)) for healthy in (True, False)]
         table.add_row(part, str(len(subjects)), *map(str, counts))
     out.print(table)
-    if done.manifest["subjects"]["test"]:
+    if done.manifest.subjects["test"]:
         out.print(f"later, score test subjects alone: mmccd predict MODEL {data} -o OUT --split {store}", markup=False)
     if not (split or lists or origin.startswith("split.csv")):  # then nobody has left them out on purpose
-        failures = failures | cohort.problems
+        failures = failures | {subject: str(problem) for subject, problem in cohort.problems.items()}
     finish(failures, len(wanted | failures.keys()))
 
 

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -12,6 +12,9 @@ from mmccd.cli.options import Anonymize, Device, Layout, Quiet, finish, out
 from mmccd.system.complaints import warn
 from mmccd.system.progress import reported_progress
 
+if TYPE_CHECKING:
+    from mmccd.model.card import Card
+
 
 def train(
     store: Annotated[Path, typer.Argument(help="Folder written by `mmccd prepare`.")],
@@ -19,7 +22,7 @@ def train(
     config: Annotated[
         list[str] | None,
         typer.Option(
-            help="Preset or YAML file; may be repeated, a later one goes over those before it. Sizes: published "
+            help="Preset or YAML file; may be repeated, a later one goes over those before it. Sizes: paper "
             "(default), small, tiny. Method and score: best, or fast, the paper's diffusion with few evaluations. For "
             "example --config small --config best"
         ),
@@ -30,7 +33,7 @@ def train(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(help="mmccd, cyclic-unet, veiled-cycle, or a baseline: ae, vae, dae, ddpm, anoddpm, pddpm."),
+        typer.Option(help="mmccd, cyclic-unet, veiled-cycle, or a baseline such as dae; `mmccd info` lists all."),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override one setting: training.steps=500. May be repeated.")
@@ -46,7 +49,7 @@ def train(
     """Train all networks of a model on healthy slices, then choose its threshold without labels."""
     from mmccd.data.layouts.names import modality_named
     from mmccd.data.store import open_store
-    from mmccd.model.config import load_config, parse_override
+    from mmccd.model.config import described, load_config, parse_override
     from mmccd.system.devices import choose_device
     from mmccd.training.train import Hardware
     from mmccd.training.train import train as train_model
@@ -57,16 +60,18 @@ def train(
     named = {"source": scored, "targets": targets, "method": method, "seed": seed}
     overrides = {key: value for key, value in named.items() if value is not None}
     overrides |= dict(parse_override(text) for text in settings or [])
-    chosen = load_config(config or ["published"], overrides)
+    presets = config or ["paper"]
+    chosen = load_config(presets, overrides)
     hardware = Hardware(device, devices, num_nodes, strategy)
-    if "published" in (config or ["published"]) and choose_device(device).type == "cpu":
-        warn("the published networks take weeks to train on a CPU; --config small takes half an hour")
+    if {"paper", "published"} & {*presets} and choose_device(device).type == "cpu":
+        warn("the paper's networks take weeks to train on a CPU; --config small takes half an hour")
+    out.print(f"method     {described(chosen)}", highlight=False, markup=False)
     with reported_progress("train", quiet=quiet) as progress:
         trained = train_model(opened, model, chosen, resume=resume, hardware=hardware, progress=progress)
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return  # one of several processes speaks for all
     _print_model(f"{model}", trained.card)
-    if (steps := trained.card["training"]["steps"]) < chosen.training.steps:
+    if trained.card.training and (steps := trained.card.training.steps) < chosen.training.steps:
         out.print(f"stopped    early, at step {steps:,} of {chosen.training.steps:,}", highlight=False, markup=False)
     out.print(f"curves     {model / 'training' / 'curves.png'}", highlight=False, markup=False)
     out.print(f"pictures   {model / 'training' / 'pictures'}", highlight=False, markup=False)
@@ -78,20 +83,25 @@ def calibrate(
     output: Annotated[Path, typer.Argument(help="Folder for the new model.")],
     config: Annotated[
         list[str] | None,
-        typer.Option(help="Preset or YAML file: how to score (best), or how mmccd samples (fast, published)."),
+        typer.Option(help="Preset or YAML file: how to score (best), or how mmccd samples (fast, paper)."),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override one: scoring.smooth_mm=4. May be repeated.")
     ] = None,
     device: Device = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """The same networks, sampled or scored in another way, or matched to the healthy scans of your own site."""
     from mmccd.data.store import open_store
     from mmccd.model.config import parse_override
-    from mmccd.training.calibrate import recalibrate
+    from mmccd.training.calibrate import calibrate as calibrate_model
 
     overrides = dict(parse_override(text) for text in settings or [])
-    made = recalibrate(model, open_store(store), output, presets=config or [], overrides=overrides, device=device)
+    with reported_progress("calibrate", quiet=quiet) as progress:
+        made = calibrate_model(
+            model, open_store(store), output, presets=config or [], overrides=overrides, device=device,
+            progress=progress,
+        )  # fmt: skip
     _print_model(f"{output}", made.card)
 
 
@@ -102,13 +112,15 @@ def fuse(
         list[Path], typer.Argument(help="Models of different modalities that score by evidence (preset best).")
     ],
     device: Device = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Join models of several modalities into one, for subjects that have all of them at test time."""
     from mmccd.data.store import open_store
     from mmccd.training.fuse import fuse as fuse_models
 
-    made = fuse_models(models, open_store(store), output, device=device)
-    _print_model(f"{output}: {', '.join(made.card['members'])}", made.card)
+    with reported_progress("fuse", quiet=quiet) as progress:
+        made = fuse_models(models, open_store(store), output, device=device, progress=progress)
+    _print_model(f"{output}: {', '.join(made.card.members)}", made.card)
 
 
 def export(
@@ -116,7 +128,7 @@ def export(
     package: Annotated[Path, typer.Argument(help="File to write, for example model.zip.")],
 ) -> None:
     """A model as one file to hand on: its weights and its card, and nothing else."""
-    from mmccd.model.model import export as export_model
+    from mmccd.model.export import export as export_model
 
     digest = export_model(model, package)
     out.print(f"package    {package}", highlight=False, markup=False)
@@ -150,10 +162,10 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Score scans: anomaly map, mask, picture and JSON per case, on the scan's own grid, and summary.csv."""
+    from mmccd.data.own_folders import SUMMARY
     from mmccd.data.splits import read_split_csv
     from mmccd.prediction.detector import Detector
     from mmccd.prediction.predict import predict as predict_scans
-    from mmccd.prediction.summary import SUMMARY
 
     detector = Detector.load(model, device=device, batch_size=batch_size, runtime=runtime, threshold=threshold)
     subjects = read_split_csv(split).test if split else None
@@ -169,12 +181,11 @@ def predict(
         table.add_row(escape(outcome.case), outcome.status, *cells, escape(outcome.warnings or outcome.error))
     out.print(table)
     out.print(f"summary  {output / SUMMARY}", highlight=False, markup=False)
-    failures = {o.case: f"{o.error} ({o.hint})" if o.hint else o.error for o in outcomes if o.status == "failed"}
+    failures = {outcome.case: str(outcome.problem) for outcome in outcomes if outcome.problem}
     finish(failures, len(outcomes))
 
 
-def _print_model(name: str, card: dict[str, Any]) -> None:
-    threshold = card["threshold"]
+def _print_model(name: str, card: "Card") -> None:
     out.print(f"model      {name}", highlight=False, markup=False)
-    out.print(f"threshold  {threshold['value']:.4f}: {threshold['criterion']}", highlight=False, markup=False)
-    out.print(f"promise    {threshold['guarantee']}", highlight=False, markup=False)
+    out.print(f"threshold  {card.threshold.value:.4f}: {card.threshold.criterion}", highlight=False, markup=False)
+    out.print(f"guarantee  {card.threshold.guarantee}", highlight=False, markup=False)

@@ -11,7 +11,9 @@ from rich.table import Table
 
 from mmccd.system.complaints import in_one_line
 
-FINE, BUG, USAGE, SOME_FAILED, NONE_WORKED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
+FINE, BUG, USAGE, SOME_FAILED, NONE_WORKED, INTERRUPTED, CLOSED, TERMINATED = 0, 1, 2, 3, 4, 130, 141, 143
+FROM_SIGNALS = 128
+"""An exit code above it is that of a signal."""
 
 out = Console(width=None if sys.stdout.isatty() else 120)  # a log is no 80-column terminal
 

@@ -35,7 +35,7 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """The whole path on a synthetic cohort: no data needed, minutes on two CPU cores."""
-    from mmccd.overview.demo import run_demo
+    from mmccd.overview.demo import demo as run_demo
 
     progress_of = partial(reported_progress, quiet=quiet)
     result = run_demo(output, seed=seed, workers=workers, scan=scan, progress_of=progress_of)
@@ -82,7 +82,7 @@ def benchmark(
     output: Annotated[Path, typer.Argument(help="Folder for models, tables and pictures.")],
     size: Annotated[
         str,
-        typer.Option(help="small: 64 px, small networks, for two CPU cores. full: 128 px, published networks, GPU."),
+        typer.Option(help="small: 64 px, small networks, for two CPU cores. full: 128 px, the paper's networks, GPU."),
     ] = "small",
     methods: Annotated[str | None, typer.Option(help="Comma-separated; default: all. See `mmccd info`.")] = None,
     sources: Annotated[str | None, typer.Option(help="Comma-separated modalities; default: all of the store.")] = None,
@@ -93,18 +93,21 @@ def benchmark(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override one setting of every training. May be repeated.")
     ] = None,
-    published: Annotated[
-        bool, typer.Option("--published/--no-published", help="Also sample MMCCD as published: most of the time.")
+    paper_sampler: Annotated[
+        bool,
+        typer.Option(
+            "--paper-sampler/--no-paper-sampler", help="Also sample MMCCD as the paper does: most of the time."
+        ),
     ] = True,
     seed: Seed = 0,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Train and compare every method under one protocol: tables, curves, pictures, RESULTS.md. Resumable."""
-    from mmccd.comparison.benchmark import Plan
     from mmccd.comparison.benchmark import benchmark as run_benchmark
+    from mmccd.comparison.plan import Plan
     from mmccd.data.store import open_store
-    from mmccd.model.config import METHODS, parse_override
+    from mmccd.model.config import parse_override
 
     opened = open_store(store)
     others = {}
@@ -115,16 +118,16 @@ def benchmark(
         others[name] = open_store(Path(path))
     plan = Plan(
         size=size,
-        methods=_names(methods) or METHODS,
+        methods=_names(methods),
         sources=_names(sources) or opened.modalities,
         overrides=dict(parse_override(text) for text in settings or []),
-        published_sampler=published,
+        paper_sampler=paper_sampler,
         seed=seed,
         device=device,
     )
     asked = [f"--also {name}=STORE" for name in others] + [f"--set {text}" for text in settings or []]
     asked += [f"--methods {methods}"] * bool(methods) + [f"--sources {sources}"] * bool(sources)
-    asked += ["--no-published"] * (not published)
+    asked += ["--no-paper-sampler"] * (not paper_sampler)
     command = " ".join(["mmccd benchmark STORE OUT", f"--size {size} --seed {seed}", *asked])
     with reported_progress("benchmark", quiet=quiet) as progress:
         result = run_benchmark(opened, output, plan, others=others, command=command, progress=progress)

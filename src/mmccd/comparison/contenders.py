@@ -1,40 +1,35 @@
 """What a benchmark compares: every method under every scoring, and intensities that have learnt nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mmccd.model.config import METHODS
+from mmccd.method.registry import METHODS
+from mmccd.scoring.intensity_baseline import Kind
 
-Scoring = Literal["square", "evidence", ""]
+Scoring = Literal["squared", "evidence", ""]
 
-SQUARE: dict[str, Any] = {
-    "scoring.evidence": "square",
+SQUARED: dict[str, Any] = {
+    "scoring.error": "squared",
     "scoring.polarity": "either",
     "scoring.unconditional": 0.0,
     "scoring.smooth_mm": 0.0,
     "scoring.edge_mm": 0.0,
 }
-"""The published squared error, over the whole brain as all others are scored."""
+"""The paper's squared error, over the whole brain as all others are scored."""
 
-LABELS = {
-    "mmccd": "MMCCD fast",
-    "cyclic-unet": "Cyclic U-Net",
-    "veiled-cycle": "Veiled cycle",
-    "ae": "AE",
-    "vae": "VAE",
-    "dae": "DAE",
-    "ddpm": "DDPM",
-    "anoddpm": "AnoDDPM",
-    "pddpm": "pDDPM",
-}
-PUBLISHED = "MMCCD published"
-BEST = "MMCCD best"
+BEST = "Veiled cycle (best)"
 """The preset `best`: the veiled cycle by evidence."""
 DIFFUSION = "MMCCD fast, evidence"
 """The paper's masked diffusion with the sampler of the preset `fast`, by the same evidence."""
+PAPER_SAMPLER = "MMCCD, paper's sampler"
 OURS = (BEST, DIFFUSION)
 """What is compared with all others, subject by subject."""
-INTENSITIES = {"intensity": "plain", "smoothed intensity": "smoothed", "equalised intensity": "equalised"}
+INTENSITIES: dict[str, Kind] = {
+    "intensity": "plain",
+    "smoothed intensity": "smoothed",
+    "equalised intensity": "equalised",
+}
 """The normalised scan itself, the same smoothed as evidence is, and its ranks in the brain (Meissen et al., 2021)."""
 
 
@@ -46,36 +41,48 @@ class Contender:
         name: For tables and, without blanks, for files.
         method: As in a config; empty for an intensity.
         intensity: For one: `plain`, `smoothed` or `equalised`.
-        scoring: What is made of x and x_hat: `square` as published, or `evidence` as in the preset `best`; empty for an
-            intensity.
-        published_sampler: Every stripe with every step, on the slices of the published protocol alone.
+        scoring: What is made of x and x_hat: `squared` as in the paper, or `evidence` as in the preset `best`; empty
+            for an intensity.
+        paper_sampler: Every stripe with every step, on the slices of the paper's protocol alone.
     """
 
     name: str
     method: str = ""
-    intensity: str = ""
+    intensity: Kind | Literal[""] = ""
     scoring: Scoring = ""
-    published_sampler: bool = False
+    paper_sampler: bool = False
 
     @property
     def file_name(self) -> str:
-        """The name without blanks."""
-        return self.name.replace(" ", "-").replace(",", "")
+        """The name as that of a file."""
+        return file_name_of(self.name)
 
 
-def contenders(methods: tuple[str, ...] = METHODS, *, published_sampler: bool = True) -> list[Contender]:
-    """All rows for some methods: intensities, then each method with the square, then each with evidence.
+def file_name_of(contender: str) -> str:
+    """The name of a row as that of a file: without blanks and signs."""
+    return "".join(char for char in contender.replace(" ", "-") if char.isalnum() or char in "-_")
+
+
+def label_of(method: str) -> str:
+    """The name of a method in tables; the paper's diffusion is sampled by `fast`."""
+    label = METHODS[method].about.label
+    return f"{label} fast" if method == "mmccd" else label
+
+
+def contenders(methods: Sequence[str] = (), *, paper_sampler: bool = True) -> list[Contender]:
+    """All rows for some methods: intensities, then each method with the squared error, then each with evidence.
 
     Args:
-        methods: As in a config.
-        published_sampler: Whether to add MMCCD with its published sampler.
+        methods: As in a config; none means all.
+        paper_sampler: Whether to add MMCCD with the paper's sampler.
     """
+    methods = tuple(methods) or tuple(METHODS)
     rows = [Contender(name, intensity=kind) for name, kind in INTENSITIES.items()]
-    rows += [Contender(LABELS[method], method, scoring="square") for method in methods]
+    rows += [Contender(label_of(method), method, scoring="squared") for method in methods]
     rows += [
-        Contender(BEST if method == "veiled-cycle" else f"{LABELS[method]}, evidence", method, scoring="evidence")
+        Contender(BEST if method == "veiled-cycle" else f"{label_of(method)}, evidence", method, scoring="evidence")
         for method in methods
     ]
-    if published_sampler and "mmccd" in methods:
-        rows.append(Contender(PUBLISHED, "mmccd", scoring="square", published_sampler=True))
+    if paper_sampler and "mmccd" in methods:
+        rows.append(Contender(PAPER_SAMPLER, "mmccd", scoring="squared", paper_sampler=True))
     return rows

@@ -10,25 +10,25 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mmccd.comparison.contenders import BEST, INTENSITIES, OURS
-from mmccd.comparison.scores import CURVE_RECALLS, thirds
+from mmccd.comparison.record import BenchmarkRecord, Row, read_maps, record_path
+from mmccd.comparison.scores import CURVE_RECALLS
 from mmccd.data.store import Store
 from mmccd.figures import BACKGROUND, INK, LESION, MAP_COLOURS, MUTED, Panel, grid_png, png_of
 from mmccd.system.files import write_atomically
 
 CASES = 4
-Record = dict[str, Any]
 
 
-def write_curves(path: Path, records: Sequence[Record], source: str) -> None:
-    """Precision against recall, mean over subjects; the left panel holds the square, the right one evidence."""
+def write_curves(path: Path, records: Sequence[BenchmarkRecord], source: str) -> None:
+    """Precision against recall, mean over subjects; the left panel holds the squared error, the right one evidence."""
     figure, axes = _figure(2, f"{source.upper()}: precision against recall, mean over test subjects")
-    for axis, scoring in zip(axes, ("square", "evidence"), strict=True):
-        shown = [r for r in records if r.get("precision_at_recalls") and (_intensity(r) or r["scoring"] == scoring)]
+    for axis, scoring in zip(axes, ("squared", "evidence"), strict=True):
+        shown = [r for r in records if r.precision_at_recalls and (_intensity(r) or r.scoring == scoring)]
         for record, colour in zip(shown, _colours(shown), strict=True):
-            width, style = 2.4 if record["contender"] in OURS else 1.2, ":" if _intensity(record) else "-"
-            precision = record["precision_at_recalls"]
-            axis.plot(CURVE_RECALLS, precision, label=record["contender"], color=colour, lw=width, ls=style)
-        axis.set_title(f"scored by {scoring}", color=INK, fontsize=9)
+            width, style = 2.4 if record.contender in OURS else 1.2, ":" if _intensity(record) else "-"
+            precision = record.precision_at_recalls
+            axis.plot(CURVE_RECALLS, precision, label=record.contender, color=colour, lw=width, ls=style)
+        axis.set_title(f"scored by {scoring}{' error' * (scoring == 'squared')}", color=INK, fontsize=9)
         axis.set_xlabel("recall (share of the lesion that is marked)", color=INK, fontsize=8)
         axis.set_ylabel("precision (share of the marked that is lesion)", color=INK, fontsize=8)
         axis.set_xlim(0, 1)
@@ -38,16 +38,16 @@ def write_curves(path: Path, records: Sequence[Record], source: str) -> None:
     write_atomically(path, png_of(figure))
 
 
-def write_sizes(path: Path, records: Sequence[Record], source: str) -> None:
+def write_sizes(path: Path, records: Sequence[BenchmarkRecord], source: str) -> None:
     """Label-free Dice in thirds of the test subjects by lesion volume."""
     figure, (axis,) = _figure(1, f"{source.upper()}: Dice by lesion volume, threshold chosen without labels")
-    shown = [record for record in records if record.get("rows")]
+    shown = [record for record in records if record.rows]
     width = 0.8 / max(1, len(shown))
     ticks: list[str] = []
     for i, (record, colour) in enumerate(zip(shown, _colours(shown), strict=True)):
-        parts = thirds(record["rows"])
+        parts = thirds(record.rows)
         means = [float(np.mean([row["dice"] for row in third])) for third in parts]
-        axis.bar(np.arange(len(parts)) + i * width - 0.4, means, width, label=record["contender"], color=colour)
+        axis.bar(np.arange(len(parts)) + i * width - 0.4, means, width, label=record.contender, color=colour)
         ticks = [f"{third[0]['lesion_ml']:.0f} to {third[-1]['lesion_ml']:.0f} ml\n{len(third)} subjects"
                  for third in parts]  # fmt: skip
     axis.set_xticks(range(len(ticks)), ticks, color=INK, fontsize=8)
@@ -57,14 +57,13 @@ def write_sizes(path: Path, records: Sequence[Record], source: str) -> None:
     write_atomically(path, png_of(figure))
 
 
-def write_montage(path: Path, records: Sequence[Record], store: Store, source: str) -> None:
+def write_montage(path: Path, records: Sequence[BenchmarkRecord], store: Store, source: str) -> None:
     """The slices with most lesion of a few subjects, small to large: the scan, then each contender's map."""
-    shown = [record for record in records if record.get("published")]
-    cases = shown[0]["published"]
-    volume = {row["subject"]: row["lesion_ml"] for row in shown[0]["rows"]}
-    order = sorted(range(len(cases)), key=lambda i: volume[cases[i]["case"]])
+    shown = [record for record in records if record.paper]
+    cases, volume_ml = shown[0].paper, shown[0].volume_ml
+    order = sorted(range(len(cases)), key=lambda i: volume_ml[cases[i]["case"]])
     chosen = [order[i] for i in np.unique(np.linspace(0, len(order) - 1, CASES).round().astype(int))]
-    maps = [np.load(record["maps"], allow_pickle=False).astype(np.float32) for record in shown]
+    maps = [read_maps(record_path(path.parent, source, record.contender)) for record in shown]
     rows, names = [], []
     for i in chosen:
         image, brain, lesion = _slice(store, source, cases[i]["case"], cases[i]["z"])
@@ -75,10 +74,10 @@ def write_montage(path: Path, records: Sequence[Record], store: Store, source: s
             panels.append(Panel(np.where(brain, found[i], inside.min()), float(inside.min()),
                                 float(np.quantile(inside, 0.995)), MAP_COLOURS, outline))  # fmt: skip
         rows.append(panels)
-        names.append(f"{cases[i]['case']}\n{volume[cases[i]['case']]:.0f} ml")
+        names.append(f"{cases[i]['case']}\n{volume_ml[cases[i]['case']]:.0f} ml")
     picture = grid_png(
         rows,
-        columns=[source, *(record["contender"].replace(" ", "\n", 1) for record in shown)],
+        columns=[source, *(record.contender.replace(" ", "\n", 1) for record in shown)],
         names=names,
         title="The same slices by all methods",
         caption="Cyan: expert's outline. Each map is shown from its least value in the brain to its 99.5th percentile.",
@@ -87,19 +86,27 @@ def write_montage(path: Path, records: Sequence[Record], store: Store, source: s
     write_atomically(path, picture)
 
 
+def thirds(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows that have a Dice, by lesion volume in three parts as equal as can be; none of them is empty."""
+    defined = sorted((row for row in rows if row["dice"] is not None), key=lambda row: float(row["lesion_ml"]))
+    return [list(third) for third in np.array_split(np.array(defined, dtype=object), 3) if len(third)]
+
+
 def _slice(store: Store, source: str, subject: str, z: int) -> tuple[Any, Any, Any]:
-    rows = store.index.index[store.index["subject"] == subject].to_numpy()
-    image, brain, lesion = (np.asarray(store.array(name)[rows[z]]) for name in (source, "brain", "lesion"))
+    """The slice of a scan with this number, which need not be the z-th that is stored."""
+    table = store.index
+    (row,) = np.flatnonzero((table["subject"] == subject) & (table["slice"] == z))
+    image, brain, lesion = (np.asarray(store.array(name)[row]) for name in (source, "brain", "lesion"))
     return image.astype(np.float32), brain, lesion
 
 
-def _intensity(record: Record) -> bool:
-    return record["contender"] in INTENSITIES
+def _intensity(record: BenchmarkRecord) -> bool:
+    return record.contender in INTENSITIES
 
 
-def _colours(records: Sequence[Record]) -> list[Any]:
+def _colours(records: Sequence[BenchmarkRecord]) -> list[Any]:
     palette = matplotlib.colormaps["tab20"]
-    return ["#ffca28" if record["contender"] == BEST else palette(i % 20) for i, record in enumerate(records)]
+    return ["#ffca28" if record.contender == BEST else palette(i % 20) for i, record in enumerate(records)]
 
 
 def _figure(panels: int, title: str) -> tuple[Figure, Any]:

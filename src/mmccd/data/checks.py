@@ -1,7 +1,7 @@
 """What may be wrong with a scan that can be read: few checks, each with the range of real scans that it compares with.
 
 The ranges are those of 179 openly licensed or simulated FLAIR, T1 and T2 scans. None of the checks tells one modality
-from another: their distributions of intensity overlap.
+from another: their distributions of intensity overlap. `mmccd validate`, `predict` and `report` show the same ones.
 """
 
 import numpy as np
@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from mmccd.data.volumes import Volume
 
+SMALLEST_ML = 600.0
+THICKEST_SLICE_MM = 3.0
+COARSEST_PIXEL_MM = 3.0
 # Of those scans the largest brain has 1909 ml, the highest value is held by at most 0.001 % of its voxels, the median
 # lies between 0.42 and 0.90 of the 90th percentile and the 99th percentile at most at 2.13 of it.
 LARGEST_SEEN_ML = 2000.0
@@ -18,21 +21,52 @@ BRIGHTEST = 2.6
 LEAST_LEVELS = 64
 
 
-def quality_warnings(volume: Volume, brain: NDArray[np.bool_]) -> tuple[str, ...]:
+def odd_about_scan(volume: Volume, brain: NDArray[np.bool_]) -> tuple[str, ...]:
     """What a reader should know of a scan before trusting what was found in it; empty where nothing is odd.
 
     Args:
         volume: The scan.
         brain: (x, y, z), on its grid; not empty.
     """
-    values = volume.data[brain]
-    found = (not_stripped(brain, volume.voxel_ml), cut_off(brain), clipped(values), odd_contrast(values))
-    return tuple(text for text in found if text)
+    size_ml = float(brain.sum()) * volume.voxel_ml
+    of_brain = (too_small(size_ml), coarse(volume), not_stripped(size_ml), cut_off(brain))
+    return (*volume.doubts, *(text for text in of_brain if text), *odd_intensities(volume.data[brain]))
 
 
-def not_stripped(brain: NDArray[np.bool_], voxel_ml: float) -> str:
+def odd_about_other(name: str, volume: Volume, brain: NDArray[np.bool_]) -> tuple[str, ...]:
+    """The same of a further modality, which has the brain and the voxels of the first: only what is its own.
+
+    Args:
+        name: Of the modality.
+        volume: The scan.
+        brain: (x, y, z), on its grid; not empty.
+    """
+    return (*volume.doubts, *(f"{name}: {text}" for text in odd_intensities(volume.data[brain])))
+
+
+def odd_intensities(values: NDArray[np.float32]) -> tuple[str, ...]:
+    """What is odd about the values of the brain voxels, any shape."""
+    return tuple(text for text in (clipped(values), odd_contrast(values)) if text)
+
+
+def too_small(size_ml: float) -> str:
+    """Less than a brain."""
+    return f"the brain measures only {size_ml:.0f} ml: part of it may be missing" if size_ml < SMALLEST_ML else ""
+
+
+def coarse(volume: Volume) -> str:
+    """Voxels in which small lesions are lost."""
+    *in_plane, between = volume.spacing_mm
+    found = []
+    if max(in_plane) > COARSEST_PIXEL_MM:
+        found.append(f"axial pixels of {max(in_plane):.1f} mm are coarse")
+    if between > THICKEST_SLICE_MM:
+        found.append(f"slices are {between:.1f} mm thick")
+    return f"{' and '.join(found)}: small lesions are lost" if found else ""
+
+
+def not_stripped(size_ml: float) -> str:
     """More than a brain: skull, eyes or neck are left."""
-    size_ml = float(brain.sum()) * voxel_ml
     if size_ml <= LARGEST_SEEN_ML:
         return ""
     return f"not skull-stripped, or not well: {size_ml:.0f} ml count as brain, the largest brains have about 1900 ml"

@@ -7,9 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmccd.data.layouts.listing import Entry, Listing, nifti_files
 from mmccd.data.layouts.names import BRAIN, LESION
-from mmccd.data.layouts.readers import LAYOUTS, Entry, Listing, nifti_files
+from mmccd.data.layouts.registry import LAYOUTS
 from mmccd.data.nifti import is_nifti_name
+from mmccd.data.own_folders import NAMES, kind_of
+from mmccd.data.problems import Problem
 from mmccd.errors import DataError, printable
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
@@ -20,10 +23,7 @@ PARTS = {
 }  # fmt: skip
 _SAFE_ID = re.compile(r'[^\s.\-/\\:*?"<>|\x00-\x1f]([^/\\:*?"<>|\x00-\x1f]*[^\s./\\:*?"<>|\x00-\x1f])?')
 _LONGEST_ID = 150  # bytes; results add up to 40, and disks end at 255
-_OURS = {  # as `mmccd.data.store` and `mmccd.model.files` name them, which this module must not know
-    "manifest.json": "a store of `mmccd prepare`",
-    "card.json": "a model of `mmccd train`",
-}
+_MEND = "mend or rename its files, or leave it out"
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ class Cohort:
         root: Folder or file that was read.
         layout: Name of the layout that was detected or asked for.
         subjects: In order of their ids.
-        problems: Subject id to the reason why it was left out.
+        problems: Subject id to why it was left out.
         unused: NIfTI files that were found and whose names fit no role.
     """
 
     root: Path
     layout: str
     subjects: tuple[Subject, ...]
-    problems: dict[str, str]
+    problems: dict[str, Problem]
     unused: tuple[Path, ...] = ()
 
     def subject(self, subject_id: str) -> Subject:
@@ -81,7 +81,7 @@ class Cohort:
             if subject.id == subject_id:
                 return subject
         if subject_id in self.problems:
-            raise DataError(f"subject {subject_id} was left out: {self.problems[subject_id]}", "mend its files")
+            raise DataError(f"subject {subject_id} was left out: {self.problems[subject_id].what}", "mend its files")
         some = ", ".join(subject.id for subject in self.subjects[:5]) or "none"
         raise DataError(
             f"{self.root.name} has no subject {subject_id}; it has {len(self.subjects)}: {some}"
@@ -95,7 +95,7 @@ def read_cohort(root: Path | str, layout: str = "auto") -> Cohort:
 
     Args:
         root: Folder of a cohort, or a ``.csv`` or ``.tsv`` manifest.
-        layout: A name in ``mmccd.data.layouts.readers.LAYOUTS``, or ``auto`` for the first that fits.
+        layout: A name in ``mmccd.data.layouts.registry.LAYOUTS``, or ``auto`` for the first that fits.
 
     Raises:
         DataError: the layout is unknown or does not fit, the table is malformed, or there is no subject at all.
@@ -144,13 +144,10 @@ def _detect(root: Path) -> str:
     for name, layout in LAYOUTS.items():
         if layout.detect(root):
             return name
-    for file, what in _OURS.items():
-        if (root / file).is_file():
-            raise DataError(f"{root} is {what}, no cohort", "give the folder of the scans")
+    if kind := kind_of(root):
+        raise DataError(f"{root} holds {NAMES[kind]}, which is not a cohort", "give the folder of the scans")
     if not any(True for _ in nifti_files(root, 3)):
-        raise DataError(
-            f"{root} holds no NIfTI scan; results of `mmccd predict` are none", "give the folder of the scans"
-        )
+        raise DataError(f"{root} holds no NIfTI scan", "give the folder of the scans")
     raise DataError(f"{root} fits none of the layouts {', '.join(LAYOUTS)}", _expectations())
 
 
@@ -185,7 +182,7 @@ def _assemble(root: Path, layout: str, listing: Listing) -> Cohort:
                 reason or "another id differs in capitals only, so results would overwrite each other on some disks"
             )
         if reason:
-            problems[printable(name)] = reason
+            problems[printable(name)] = Problem(printable(name), reason, _MEND)
         else:
             subjects.append(_subject(name, entries, _part(name, listing.splits.get(name))))
     return Cohort(root, layout, tuple(subjects), dict(sorted(problems.items())), tuple(sorted(listing.unused)))

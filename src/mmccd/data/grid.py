@@ -1,12 +1,59 @@
 """In-plane resampling between a scan's own pixels and the square grid that the networks see."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BeforeValidator
+
+from mmccd.errors import ConfigError
+
+Protocol = Literal["volume", "paper-slices"]
+"""Which slices of a scan, on which grid: all of the brain, or those of the paper."""
+OLD_PROTOCOLS: dict[str, Protocol] = {"published": "paper-slices"}
 
 FIELD_OF_VIEW_MM = 240.0
 """Side of the square that the networks see: that of BraTS, which holds every adult brain."""
+
+
+def protocol_named(name: str) -> Protocol:
+    """A protocol by its name, or by the one that it had once.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    known: dict[str, Protocol] = {one: one for one in get_args(Protocol)} | OLD_PROTOCOLS
+    if name not in known:
+        raise ConfigError(f"protocol is {name!r}", f"choose {' or '.join(get_args(Protocol))}")
+    return known[name]
+
+
+@dataclass(frozen=True)
+class ModelGrid:
+    """The slices that networks are trained on, and get at test time.
+
+    Attributes:
+        protocol: Which slices, and how they are resized.
+        size_px: Side of the square in pixels.
+        pixel_mm: Side of a pixel.
+
+    Raises:
+        ConfigError: there is no such protocol, or no such size.
+    """
+
+    protocol: Annotated[Protocol, BeforeValidator(protocol_named)]
+    size_px: int
+    pixel_mm: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "protocol", protocol_named(self.protocol))
+        if not 1 <= self.size_px <= 4096 or not self.pixel_mm > 0:
+            raise ConfigError(f"slices of {self.size_px} pixels of {self.pixel_mm:g} mm", "128 of 1.875 mm are usual")
+
+    def __str__(self) -> str:
+        """For messages."""
+        return f"{self.protocol}, {self.size_px} px of {self.pixel_mm:g} mm"
 
 
 @dataclass(frozen=True)
@@ -40,17 +87,15 @@ class SliceGrid:
         return np.ascontiguousarray(np.moveaxis(self.to_scan_x @ slices @ self.to_scan_y.T, 0, 2))
 
 
-def slice_grid(
-    protocol: str, brain: NDArray[np.bool_], spacing_mm: tuple[float, float, float], size_px: int, pixel_mm: float
-) -> SliceGrid:
-    """The grid of a protocol: a network sees at test time what it saw in training.
+def slice_grid(grid: ModelGrid, brain: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> SliceGrid:
+    """How one scan is resized: a network sees at test time what it saw in training.
 
-    ``published`` is the area resize where the scan fills the field of view, as the published ones do; everything
+    ``paper-slices`` is the area resize where the scan fills the field of view, as those of the paper do; everything
     else is `centred_grid`.
     """
-    if protocol == "published" and fills_field_of_view(brain.shape, spacing_mm):
-        return area_grid(brain.shape[:2], size_px)
-    return centred_grid(brain, spacing_mm, size_px, pixel_mm)
+    if grid.protocol == "paper-slices" and fills_field_of_view(brain.shape, spacing_mm):
+        return area_grid(brain.shape[:2], grid.size_px)
+    return centred_grid(brain, spacing_mm, grid.size_px, grid.pixel_mm)
 
 
 def fills_field_of_view(shape: tuple[int, ...], spacing_mm: tuple[float, float, float]) -> bool:
@@ -63,7 +108,7 @@ def centred_grid(
 ) -> SliceGrid:
     """Place the model's square so that it holds the brain.
 
-    The square shares its centre with the scan, as in the published protocol, unless part of the brain would fall
+    The square shares its centre with the scan, as the paper's do, unless part of the brain would fall
     outside: then it is centred on the brain, by whole pixels of the scan.
     """
     axes = [
@@ -75,7 +120,7 @@ def centred_grid(
 
 
 def area_grid(shape: tuple[int, ...], size_px: int) -> SliceGrid:
-    """The published resize: the whole slice to (size_px, size_px), each pixel the mean of those that it touches.
+    """The paper's resize: the whole slice to (size_px, size_px), each pixel the mean of those that it touches.
 
     Equal to ``torch.nn.functional.interpolate(mode="area")``.
     """

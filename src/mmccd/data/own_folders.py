@@ -1,23 +1,49 @@
-"""The files that `mmccd predict` writes of a case, and how they are told from files of other tools with such names."""
+"""What this program writes into a folder, and what kind of folder that makes it."""
 
 from pathlib import Path
+from typing import Literal
 
-from mmccd.system.files import read_record
+from mmccd.errors import ConfigError
 
+MANIFEST = "manifest.json"
+CARD, WEIGHTS = "card.json", "model.safetensors"
+RESULTS = "results.json"
+SUMMARY = "summary.csv"
 ANOMALY_END, MASK_END = "_anomaly.nii.gz", "_mask.nii.gz"
 MAPS = (ANOMALY_END, MASK_END)
 ENDS = (*MAPS, ".png", ".json")
 """Of the names of a case's files, behind the case; the last is its record."""
 
+Kind = Literal["store", "model", "benchmark", "predictions"]
+NAMES: dict[Kind, str] = {
+    "store": "a prepared store",
+    "model": "a model",
+    "benchmark": "the results of a benchmark",
+    "predictions": "results of `mmccd predict`",
+}
 
-def is_record(path: Path) -> bool:
-    """Whether `predict` wrote this JSON: other tools lay one of that name beside a scan, as dcm2niix does."""
-    values = read_record(path)
-    return values is not None and values.get("case") == path.stem and isinstance(values.get("origin"), dict)
+
+def kind_of(folder: Path) -> Kind | None:
+    """What a folder was written as; None for anything else, were it empty or no folder."""
+    if (folder / MANIFEST).is_file():
+        return "store"
+    if (folder / CARD).is_file():
+        return "model"
+    if (folder / RESULTS).is_file():
+        return "benchmark"
+    if (folder / SUMMARY).is_file() or (folder.is_dir() and any(folder.glob(f"*{ANOMALY_END}"))):
+        return "predictions"
+    return None
 
 
-def is_result(file: Path) -> bool:
-    """Whether a file is a map or mask that `predict` wrote, as its record beside it says."""
-    return any(
-        file.name.endswith(end) and is_record(file.with_name(f"{file.name.removesuffix(end)}.json")) for end in MAPS
-    )
+def check_vacant(folder: Path) -> None:
+    """Refuse a folder that something else than a new model lies in.
+
+    Raises:
+        ConfigError: it holds a prepared store or a model.
+    """
+    kind = kind_of(folder)
+    if kind == "store":
+        raise ConfigError(f"{folder} is a prepared store, a model needs a folder of its own", "choose another folder")
+    if kind == "model":
+        raise ConfigError(f"{folder} already holds a model", "choose another folder, or delete this one")

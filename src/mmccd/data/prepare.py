@@ -3,25 +3,27 @@
 import errno
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mmccd.data.cohort import Cohort, Subject
-from mmccd.data.grid import FIELD_OF_VIEW_MM, SliceGrid, fills_field_of_view, slice_grid
-from mmccd.data.splits import Split, digest
-from mmccd.data.store import FORMAT, INDEX, MANIFEST, Store, open_store, read_index
-from mmccd.data.subject import Case, load_case
-from mmccd.data.volumes import check_range
+from mmccd.data.grid import OLD_PROTOCOLS
+from mmccd.data.own_folders import MANIFEST
+from mmccd.data.problems import Problem
+from mmccd.data.slices import StoreSettings, slices_of
+from mmccd.data.splits import PART_NAMES, Split, digest
+from mmccd.data.store import FORMAT, INDEX, Manifest, Store, StoredArray, open_store, read_index
+from mmccd.data.subject import load_case
 from mmccd.errors import ConfigError, DataError, MmccdError, WriteError
-from mmccd.method.intensity import BACKGROUND, INTENSITY_MAP, normalise
+from mmccd.method.intensity import INTENSITY_MAP
 from mmccd.system.files import (
     partial_names,
     read_record,
@@ -37,9 +39,6 @@ from mmccd.system.progress import ProgressCallback, no_progress
 from mmccd.system.provenance import provenance
 from mmccd.system.workers import MEMORY, worker_processes
 
-Protocol = Literal["volume", "published"]
-PUBLISHED_SLICES = range(70, 90)
-STORED_DTYPE = np.float16  # exact to 0.004 below 8: a tenth of the noise of a scan, at half the size
 PARTS = "parts"
 PART = "part.json"
 _MAY_PASS = {errno.EAGAIN, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
@@ -47,37 +46,6 @@ _MAY_PASS = {errno.EAGAIN, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, 
 
 class _MayPassError(Exception):
     """Too little memory, or a disk that is away for a while: another time the same subject may go well."""
-
-
-@dataclass(frozen=True)
-class StoreSettings:
-    """What decides the content of a store, besides the scans.
-
-    Attributes:
-        protocol: ``published`` (axial slices 70..89 of a 240 mm square, area resize) or ``volume`` (all brain slices).
-        size_px: Side of the slices in pixels.
-        modalities: Names of the modalities to keep.
-    """
-
-    protocol: Protocol
-    size_px: int
-    modalities: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if self.protocol not in ("volume", "published"):
-            raise ConfigError(f"protocol is {self.protocol!r}", "choose volume or published")
-        if not 32 <= self.size_px <= 512 or self.size_px % 16:
-            raise ConfigError(
-                f"size_px is {self.size_px}, expected a multiple of 16 from 32 to 512",
-                "128 is the published size",
-            )
-        if len(self.modalities) < 1:
-            raise ConfigError("no modality is shared by all subjects", "name them with --modalities flair,t2")
-
-    @property
-    def pixel_mm(self) -> float:
-        """Pixel side of the stored slices."""
-        return FIELD_OF_VIEW_MM / self.size_px
 
 
 def prepare(
@@ -103,7 +71,7 @@ def prepare(
     parts_of = {"train": split.train, "validation": split.validation, "test": split.test}
     wanted = {subject: part for part, subjects in parts_of.items() for subject in subjects}
     subjects = [subject for subject in cohort.subjects if subject.id in wanted]
-    failures = {subject: reason for subject, reason in cohort.problems.items() if subject in wanted}
+    failures = {subject: str(problem) for subject, problem in cohort.problems.items() if subject in wanted}
     healthy_cohort = all(subject.lesion is None for subject in subjects)
     keys = {subject.id: _part_key(subject, settings, healthy_cohort) for subject in subjects}
     run_key = sha256_of_json({"parts": keys, "split": digest(split)})
@@ -113,9 +81,8 @@ def prepare(
     if parts.exists() or not (output / MANIFEST).exists():
         with sole_use(output):
             if not (output / MANIFEST).exists():
-                for id_, reason in _prepare_parts(subjects, keys, settings, healthy_cohort, parts, workers, progress):
-                    if reason:
-                        failures[id_] = reason
+                failed = _prepare_parts(subjects, keys, settings, healthy_cohort, parts, workers, progress)
+                failures |= {problem.subject: str(problem) for problem in failed}
                 usable = [subject.id for subject in subjects if subject.id not in failures]
                 _assemble(parts, usable, wanted, failures, output, settings, progress)
                 scans = {id_: (read_record(parts / id_ / PART) or {}).get("scans_sha256", {}) for id_ in usable}
@@ -123,74 +90,12 @@ def prepare(
                 _write_manifest(output, settings, facts, usable, wanted, failures)
             shutil.rmtree(parts, ignore_errors=True)
     store = open_store(output)
-    if store.manifest["key"] != run_key:
+    if store.manifest.key != run_key:
         raise ConfigError(
             f"{output} holds a store made from other scans, another split or other settings",
             "choose another folder, or delete this one",
         )
-    return store, dict(store.manifest["failures"])
-
-
-def slices_of(case: Case, settings: StoreSettings) -> tuple[pd.DataFrame, dict[str, NDArray[Any]]]:
-    """The stored slices of one case, and one index row per slice.
-
-    Returns:
-        Table with slice, healthy, brain_px, lesion_px and spacing; arrays by name, (slices, size_px, size_px).
-
-    Raises:
-        DataError: the scan does not fit the ``published`` protocol, has no brain, or voxels that float16 cannot hold.
-    """
-    first = next(iter(case.images.values()))
-    lesion = np.zeros_like(case.brain) if case.lesion is None else case.lesion
-    grid = _grid(case, settings)
-    arrays: dict[str, NDArray[Any]] = {
-        "brain": grid.shrink_mask(case.brain),
-        "lesion": grid.shrink_mask(lesion),
-    }
-    chosen = np.flatnonzero(np.any(arrays["brain"], axis=(1, 2)))
-    if settings.protocol == "published":
-        chosen = chosen[np.isin(chosen, PUBLISHED_SLICES)]
-    if not chosen.size:
-        lost = f"no slice of {case.subject.id} that the protocol {settings.protocol} takes"
-        raise DataError(f"{lost} has brain on a grid of {settings.pixel_mm:g} mm", "check its brain mask")
-    for name in settings.modalities:
-        with np.errstate(over="ignore", invalid="ignore"):  # is refused below
-            arrays[name] = grid.shrink(normalise(case.images[name].data, case.brain), BACKGROUND).astype(STORED_DTYPE)
-    arrays = {name: array[chosen] for name, array in arrays.items()}
-    for name in settings.modalities:
-        check_range(arrays[name], case.images[name])
-    table = pd.DataFrame(
-        {
-            "subject": case.subject.id,
-            "slice": chosen,
-            # judged at full resolution, before small lesions vanish
-            "healthy": ~np.isin(chosen, np.unique(np.nonzero(lesion)[2])),
-            "brain_px": arrays["brain"].sum(axis=(1, 2)),
-            "lesion_px": arrays["lesion"].sum(axis=(1, 2)),
-        }
-    )
-    for axis, spacing in zip("xyz", first.spacing_mm, strict=True):
-        table[f"spacing_{axis}_mm"] = round(spacing, 6)
-    return table, arrays
-
-
-def _grid(case: Case, settings: StoreSettings) -> SliceGrid:
-    volume = next(iter(case.images.values()))
-    shape, spacing_mm = volume.data.shape, volume.spacing_mm
-    fits = fills_field_of_view(shape, spacing_mm) and shape[2] >= PUBLISHED_SLICES.stop
-    if settings.protocol == "published" and not fits:
-        sides = " x ".join(f"{n * mm:.0f}" for n, mm in zip(shape[:2], spacing_mm[:2], strict=True))
-        raise DataError(
-            f"{case.subject.id} measures {sides} mm with {shape[2]} axial slices; "
-            f"the published protocol needs 240 x 240 mm and at least {PUBLISHED_SLICES.stop}",
-            "use --protocol volume",
-        )
-    return slice_grid(settings.protocol, case.brain, spacing_mm, settings.size_px, settings.pixel_mm)
-
-
-def _arrays(settings: StoreSettings) -> list[tuple[str, np.dtype[Any]]]:
-    images = [(name, np.dtype(STORED_DTYPE)) for name in settings.modalities]
-    return [*images, ("brain", np.dtype(bool)), ("lesion", np.dtype(bool))]
+    return store, dict(store.manifest.failures)
 
 
 def _check_is_ours(output: Path) -> None:
@@ -223,7 +128,9 @@ def _part_key(subject: Subject, settings: StoreSettings, healthy_cohort: bool) -
         if image is not None and image.path.exists():
             status = image.path.stat()
             files[name] = [image.path.name, image.channel, status.st_size, status.st_mtime_ns]
-    return sha256_of_json([FORMAT, asdict(settings), healthy_cohort, files])
+    first = {new: old for old, new in OLD_PROTOCOLS.items()}  # so that stores of earlier versions keep their keys
+    made_by = asdict(settings) | {"protocol": first.get(settings.protocol, settings.protocol)}
+    return sha256_of_json([FORMAT, made_by, healthy_cohort, files])
 
 
 def _prepare_parts(
@@ -234,11 +141,12 @@ def _prepare_parts(
     parts: Path,
     workers: int,
     progress: ProgressCallback,
-) -> Iterator[tuple[str, str]]:
-    """Write one folder per subject; yields (subject, reason), the reason empty where all went well."""
+) -> list[Problem]:
+    """Write one folder per subject; returns what was wrong with those that cannot be used."""
     todo = [subject for subject in subjects if not _part_is_done(parts / subject.id, keys[subject.id])]
     done = len(subjects) - len(todo)
     to_try_again: dict[str, str] = {}
+    problems: list[Problem] = []
     progress("preparing", done, len(subjects))
     with worker_processes(max(1, workers)) as pool:
         running = {
@@ -250,26 +158,24 @@ def _prepare_parts(
             progress("preparing", done, len(subjects))
             try:
                 future.result()
-                yield running[future], ""
             except _MayPassError as error:
                 to_try_again[running[future]] = str(error)
             except WriteError:  # else a disk that is full for a while would cost the store subjects
                 raise
-            except MmccdError as error:
-                yield running[future], f"{error.message} ({error.hint})"
             except BrokenProcessPool as error:
                 raise DataError(
                     f"a worker died; in work were {', '.join(partial_names(parts)) or 'no subjects'}",
                     f"{MEMORY} goes on where this one stopped",
                 ) from error
-            except (OSError, MemoryError) as error:
-                yield running[future], f"cannot be prepared: {getattr(error, 'strerror', None) or error}"
+            except (MmccdError, OSError, MemoryError) as error:
+                problems.append(Problem.of(running[future], error))
     if to_try_again:  # no store without them: it would be one for ever
         reasons = "; ".join(f"{id_}: {reason}" for id_, reason in list(to_try_again.items())[:3])
         raise DataError(
             f"{len(to_try_again)} of {len(subjects)} subjects failed by memory or disk, which may pass ({reasons})",
             "the same command tries only them again, best with --workers 1; or leave them out with --split",
         )
+    return problems
 
 
 def _part_is_done(part: Path, key: str) -> bool:
@@ -327,7 +233,7 @@ def _assemble(
     index = pd.concat(tables, ignore_index=True)
     index.insert(1, "split", index["subject"].map(part_of))
     shape = (len(index), settings.size_px, settings.size_px)
-    names = _arrays(settings)
+    names = settings.arrays
     for done, (name, dtype) in enumerate(names, start=1):
         with whole_or_absent(output / f"{name}.npy") as stream:
             header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
@@ -347,21 +253,19 @@ def _write_manifest(
     failures: Mapping[str, str],
 ) -> None:
     """Last: a folder with a manifest is a whole store."""
-    manifest = {
-        "format": FORMAT,
+    manifest = Manifest(
+        format=FORMAT,
         **facts,
         **asdict(settings),
-        "pixel_mm": settings.pixel_mm,
-        "intensity": INTENSITY_MAP,
-        "subjects": {
-            part: [id_ for id_ in subjects if part_of[id_] == part] for part in ("train", "validation", "test")
+        pixel_mm=settings.pixel_mm,
+        intensity=INTENSITY_MAP,
+        subjects={part: [id_ for id_ in subjects if part_of[id_] == part] for part in PART_NAMES},
+        failures=dict(failures),
+        arrays={
+            name: StoredArray(sha256=sha256_of_file(output / f"{name}.npy"), dtype=str(dtype))
+            for name, dtype in settings.arrays
         },
-        "failures": failures,
-        "arrays": {
-            name: {"sha256": sha256_of_file(output / f"{name}.npy"), "dtype": str(dtype)}
-            for name, dtype in _arrays(settings)
-        },
-        "index_sha256": sha256_of_file(output / INDEX),
-        "provenance": provenance(),
-    }
-    write_json(output / MANIFEST, manifest)
+        index_sha256=sha256_of_file(output / INDEX),
+        provenance=provenance(),
+    )
+    write_json(output / MANIFEST, manifest.as_json())

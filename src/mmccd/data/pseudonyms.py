@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmccd.data.cohort import Cohort, Image
 from mmccd.data.nifti import stem
+from mmccd.data.problems import Problem
 from mmccd.errors import ConfigError
 from mmccd.system.files import read_record, write_json
 from mmccd.system.locks import one_at_a_time
@@ -76,24 +77,50 @@ def with_pseudonyms(cohort: Cohort, key: Path, *, outside: Path) -> tuple[Cohort
     subjects = sorted(
         (replace(subject, id=names[subject.id]) for subject in cohort.subjects), key=lambda subject: subject.id
     )
-    problems = {names[case]: UNUSABLE for case in cohort.problems}
+    problems = {names[case]: Problem(names[case], UNUSABLE) for case in cohort.problems}
     return replace(cohort, subjects=tuple(subjects), problems=problems), names
 
 
-def without_names(text: str, case: str, images: Mapping[str, Image | None], name: str) -> str:
-    """A message about a case without its id and the names of its files.
+def redact(text: str, cases: Mapping[str, str], files: Mapping[str, str]) -> str:
+    """A message without the names of cases and of files, for results that people share.
 
     Args:
         text: The message.
-        case: The id that it may hold.
-        images: Files of the case by what they are, such as ``flair``; None where there is none.
-        name: What stands in the place of all these.
+        cases: What each case is called instead. A case is a word of its own, or "1" would be found in every number.
+        files: What each known file is called instead, by its path, its name or its name without ``.nii``. Others that
+            end in ``.nii`` and begin with a case, or hold no space, become "a file".
     """
-    hidden = {case: name}
+    hidden = {case.casefold(): shown for case, shown in cases.items()}
+    known, words = _any_of(files), _any_of(cases)
+    suffix, whole = r"\.nii(?:\.gz)?", r"(?<![^\W_])(?P<{}>{})(?![^\W_])"
+    file = rf"\S{{0,999}}(?:{words})\S{{0,999}}{suffix}|(?<!\S)(?!{_NAME.pattern})\S{{1,999}}{suffix}"
+    pattern = re.compile(f"{whole.format('known', known)}|{file}|{whole.format('case', words)}", re.IGNORECASE)
+
+    def instead(found: re.Match[str]) -> str:
+        if found["known"]:
+            return files.get(found["known"], "a file")  # in other capitals it is another file
+        # Upper and lower case of a Turkish i are found as one letter, and are two for `casefold`.
+        return hidden.get(found["case"].casefold(), "a case") if found["case"] else "a file"
+
+    return pattern.sub(instead, text)  # at once: what is put in is left as it is
+
+
+def names_of_files(images: Mapping[str, Image | None], name: str) -> dict[str, str]:
+    """The ways in which a message may name the files of one case, and ``name (flair)`` and so on in their place.
+
+    Args:
+        images: Files by what they are; None where there is none.
+        name: What the case is called.
+    """
+    found: dict[str, str] = {}
     for role, image in images.items():
         if image is not None:
             place = f"{name} ({role})"
-            hidden |= {str(image.path): place, str(image.path.resolve()): place, image.path.name: place}
-            hidden.setdefault(stem(image.path), place)
-    pattern = "|".join(re.escape(secret) for secret in sorted(hidden, key=len, reverse=True))
-    return re.sub(pattern, lambda found: hidden[found[0]], text)  # at once: what is put in is left as it is
+            found |= {str(image.path): place, str(image.path.resolve()): place, image.path.name: place}
+            found.setdefault(stem(image.path), place)
+    return found
+
+
+def _any_of(names: Iterable[str]) -> str:
+    """A pattern for the longest of these names; of none, one that nothing fits."""
+    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or r"(?!)"

@@ -5,20 +5,55 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field
 
+from mmccd.data.grid import ModelGrid, Protocol, protocol_named
+from mmccd.data.own_folders import MANIFEST
 from mmccd.errors import ConfigError, DataError
+from mmccd.system.documents import Document
 from mmccd.system.files import sha256_of_file, sha256_of_json
 
 FORMAT = 1
-MANIFEST = "manifest.json"
 INDEX = "index.csv"
-REQUIRED = {"key", "protocol", "size_px", "pixel_mm", "modalities", "intensity", "subjects", "failures", "split_digest",
-            "arrays", "index_sha256"}  # fmt: skip
+_AGAIN = "prepare the store again"
+
+
+class StoredArray(Document):
+    """One array of a store, by its digest."""
+
+    sha256: str
+    dtype: str = ""
+
+
+class Manifest(Document):
+    """`manifest.json` of a store: see docs/reference/store.md."""
+
+    format: int
+    key: str
+    layout: str = ""
+    protocol: Annotated[Protocol, BeforeValidator(protocol_named)]
+    size_px: int
+    pixel_mm: float
+    modalities: tuple[str, ...]
+    intensity: dict[str, Any]
+    subjects: dict[str, list[str]]
+    failures: dict[str, str]
+    split_digest: str
+    arrays: dict[str, StoredArray]
+    index_sha256: str
+    scans_sha256: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Of the voxels, by subject and modality; older stores have none."""
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def grid(self) -> ModelGrid:
+        """Of its slices."""
+        return ModelGrid(self.protocol, self.size_px, self.pixel_mm)
 
 
 @dataclass(frozen=True)
@@ -27,26 +62,32 @@ class Store:
 
     Attributes:
         path: The folder.
-        manifest: Protocol, grid, modalities, subjects, digests: see docs/store.md.
+        manifest: Grid, modalities, subjects, digests.
     """
 
     path: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """Names of the modalities, each an array of (slices, size_px, size_px)."""
-        return tuple(self.manifest["modalities"])
+        return self.manifest.modalities
+
+    @property
+    def grid(self) -> ModelGrid:
+        """Of the slices."""
+        return self.manifest.grid
 
     @property
     def size_px(self) -> int:
         """Side of the slices in pixels."""
-        return int(self.manifest["size_px"])
+        return self.manifest.size_px
 
     @property
     def digest(self) -> str:
         """Digest of all arrays and of the index: two stores with equal digests train equal models."""
-        return sha256_of_json({"arrays": self.manifest["arrays"], "index": self.manifest["index_sha256"]})
+        arrays = {name: array.as_json() for name, array in self.manifest.arrays.items()}
+        return sha256_of_json({"arrays": arrays, "index": self.manifest.index_sha256})
 
     @cached_property
     def index(self) -> pd.DataFrame:
@@ -54,27 +95,31 @@ class Store:
         try:
             return read_index(self.path / INDEX)
         except (OSError, ValueError) as error:
-            raise DataError(f"{INDEX} of the store cannot be read: {error}", "prepare the store again") from error
+            raise DataError(f"{INDEX} of the store cannot be read: {error}", _AGAIN) from error
 
     def array(self, name: str) -> NDArray[Any]:
         """Memory-mapped (slices, size_px, size_px): a modality (float16), ``brain`` or ``lesion`` (bool)."""
-        if name not in self.manifest["arrays"]:
+        if name not in self.manifest.arrays:
             raise ConfigError(
-                f"the store has no {name!r}, it has {', '.join(sorted(self.manifest['arrays']))}",
+                f"the store has no {name!r}, it has {', '.join(sorted(self.manifest.arrays))}",
                 "choose one of these modalities, or prepare the store again with the one you need",
             )
         path = self.path / f"{name}.npy"
         try:
             mapped: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")  # never an archive or a pickle
         except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{path.name} of the store cannot be read: {error}", "prepare the store again") from error
+            raise DataError(f"{path.name} of the store cannot be read: {error}", _AGAIN) from error
         expected = (len(self.index), self.size_px, self.size_px)
         if mapped.shape != expected or mapped.dtype not in (np.float16, np.bool_):
             raise DataError(
                 f"{path.name} of the store holds {mapped.dtype} {mapped.shape}, expected {expected}",
-                "prepare the store again",
+                _AGAIN,
             )
         return mapped
+
+    def slices(self, modality: str, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Of a modality, (rows, size_px, size_px), as networks take it."""
+        return self.array(modality)[rows].astype(np.float32)
 
     def rows(self, split: str, *, healthy: bool | None = None) -> NDArray[np.int64]:
         """Row numbers of one split, all or only those whose slice is (or is not) free of lesions."""
@@ -85,8 +130,8 @@ class Store:
 
     def scans_sha256(self, splits: Sequence[str], modality: str) -> list[str]:
         """Digests of the voxels of a modality's scans, sorted; older stores have none."""
-        kept = self.manifest.get("scans_sha256", {})
-        subjects = [subject for split in splits for subject in self.manifest["subjects"][split]]
+        kept = self.manifest.scans_sha256
+        subjects = [subject for split in splits for subject in self.manifest.subjects[split]]
         return sorted(kept[subject][modality] for subject in subjects if modality in kept.get(subject, {}))
 
     def verify(self) -> None:
@@ -95,11 +140,11 @@ class Store:
         Raises:
             DataError: one of them is missing, or was changed after it was prepared.
         """
-        digests = {f"{name}.npy": entry["sha256"] for name, entry in self.manifest["arrays"].items()}
-        for name, digest in {**digests, INDEX: self.manifest["index_sha256"]}.items():
+        digests = {f"{name}.npy": array.sha256 for name, array in self.manifest.arrays.items()}
+        for name, digest in {**digests, INDEX: self.manifest.index_sha256}.items():
             path = self.path / name
             if not path.is_file() or sha256_of_file(path) != digest:
-                raise DataError(f"{name} of the store is missing or differs from its digest", "prepare the store again")
+                raise DataError(f"{name} of the store is missing or differs from its digest", _AGAIN)
 
 
 def read_index(path: Path) -> pd.DataFrame:
@@ -119,14 +164,7 @@ def open_store(path: Path) -> Store:
     try:
         content = json.loads(manifest.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataError(f"{MANIFEST} in {path} is damaged: {error}", "prepare the store again") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{MANIFEST} in {path} is damaged: it is no table", "prepare the store again")
-    if content.get("format") != FORMAT:
-        raise DataError(
-            f"{path} has store format {content.get('format')}, expected {FORMAT}", "prepare the store again"
-        )
-    missing = REQUIRED - content.keys()
-    if missing:
-        raise DataError(f"{MANIFEST} in {path} lacks {', '.join(sorted(missing))}", "prepare the store again")
-    return Store(path, content)
+        raise DataError(f"{MANIFEST} in {path} is damaged: {error}", _AGAIN) from error
+    if isinstance(content, dict) and content.get("format") != FORMAT:
+        raise DataError(f"{path} has store format {content.get('format')}, expected {FORMAT}", _AGAIN)
+    return Store(path, Manifest.parse(content, f"{MANIFEST} in {path}", remedy=_AGAIN, error=DataError))

@@ -22,7 +22,7 @@ class Case:
         images: Modality name to volume, in the order that was asked for.
         brain: (x, y, z) bool: the brain mask, or the voxels above zero in the first of ``images``.
         lesion: (x, y, z) bool, or None where no expert mask is given.
-        warnings: What was put up with while reading, in words.
+        warnings: What of the lesion mask was put up with while reading, in words.
     """
 
     subject: Subject
@@ -58,11 +58,10 @@ def load_case(subject: Subject, modalities: Sequence[str]) -> Case:
     brain = brain_mask(reference, _read(subject.brain) if subject.brain else None)
     for image in images.values():
         check_intensities(image, brain)
-    doubts = tuple(doubt for image in images.values() for doubt in image.doubts)
     if subject.lesion is None:
-        return Case(subject, images, brain, None, doubts)
+        return Case(subject, images, brain, None)
     lesion, warnings = _read_lesion(subject.lesion, reference, brain)
-    return Case(subject, images, brain, lesion, doubts + warnings)
+    return Case(subject, images, brain, lesion, warnings)
 
 
 def _read_lesion(

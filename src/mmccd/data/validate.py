@@ -1,14 +1,15 @@
-"""Read every file of a cohort once and say, subject by subject, what would go wrong later."""
+"""`mmccd validate`: read every file of a cohort once and say, subject by subject, what would go wrong later."""
 
 from dataclasses import dataclass, replace
 
+from mmccd.data.checks import odd_about_other, odd_about_scan
 from mmccd.data.cohort import MODALITIES, Cohort, Subject
+from mmccd.data.problems import Problem
 from mmccd.data.subject import Case, load_case
 from mmccd.data.volumes import brain_mask
 from mmccd.errors import DataError, MmccdError
 from mmccd.system.progress import ProgressCallback, no_progress
 
-THICKEST_SLICE_MM = 3.0
 NO_MASK = "it has no lesion mask while others have one: predict scores it, prepare leaves it out; all zero says healthy"
 # Experts outline to the pial surface, so a few lesion voxels beyond the mask are normal.
 LESION_OUTSIDE_SHARE = 0.05
@@ -20,9 +21,7 @@ class CaseReport:
 
     Attributes:
         subject: Subject id.
-        ok: Whether it can be used.
-        error: What is wrong, or empty.
-        hint: What to do about it, or empty.
+        problem: Why it cannot be used; None where it can.
         warnings: Usable, but worth a look.
         shape: (x, y, z) voxels, or None when nothing could be read.
         spacing_mm: Voxel size, or None.
@@ -30,16 +29,19 @@ class CaseReport:
     """
 
     subject: str
-    ok: bool
-    error: str = ""
-    hint: str = ""
+    problem: Problem | None = None
     warnings: tuple[str, ...] = ()
     shape: tuple[int, int, int] | None = None
     spacing_mm: tuple[float, float, float] | None = None
     modalities: tuple[str, ...] = ()
 
+    @property
+    def ok(self) -> bool:
+        """Whether it can be used."""
+        return self.problem is None
 
-def validate_cohort(cohort: Cohort, *, progress: ProgressCallback = no_progress) -> list[CaseReport]:
+
+def validate(cohort: Cohort, *, progress: ProgressCallback = no_progress) -> list[CaseReport]:
     """Read each subject in full; one that fails does not stop the others.
 
     Args:
@@ -60,7 +62,7 @@ def validate_cohort(cohort: Cohort, *, progress: ProgressCallback = no_progress)
             if report.ok and some_have_masks and not subjects[name].lesion:
                 report = replace(report, warnings=(*report.warnings, NO_MASK))
         else:
-            report = CaseReport(name, False, cohort.problems[name], "mend its files, or leave it out of the cohort")
+            report = CaseReport(name, cohort.problems[name])
         reports.append(report)
     progress("done", len(names), len(names))
     return reports
@@ -71,31 +73,25 @@ def validate_subject(subject: Subject) -> CaseReport:
     names = tuple(subject.images)
     try:
         case = load_case(subject, names)
-    except MmccdError as error:
-        return CaseReport(subject.id, False, error.message, error.hint, modalities=names)
-    except MemoryError as error:
-        return CaseReport(subject.id, False, f"too large for the memory: {error}", "check its shape", modalities=names)
-    except OSError as error:
-        return CaseReport(subject.id, False, f"cannot be read: {error}", "copy the file again", modalities=names)
+    except (MmccdError, MemoryError, OSError) as error:
+        return CaseReport(subject.id, Problem.of(subject.id, error), modalities=names)
     reference = case.images[names[0]]
     x, y, z = reference.data.shape
-    return CaseReport(subject.id, True, "", "", tuple(_warnings(case)), (x, y, z), reference.spacing_mm, names)
+    return CaseReport(subject.id, None, tuple(_warnings(case)), (x, y, z), reference.spacing_mm, names)
 
 
 def _warnings(case: Case) -> list[str]:
-    return [*case.warnings, *_odd_names(case), *_thick_slices(case), *_unstripped(case), *_lesion_outside(case)]
+    name, *others = case.images
+    odd = [
+        *odd_about_scan(case.images[name], case.brain),
+        *(text for other in others for text in odd_about_other(other, case.images[other], case.brain)),
+    ]
+    return [*odd, *case.warnings, *_odd_names(case), *_unstripped(case), *_lesion_outside(case)]
 
 
 def _odd_names(case: Case) -> list[str]:
     odd = [name for name in case.images if name not in MODALITIES]
     return [f"modality names {', '.join(odd)} are not among the usual {', '.join(MODALITIES)}"] if odd else []
-
-
-def _thick_slices(case: Case) -> list[str]:
-    thickest = max(next(iter(case.images.values())).spacing_mm)
-    if thickest <= THICKEST_SLICE_MM:
-        return []
-    return [f"slices are {thickest:.1f} mm thick, more than {THICKEST_SLICE_MM:.0f}: small lesions will be missed"]
 
 
 def _unstripped(case: Case) -> list[str]:

@@ -1,22 +1,23 @@
-"""One case of a predictions folder beside its expert mask: what each method says, and how well it agrees."""
+"""One case of a predictions folder beside its expert mask: what each method says of it."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmccd.data.case_record import CaseRecord, IntensityCut, read_case_record
 from mmccd.data.cohort import Subject
-from mmccd.data.own_folders import ANOMALY_END
+from mmccd.data.own_folders import ANOMALY_END, MASK_END
 from mmccd.data.subject import load_case
 from mmccd.data.volumes import Volume, check_same_grid, read_volume
 from mmccd.errors import DataError
-from mmccd.evaluation.metrics import Confusion, SurfaceDistances, auprc, auroc
+from mmccd.evaluation.measure import ExpertCase, Scored
 from mmccd.method.intensity import normalise
-from mmccd.scoring.maps import intensity_score, smoothed
+from mmccd.scoring.intensity_baseline import IntensityBaseline
+from mmccd.scoring.thresholds import Threshold, threshold_of_scan
 
 INTENSITY = "intensity threshold"
 """Name of the baseline that stands beside every model: the scan's own normalised intensity."""
@@ -24,47 +25,22 @@ SMOOTHED_INTENSITY = "smoothed intensity"
 """The same, smoothed as the model's map is: what smoothing alone gains."""
 BASELINES = (INTENSITY, SMOOTHED_INTENSITY)
 
-_AGAIN = "score it again with `mmccd predict --overwrite`"
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What one method says about one case, as (x, y, z) arrays on the grid of the scan.
-
-    Attributes:
-        method: Name for tables.
-        threshold: Chosen without labels; ``predicted`` is what lies above it.
-        score: float32, higher is more anomalous.
-        predicted: True inside what the method marks.
-    """
-
-    method: str
-    threshold: float
-    score: NDArray[np.float32]
-    predicted: NDArray[np.bool_]
-
 
 @dataclass(frozen=True)
 class ScoredCase:
-    """A case that can be evaluated: scan, masks and scores on one grid in RAS+.
+    """A case that can be evaluated.
 
     Attributes:
-        id: Case of the prediction, subject of the cohort.
-        source: Modality that was scored.
+        expert: Brain and lesion.
+        record: Of the prediction.
         scan: The scan.
-        brain: (x, y, z), True inside the brain.
-        lesion: (x, y, z), True inside the expert's lesion, also where that lies outside the brain.
-        scored: The model, then the intensity baselines.
-        trained_on: Whether the model was trained or calibrated on this very scan.
+        scored: The model, then the intensity baselines, on the grid of the scan.
     """
 
-    id: str
-    source: str
+    expert: ExpertCase
+    record: CaseRecord
     scan: Volume
-    brain: NDArray[np.bool_]
-    lesion: NDArray[np.bool_]
     scored: tuple[Scored, ...]
-    trained_on: bool
 
 
 def predicted_cases(predictions: Path) -> list[str]:
@@ -91,82 +67,38 @@ def load_scored_case(predictions: Path, subject: Subject) -> ScoredCase:
     """
     if subject.lesion is None:
         raise DataError(f"subject {subject.id} has no lesion mask", "evaluate needs one; it may be all zero")
-    record = _read_record(predictions / f"{subject.id}.json")
-    case = load_case(subject, [record.source])
-    scan = case.images[record.source]
-    if case.lesion is None:
+    record = read_case_record(predictions / f"{subject.id}.json")
+    loaded = load_case(subject, [record.source])
+    scan = loaded.images[record.source]
+    if loaded.lesion is None:
         raise AssertionError("load_case reads the lesion mask of a subject that has one")
-    score, predicted = (
-        _read_on_grid(predictions / f"{subject.id}_{kind}.nii.gz", scan) for kind in ("anomaly", "mask")
+    score, mask = (_read_on_grid(predictions / f"{subject.id}{end}", scan) for end in (ANOMALY_END, MASK_END))
+    expert = ExpertCase(subject.id, loaded.brain, loaded.lesion, scan.spacing_mm)
+    model = Scored(record.model.method, score, record.threshold, mask > 0)
+    # A model that is a baseline itself is listed once.
+    beside = (one for one in _intensities(record, scan, expert) if model.method != INTENSITY)
+    return ScoredCase(expert, record, scan, (model, *beside))
+
+
+def _intensities(record: CaseRecord, scan: Volume, expert: ExpertCase) -> Iterator[Scored]:
+    """The scan's own intensity, and the same smoothed where the model's map is."""
+    cut = record.intensity
+    normalised = np.moveaxis(normalise(scan.data, expert.brain), 2, 0)
+    x_mm, y_mm, z_mm = scan.spacing_mm
+    kinds: tuple[tuple[str, Literal["plain", "smoothed"], float], ...] = (
+        (INTENSITY, "plain", cut.threshold),
+        (SMOOTHED_INTENSITY, "smoothed", cut.smoothed_threshold),
     )
-    scored = [Scored(record.method, record.threshold, score, predicted > 0)]
-    if record.method != INTENSITY:
-        intensity = intensity_score(normalise(scan.data, case.brain), record.polarity)
-        marked = case.brain & (intensity > record.intensity_threshold)
-        scored.append(Scored(INTENSITY, record.intensity_threshold, intensity, marked))
-        if record.smooth_mm > 0:
-            mean = smoothed(intensity, case.brain, smooth_mm=record.smooth_mm, spacing_mm=scan.spacing_mm)
-            marked = case.brain & (mean > record.smoothed_threshold)
-            scored.append(Scored(SMOOTHED_INTENSITY, record.smoothed_threshold, mean, marked))
-    return ScoredCase(subject.id, record.source, scan, case.brain, case.lesion, tuple(scored), record.trained_on)
+    for name, kind, value in kinds if cut.smooth_mm > 0 else kinds[:1]:
+        baseline = IntensityBaseline(record.source, cut.polarity, kind, cut.smooth_mm)
+        slices = {record.source: normalised}
+        found = baseline.anomaly_map(slices, np.moveaxis(expert.brain, 2, 0), (z_mm, x_mm, y_mm))
+        score = np.moveaxis(found, 0, 2)
+        yield Scored.cut(name, expert, score, threshold_of_scan(_threshold(cut, value), score[expert.brain]))
 
 
-def measure(case: ScoredCase, scored: Scored) -> dict[str, Any]:
-    """Row of the per-case table: masks over the whole volume, areas under curves over brain voxels."""
-    overlap = Confusion.between(scored.predicted, case.lesion)
-    distances = SurfaceDistances.between(scored.predicted, case.lesion, spacing_mm=case.scan.spacing_mm)
-    score, lesion = scored.score[case.brain], case.lesion[case.brain]
-    return {
-        "case": case.id,
-        "source": case.source,
-        "method": scored.method,
-        "threshold": scored.threshold,
-        "dice": overlap.dice,
-        "iou": overlap.iou,
-        "sensitivity": overlap.sensitivity,
-        "precision": overlap.precision,
-        "assd_mm": distances.average_mm,
-        "hd95_mm": distances.hausdorff95_mm,
-        "predicted_ml": int(scored.predicted.sum()) * case.scan.voxel_ml,
-        "lesion_ml": int(case.lesion.sum()) * case.scan.voxel_ml,
-        "auroc": auroc(score, lesion),
-        "auprc": auprc(score, lesion),
-    }
-
-
-@dataclass(frozen=True)
-class _Record:
-    source: str
-    method: str
-    threshold: float
-    polarity: str
-    intensity_threshold: float
-    smooth_mm: float
-    smoothed_threshold: float
-    trained_on: bool
-
-
-def _read_record(path: Path) -> _Record:
-    try:
-        values: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        intensity = values["intensity"]
-        record = _Record(
-            str(values["source"]),
-            str(values["model"]["method"]),
-            float(values["threshold"]),
-            str(intensity["polarity"]),
-            float(intensity["threshold"]),
-            float(intensity["smooth_mm"]),
-            float(intensity["smoothed_threshold"]),
-            values.get("trained_on") is True,
-        )
-    except OSError as error:
-        raise DataError(f"cannot read {path.name}: {error.strerror or error}", _AGAIN) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path.name} is no record of a prediction: {error!r}", _AGAIN) from error
-    if record.polarity not in ("bright", "dark"):
-        raise DataError(f"{path.name} has polarity {record.polarity!r}, expected bright or dark", _AGAIN)
-    return record
+def _threshold(cut: IntensityCut, value: float) -> Threshold:
+    return Threshold(value, criterion="", guarantee="", added_to=cut.added_to)
 
 
 def _read_on_grid(path: Path, scan: Volume) -> NDArray[np.float32]:

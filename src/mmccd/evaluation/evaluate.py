@@ -4,7 +4,6 @@ Label-free numbers come first: masks at the threshold that the model brought alo
 Whatever was tuned on the test labels has "oracle" in its name.
 """
 
-import json
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -13,15 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmccd.data.cohort import Cohort, Image, read_cohort
-from mmccd.data.pseudonyms import with_pseudonyms, without_names
+from mmccd.data.cohort import Cohort, read_cohort
+from mmccd.data.pseudonyms import names_of_files, redact, with_pseudonyms
 from mmccd.errors import DataError, MmccdError, MmccdWarning
-from mmccd.evaluation import paper_protocol as published
-from mmccd.evaluation.case import BASELINES, ScoredCase, load_scored_case, measure, predicted_cases
+from mmccd.evaluation.case import BASELINES, ScoredCase, load_scored_case, predicted_cases
 from mmccd.evaluation.intervals import Interval, bootstrap_mean, by_patient
-from mmccd.evaluation.metrics import Confusion, oracle_threshold
+from mmccd.evaluation.measure import Row, dice_at, measure
+from mmccd.evaluation.metrics import oracle_threshold
 from mmccd.evaluation.montage import write_montage
-from mmccd.evaluation.tables import METRICS, PUBLISHED_METRICS, Evaluation, Row
+from mmccd.evaluation.paper_protocol import PAPER_METRICS, LesionSlice, largest_lesion_slice, paper_rows
+from mmccd.evaluation.tables import METRICS, Evaluation
 from mmccd.system.files import write_atomically, write_csv, write_json
 from mmccd.system.progress import ProgressCallback, no_progress
 
@@ -59,26 +59,27 @@ class _Pool:
 
 
 class _Collector:
-    """Gathers the cases one by one, keeping of each its rows, its published slices and, on disk, its scores."""
+    """Gathers the cases one by one: of each its rows, its slice for the paper's protocol and, on disk, its scores."""
 
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
         self._pools: dict[str, _Pool] = {}
-        self._slices: dict[str, list[published.LesionSlice]] = {}
+        self._slices: dict[str, list[LesionSlice]] = {}
         self._rows: dict[str, list[Row]] = {}
         self._lesion_voxels: dict[str, list[int]] = {}
         self.trained_on: list[str] = []
 
     def add(self, case: ScoredCase) -> None:
-        self.trained_on += [case.id] * case.trained_on
+        expert = case.expert
+        self.trained_on += [expert.id] * case.record.trained_on
         for scored in case.scored:
             name = scored.method
             if name not in self._pools:
                 self._pools[name] = _Pool(self._scratch / str(len(self._pools)))
-            self._pools[name].add(scored.score[case.brain], case.lesion[case.brain])
-            self._rows.setdefault(name, []).append(measure(case, scored))
-            self._lesion_voxels.setdefault(name, []).append(int(case.lesion.sum()))
-            piece = published.largest_lesion_slice(case.id, scored.score, case.brain, case.lesion)
+            self._pools[name].add(scored.score[expert.brain], expert.lesion[expert.brain])
+            self._rows.setdefault(name, []).append(measure(expert, scored) | {"source": case.record.source})
+            self._lesion_voxels.setdefault(name, []).append(int(expert.lesion.sum()))
+            piece = largest_lesion_slice(expert, scored.score)
             self._slices.setdefault(name, []).extend([piece] if piece else [])
 
     def rows(self) -> tuple[list[Row], dict[str, float]]:
@@ -91,15 +92,15 @@ class _Collector:
             for row, score, lesion, size in zip(
                 self._rows[name], scores, lesions, self._lesion_voxels[name], strict=True
             ):
-                complete.append(row | {"oracle_dice": _dice(score > thresholds[name], lesion, size)})
+                complete.append(row | {"oracle_dice": dice_at(thresholds[name], score, lesion, size)})
         return sorted(complete, key=lambda row: str(row["case"])), thresholds
 
-    def published_rows(self) -> tuple[list[Row], dict[str, float]]:
-        """Rows of the published protocol, and its oracle threshold for each method."""
+    def paper_rows(self) -> tuple[list[Row], dict[str, float]]:
+        """Rows of the paper's protocol, and its oracle threshold for each method."""
         thresholds: dict[str, float] = {}
         complete: list[Row] = []
         for name, slices in self._slices.items():
-            rows, thresholds[name] = published.published_rows(slices)
+            rows, thresholds[name] = paper_rows(slices)
             complete += [{"case": row.pop("case"), "method": name} | row for row in rows]
         return sorted(complete, key=lambda row: str(row["case"])), thresholds
 
@@ -147,13 +148,13 @@ def evaluate(
             try:
                 scored_case = load_scored_case(predictions, cohort.subject(case))
             except MmccdError as error:
-                failures[case] = error.message if anonymize is None else _without_names(error.message, cohort, case)
+                failures[case] = error.message if anonymize is None else _nameless(error.message, cohort, case)
             else:
                 collector.add(scored_case)
         if len(failures) == len(cases):
             raise _nothing_left(data, failures)
         rows, oracle = collector.rows()
-    published_rows, published_oracle = collector.published_rows()
+    paper, paper_oracle = collector.paper_rows()
 
     def mean(rows: Sequence[Row], values: Sequence[float]) -> Interval:
         """Of one value per row, over patients: a random name does not tell whose session a case is."""
@@ -165,9 +166,9 @@ def evaluate(
         aggregates=_aggregate(rows, METRICS, mean),
         differences=_differences(rows, mean),
         oracle_thresholds=oracle,
-        published=tuple(published_rows),
-        published_aggregates=_aggregate(published_rows, PUBLISHED_METRICS, mean),
-        published_thresholds=published_oracle,
+        paper=tuple(paper),
+        paper_aggregates=_aggregate(paper, PAPER_METRICS, mean),
+        paper_thresholds=paper_oracle,
         failures=failures,
         not_predicted=len({subject.id for subject in cohort.subjects} - set(cases)),
         trained_on=tuple(collector.trained_on),
@@ -175,24 +176,22 @@ def evaluate(
     write_csv(output / "metrics.csv", evaluation.rows)
     write_json(output / "evaluation.json", evaluation.record(resamples=resamples, seed=seed))
     write_atomically(output / "table.md", evaluation.markdown().encode())
-    _draw(output / "montage.png", predictions, cohort, [case for case in cases if case not in failures])
+    drawn = [case for case in cases if case not in failures][:_DRAWN_CASES]
+    write_montage(output / "montage.png", predictions, cohort, drawn, "Findings beside the expert's outlines")
     progress("done", len(cases), len(cases))
     if evaluation.trained_on:
         warnings.warn(f"{evaluation.about_trained_on()}: {_REMEDY}", MmccdWarning, stacklevel=2)
     return evaluation
 
 
-def _without_names(text: str, cohort: Cohort, case: str) -> str:
-    files: dict[str, Image | None] = {}
+def _nameless(text: str, cohort: Cohort, case: str) -> str:
+    """A message about a case that has a random name."""
+    files: dict[str, str] = {}
     for subject in cohort.subjects:
         if subject.id == case:
-            files = {**subject.images, "brain": subject.brain, "lesion": subject.lesion}
-    return without_names(text, case, files, case)
-
-
-def _draw(path: Path, predictions: Path, cohort: Cohort, cases: Sequence[str]) -> None:
-    source = json.loads((predictions / f"{cases[0]}.json").read_text())["source"]
-    write_montage(path, predictions, cohort, source, cases[:_DRAWN_CASES], "Findings beside the expert's outlines")
+            images = {**subject.images, "brain": subject.brain, "lesion": subject.lesion}
+            files = names_of_files(images, case)
+    return redact(text, {}, files)
 
 
 def _scratch_folder(output: Path) -> tempfile.TemporaryDirectory[str]:
@@ -218,12 +217,6 @@ def _nothing_left(data: Path, failures: Mapping[str, str]) -> DataError:
         f"none of the {len(failures)} predicted cases can be evaluated with {data}: {reasons}{more}",
         "case names must equal the subject ids of the cohort, and subjects need lesion masks",
     )
-
-
-def _dice(predicted: NDArray[np.bool_], lesion: NDArray[np.bool_], lesion_voxels: int) -> float:
-    """Dice of brain voxels; ``lesion_voxels`` also counts those outside the brain, which nobody can find."""
-    found = int(np.count_nonzero(predicted & lesion))
-    return Confusion(found, int(np.count_nonzero(predicted)) - found, lesion_voxels - found).dice
 
 
 def _aggregate(rows: Sequence[Row], metrics: Sequence[str], mean: Mean) -> dict[str, dict[str, Interval]]:

@@ -18,7 +18,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from mmccd.errors import GridError
 
 LARGEST_POOL = 4_000_000  # the oracle's candidates are quantiles of at most this many scores
-PUBLISHED_EROSION_PX = 4  # of the paper's 128 x 128 slices
 
 
 @dataclass(frozen=True)
@@ -237,47 +236,6 @@ def dice_at_thresholds(
     counts = [np.bincount(some, minlength=thresholds.size + 1) for some in (exceeded, exceeded[lesion])]
     passing, found = (count[::-1].cumsum()[::-1][1:] for count in counts)
     return np.asarray(2.0 * found / (passing + np.count_nonzero(lesion)))
-
-
-def published_erosion(brain: NDArray[np.bool_], *, radius_px: int = PUBLISHED_EROSION_PX) -> NDArray[np.bool_]:
-    """Erode a 2D brain mask by a disk of 4 pixels of 1.875 mm, as the published post-processing does.
-
-    Outside the image counts as brain, so a mask that touches the border is not eroded from there.
-    """
-    offsets_px = np.arange(-radius_px, radius_px + 1)
-    disk = np.add.outer(offsets_px**2, offsets_px**2) <= radius_px**2
-    return np.asarray(ndimage.binary_erosion(brain, disk, border_value=1), dtype=np.bool_)
-
-
-def published_metrics(
-    score: NDArray[np.floating], lesion: NDArray[np.bool_], eroded_brain: NDArray[np.bool_], threshold: float
-) -> dict[str, float]:
-    """Compute the metrics of the paper's code for one slice, faults included (commit a5ef9b4).
-
-    The prediction is limited to the eroded brain while the lesion is not, and ``auc`` runs over the whole
-    slice with score 0 outside the eroded brain: this easy background lifts a random score to about 0.8.
-
-    Args:
-        score: (height, width), 0 or more.
-        lesion: (height, width), True inside the lesion.
-        eroded_brain: (height, width), see ``published_erosion``.
-        threshold: Pixels with a higher score are predicted.
-
-    Returns:
-        ``dice``, ``auc``, ``jaccard``, ``assd`` (in pixels), ``sensitivity``, ``precision``. The published
-        code crashes on the ASSD of an empty mask; here it is NaN.
-    """
-    predicted = (score > threshold) & eroded_brain
-    overlap = Confusion.between(predicted, lesion)
-    assd = average_surface_distance_mm(predicted, lesion, spacing_mm=(1.0, 1.0))  # 1 "mm" is one pixel here
-    return {
-        "dice": overlap.dice,
-        "auc": auroc((score * eroded_brain).ravel(), lesion.ravel()),
-        "jaccard": overlap.iou,
-        "assd": assd if np.isfinite(assd) else float("nan"),
-        "sensitivity": overlap.sensitivity,
-        "precision": overlap.precision,
-    }
 
 
 def _ratio(part: int, whole: int) -> float:

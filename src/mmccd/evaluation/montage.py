@@ -7,16 +7,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mmccd.data.case_record import read_case_record
 from mmccd.data.cohort import Cohort
 from mmccd.data.own_folders import ANOMALY_END, MASK_END
 from mmccd.data.subject import load_case
 from mmccd.data.volumes import Volume, check_same_grid, read_volume
 from mmccd.errors import DataError
+from mmccd.evaluation.metrics import Confusion
+from mmccd.evaluation.paper_protocol import slice_with_most_lesion
 from mmccd.figures import LESION, MAP_COLOURS, MASK, Panel, frame, grid_png, window
 from mmccd.system.files import write_atomically
 
 
-def write_montage(path: Path, predictions: Path, cohort: Cohort, source: str, cases: Sequence[str], title: str) -> None:
+def write_montage(path: Path, predictions: Path, cohort: Cohort, cases: Sequence[str], title: str) -> None:
     """For each case the slice with most lesion: scan, expert outline, anomaly map, and what was marked.
 
     Raises:
@@ -24,12 +27,13 @@ def write_montage(path: Path, predictions: Path, cohort: Cohort, source: str, ca
     """
     rows, names = [], []
     for case in cases:
+        source = read_case_record(predictions / f"{case}.json").source
         loaded = load_case(cohort.subject(case), [source])
         volume = loaded.images[source]
         anomaly = _read(predictions / f"{case}{ANOMALY_END}", volume)
         mask = _read(predictions / f"{case}{MASK_END}", volume) > 0
         lesion = loaded.lesion if loaded.lesion is not None else np.zeros_like(mask)
-        z = int((lesion if lesion.any() else loaded.brain).sum(axis=(0, 1)).argmax())
+        z = slice_with_most_lesion(lesion if lesion.any() else loaded.brain)
         sides_mm = volume.spacing_mm[:2]
         x, y = frame(loaded.brain[:, :, z], sides_mm)
         image, expert, marked = volume.data[x, y, z], lesion[x, y, z], mask[x, y, z]
@@ -47,7 +51,7 @@ def write_montage(path: Path, predictions: Path, cohort: Cohort, source: str, ca
         raise DataError("there is no case to draw", "predict at least one subject of the cohort")
     png = grid_png(
         rows,
-        columns=[source, "expert", "anomaly map", "marked"],
+        columns=["scan", "expert", "anomaly map", "marked"],
         names=names,
         title=title,
         caption="Cyan: expert's outline. Yellow: above the threshold chosen without labels. Dice is of this slice.",
@@ -62,5 +66,4 @@ def _read(path: Path, like: Volume) -> NDArray[np.float32]:
 
 
 def _dice(marked: NDArray[np.bool_], expert: NDArray[np.bool_]) -> str:
-    total = int(marked.sum() + expert.sum())
-    return f"Dice {2 * int((marked & expert).sum()) / total:.2f}" if expert.any() else ""
+    return f"Dice {Confusion.between(marked, expert).dice:.2f}" if expert.any() else ""

@@ -1,4 +1,4 @@
-"""The published protocol, faults included: one slice per subject, scaled and cut with the test labels.
+"""The paper's protocol, faults included: one slice per subject, scaled and cut with the test labels.
 
 It exists to stand beside the paper's tables and for nothing else; ``mmccd.evaluation.evaluate`` has the honest numbers.
 """
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from mmccd.evaluation.metrics import PUBLISHED_EROSION_PX, dice_at_thresholds, published_erosion, published_metrics
+from mmccd.evaluation.measure import ExpertCase
+from mmccd.evaluation.metrics import Confusion, auroc, average_surface_distance_mm, dice_at_thresholds
 
-NAME = "published protocol (oracle)"
+NAME = "paper's protocol (oracle)"
 STATEMENT = (
     "One axial slice per subject, the one with the most lesion, on the native in-plane grid; scores scaled over "
     "all subjects; threshold chosen with the test labels; brain eroded by a disk of 4 native pixels; AUC over the "
@@ -19,6 +21,9 @@ STATEMENT = (
     "(the paper: 128 x 128), subjects and preparation of the store are the paper's."
 )
 THRESHOLDS = np.arange(100) / 1000.0
+EROSION_PX = 4  # of the paper's 128 x 128 slices
+PIXEL_MM = 1.875
+PAPER_METRICS = ("dice", "auc", "jaccard", "assd", "sensitivity", "precision")
 
 
 @dataclass(frozen=True)
@@ -40,20 +45,22 @@ class LesionSlice:
     lesion: NDArray[np.bool_]
 
 
-def largest_lesion_slice(
-    case: str, score: NDArray[np.float32], brain: NDArray[np.bool_], lesion: NDArray[np.bool_]
-) -> LesionSlice | None:
-    """Pick the axial slice of (x, y, z) volumes with the largest lesion area; None without a lesion."""
-    areas = lesion.sum(axis=(0, 1))
-    z = int(areas.argmax())
-    if not areas[z]:
+def largest_lesion_slice(case: ExpertCase, score: NDArray[np.float32]) -> LesionSlice | None:
+    """The axial slice of a case with the largest lesion area, with its part of a map; None without a lesion."""
+    z = slice_with_most_lesion(case.lesion)
+    if not case.lesion[:, :, z].any():
         return None
     # Copies: a view would keep the whole volume in memory.
-    return LesionSlice(case, z, score[:, :, z].copy(), brain[:, :, z].copy(), lesion[:, :, z].copy())
+    return LesionSlice(case.id, z, score[:, :, z].copy(), case.brain[:, :, z].copy(), case.lesion[:, :, z].copy())
 
 
-def published_rows(
-    slices: Sequence[LesionSlice], *, erosion_px: int = PUBLISHED_EROSION_PX
+def slice_with_most_lesion(lesion: NDArray[np.bool_]) -> int:
+    """Its place along the last axis of (x, y, z)."""
+    return int(lesion.sum(axis=(0, 1)).argmax())
+
+
+def paper_rows(
+    slices: Sequence[LesionSlice], *, erosion_px: int = EROSION_PX
 ) -> tuple[list[dict[str, float | str | int]], float]:
     """Metrics of each slice as the paper's code has them, and the oracle threshold on the scaled scores.
 
@@ -62,24 +69,65 @@ def published_rows(
 
     Args:
         slices: One per subject.
-        erosion_px: Radius of the rim that is cut off; 4 is published, for pixels of 1.875 mm.
+        erosion_px: Radius of the rim that is cut off; 4 is the paper's, for pixels of 1.875 mm.
 
     Returns:
-        One row per slice with ``case``, ``z`` and `published_metrics`; NaN threshold if no slice.
+        One row per slice with ``case``, ``z`` and `paper_metrics`; NaN threshold if no slice.
     """
     if not slices:
         return [], float("nan")
     scaled = _scale_over_all(slices)
-    eroded = [published_erosion(piece.brain, radius_px=erosion_px) for piece in slices]
+    eroded = [paper_erosion(piece.brain, radius_px=erosion_px) for piece in slices]
     dice = [
         dice_at_thresholds(THRESHOLDS, (score * inside).ravel(), piece.lesion.ravel())
         for score, inside, piece in zip(scaled, eroded, slices, strict=True)
     ]
     threshold = float(THRESHOLDS[np.mean(dice, axis=0).argmax()])
     return [
-        {"case": piece.case, "z": piece.z, **published_metrics(score, piece.lesion, inside, threshold)}
+        {"case": piece.case, "z": piece.z, **paper_metrics(score, piece.lesion, inside, threshold)}
         for score, inside, piece in zip(scaled, eroded, slices, strict=True)
     ], threshold
+
+
+def paper_erosion(brain: NDArray[np.bool_], *, radius_px: int = EROSION_PX) -> NDArray[np.bool_]:
+    """Erode a 2D brain mask by a disk of 4 pixels of 1.875 mm, as the post-processing of the paper's code does.
+
+    Outside the image counts as brain, so a mask that touches the border is not eroded from there.
+    """
+    offsets_px = np.arange(-radius_px, radius_px + 1)
+    disk = np.add.outer(offsets_px**2, offsets_px**2) <= radius_px**2
+    return np.asarray(ndimage.binary_erosion(brain, disk, border_value=1), dtype=np.bool_)
+
+
+def paper_metrics(
+    score: NDArray[np.floating], lesion: NDArray[np.bool_], eroded_brain: NDArray[np.bool_], threshold: float
+) -> dict[str, float]:
+    """Compute the metrics of the paper's code for one slice, faults included (commit a5ef9b4).
+
+    The prediction is limited to the eroded brain while the lesion is not, and ``auc`` runs over the whole
+    slice with score 0 outside the eroded brain: this easy background lifts a random score to about 0.8.
+
+    Args:
+        score: (height, width), 0 or more.
+        lesion: (height, width), True inside the lesion.
+        eroded_brain: (height, width), see ``paper_erosion``.
+        threshold: Pixels with a higher score are predicted.
+
+    Returns:
+        ``dice``, ``auc``, ``jaccard``, ``assd`` (in pixels), ``sensitivity``, ``precision``. The
+        paper's code crashes on the ASSD of an empty mask; here it is NaN.
+    """
+    predicted = (score > threshold) & eroded_brain
+    overlap = Confusion.between(predicted, lesion)
+    assd = average_surface_distance_mm(predicted, lesion, spacing_mm=(1.0, 1.0))  # 1 "mm" is one pixel here
+    return {
+        "dice": overlap.dice,
+        "auc": auroc((score * eroded_brain).ravel(), lesion.ravel()),
+        "jaccard": overlap.iou,
+        "assd": assd if np.isfinite(assd) else float("nan"),
+        "sensitivity": overlap.sensitivity,
+        "precision": overlap.precision,
+    }
 
 
 def _scale_over_all(slices: Sequence[LesionSlice]) -> list[NDArray[np.float64]]:

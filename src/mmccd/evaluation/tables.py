@@ -4,14 +4,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mmccd.evaluation import paper_protocol as published
+from mmccd.evaluation import paper_protocol
 from mmccd.evaluation.intervals import Interval
+from mmccd.evaluation.measure import Row
+from mmccd.evaluation.paper_protocol import PAPER_METRICS
 from mmccd.system.provenance import provenance
 
-METRICS = ("dice", "auprc", "auroc", "iou", "sensitivity", "precision", "assd_mm", "hd95_mm", "oracle_dice")
-PUBLISHED_METRICS = ("dice", "auc", "jaccard", "assd", "sensitivity", "precision")
+METRICS = (
+    "dice",
+    "auprc",
+    "auroc",
+    "iou",
+    "sensitivity",
+    "precision",
+    "lesion_f1",
+    "assd_mm",
+    "hd95_mm",
+    "oracle_dice",
+)
 
-Row = dict[str, Any]
 _PER_CASE = ("dice", "auprc", "auroc", "sensitivity", "precision", "assd_mm", "hd95_mm", "oracle_dice",
              "predicted_ml", "lesion_ml")  # fmt: skip
 _EXPLANATION = """\
@@ -31,9 +42,9 @@ class Evaluation:
         aggregates: Method to metric to mean over patients, each the mean of its sessions.
         differences: Baseline to metric to the paired difference, model minus baseline, over patients.
         oracle_thresholds: Method to the threshold chosen WITH the test labels, behind ``oracle_dice``.
-        published: One row per case and method of the published protocol.
-        published_aggregates: Method to metric of that protocol to mean over patients.
-        published_thresholds: Method to the threshold of that protocol, on scaled scores.
+        paper: One row per case and method of the paper's protocol.
+        paper_aggregates: Method to metric of that protocol to mean over patients.
+        paper_thresholds: Method to the threshold of that protocol, on scaled scores.
         failures: Case to the reason why it is in no table.
         not_predicted: How many subjects of the cohort have no prediction.
         trained_on: Cases whose very scan the model was trained or calibrated on.
@@ -43,9 +54,9 @@ class Evaluation:
     aggregates: dict[str, dict[str, Interval]]
     differences: dict[str, dict[str, Interval]]
     oracle_thresholds: dict[str, float]
-    published: tuple[Row, ...]
-    published_aggregates: dict[str, dict[str, Interval]]
-    published_thresholds: dict[str, float]
+    paper: tuple[Row, ...]
+    paper_aggregates: dict[str, dict[str, Interval]]
+    paper_thresholds: dict[str, float]
     failures: dict[str, str]
     not_predicted: int
     trained_on: tuple[str, ...] = ()
@@ -74,12 +85,12 @@ class Evaluation:
             "aggregates": _plain(self.aggregates),
             "differences": _plain(self.differences),
             "oracle_thresholds": self.oracle_thresholds,
-            "published": {
-                "name": published.NAME,
-                "statement": published.STATEMENT,
-                "thresholds": self.published_thresholds,
-                "aggregates": _plain(self.published_aggregates),
-                "rows": self.published,
+            "paper_protocol": {
+                "name": paper_protocol.NAME,
+                "statement": paper_protocol.STATEMENT,
+                "thresholds": self.paper_thresholds,
+                "aggregates": _plain(self.paper_aggregates),
+                "rows": self.paper,
             },
             "failures": self.failures,
             "not_predicted": self.not_predicted,
@@ -88,7 +99,7 @@ class Evaluation:
         }
 
     def markdown(self) -> str:
-        """Aggregates, cases, published protocol and failures as one Markdown page."""
+        """Aggregates, cases, the protocol of the paper and failures as one Markdown page."""
         per_case = [["case", "method", *_PER_CASE]] + [_line(row, _PER_CASE) for row in self.rows]
         parts = [
             "# Evaluation",
@@ -98,13 +109,13 @@ class Evaluation:
             "## Cases",
             markdown_table(per_case),
         ]
-        if self.published:
+        if self.paper:
             parts += [
-                f"## {published.NAME[0].upper()}{published.NAME[1:]}",
-                published.STATEMENT,
-                markdown_table(_aggregate_table(self.published_aggregates, PUBLISHED_METRICS)),
+                f"## {paper_protocol.NAME[0].upper()}{paper_protocol.NAME[1:]}",
+                paper_protocol.STATEMENT,
+                markdown_table(_aggregate_table(self.paper_aggregates, PAPER_METRICS)),
                 markdown_table(
-                    [["case", "method", *PUBLISHED_METRICS]] + [_line(row, PUBLISHED_METRICS) for row in self.published]
+                    [["case", "method", *PAPER_METRICS]] + [_line(row, PAPER_METRICS) for row in self.paper]
                 ),
             ]
         if self.failures:

@@ -1,9 +1,10 @@
-"""The noise schedule and its steps: forward noising, DDIM and DDPM, with a network that predicts the clean image.
+"""The noise schedule and its steps: forward noising, and DDIM with a network that predicts the clean image.
 
 Notation of Song et al. (2021): ``alpha_bar[t]`` is the share of signal variance at step t.
 Nothing is clipped: intensities live in about [-3, 3] and beyond (ADR 0015).
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +26,9 @@ class NoiseSchedule:
 
     alpha_bar: Tensor
 
+    def __len__(self) -> int:
+        return len(self.alpha_bar)
+
     def add_noise(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """q(y_t | y_0): sqrt(ab_t) y_0 + sqrt(1 - ab_t) e; ``t`` is (batch,) (Ho et al., 2020, eq. 4)."""
         signal = self.alpha_bar.to(t.device)[t].to(clean.dtype)[:, None, None, None]
@@ -42,20 +46,26 @@ class NoiseSchedule:
         stepped: Tensor = later**0.5 * clean + (1 - later) ** 0.5 * noise
         return stepped
 
-    def ddpm(self, noisy: Tensor, clean: Tensor, t: int, t_next: int | None, noise: Tensor) -> Tensor:
-        """One ancestral step: a draw from q(y_t_next | y_t, y_0) (Ho et al., 2020, eq. 6 and 7); None is the end."""
-        if t_next is None:
-            return clean
-        now, later = (float(self.alpha_bar[step]) for step in (t, t_next))
-        kept = now / later  # signal that survives from t_next to t
-        mean = later**0.5 * (1 - kept) / (1 - now) * clean + kept**0.5 * (1 - later) / (1 - now) * noisy
-        variance = (1 - later) / (1 - now) * (1 - kept)
-        drawn: Tensor = mean + variance**0.5 * noise
-        return drawn
+
+def denoise(
+    noisy: Tensor, predict: Callable[[Tensor, Tensor], Tensor], schedule: NoiseSchedule, steps: Sequence[int]
+) -> Tensor:
+    """From noise, or from a noisy image, to a clean one: DDIM over some steps.
+
+    Args:
+        noisy: y at the first of the steps, (batch, channels, height, width).
+        predict: Of y_t and t, (batch,): the clean y_0.
+        schedule: Noise schedule.
+        steps: From high to low.
+    """
+    for t, t_next in zip(steps, [*steps[1:], None], strict=True):
+        clean = predict(noisy, torch.full((len(noisy),), t, device=noisy.device))
+        noisy = schedule.ddim(noisy, clean, t, t_next)
+    return noisy
 
 
 def linear_schedule(steps: int = 1000, first_beta: float = 1e-4, last_beta: float = 0.02) -> NoiseSchedule:
-    """The published schedule: betas rise linearly; alpha_bar is the running product of 1 - beta."""
+    """The paper's schedule: betas rise linearly; alpha_bar is the running product of 1 - beta."""
     return NoiseSchedule(torch.cumprod(1 - torch.linspace(first_beta, last_beta, steps, dtype=torch.float64), dim=0))
 
 
@@ -65,7 +75,7 @@ def kept_steps(total: int, count: int, *, spacing: Spacing = "leading", highest:
     Args:
         total: Steps of the schedule.
         count: Steps to visit.
-        spacing: ``leading`` is published: 0, s, 2s, ... so that sampling begins below T - 1. ``trailing`` begins at
+        spacing: ``leading`` is the paper's: 0, s, 2s, ... so that sampling begins below T - 1. ``trailing`` begins at
             the highest step, where the input truly is noise, and is the only sensible choice for a few steps.
         highest: Begin no higher than this step; None is T - 1.
 

@@ -1,4 +1,4 @@
-"""One intensity scale for all scans: brain percentiles to about [-3, 3], as in the published protocol."""
+"""One intensity scale for all scans: brain percentiles to about [-3, 3], as in the published code."""
 
 import numpy as np
 from numpy.typing import NDArray

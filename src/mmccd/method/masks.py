@@ -6,17 +6,15 @@ from torch import Tensor
 from mmccd.errors import ConfigError
 
 
-def stripe_masks(size_px: int, *, width_px: int = 16, stride_px: int = 2, wrap: bool = False) -> Tensor:
-    """Full-length stripes sliding over the columns, then over the rows: the published collection.
+def stripe_masks(size_px: int, *, width_px: int = 16, stride_px: int = 2) -> Tensor:
+    """Full-length stripes sliding over the columns, then over the rows: the paper's collection.
 
-    At the far border stripes are cut off, so that pixels are hidden 2 (corner) to 2 x width / stride times (inside);
-    with ``wrap`` they go on at the near border and each pixel is hidden equally often.
+    At the far border stripes are cut off, so that pixels are hidden 2 (corner) to 2 x width / stride times (inside).
 
     Args:
         size_px: Side of the slices.
         width_px: Width of a stripe.
         stride_px: Distance between the starts of neighbouring stripes.
-        wrap: Continue at the other border.
 
     Returns:
         (2 x size / stride, size, size) bool, True = hidden.
@@ -31,8 +29,6 @@ def stripe_masks(size_px: int, *, width_px: int = 16, stride_px: int = 2, wrap: 
         )
     start = torch.arange(0, size_px, stride_px)[:, None]
     distance = torch.arange(size_px)[None, :] - start
-    if wrap:
-        distance = distance % size_px
     return _both_directions((distance >= 0) & (distance < width_px))
 
 
@@ -57,23 +53,6 @@ def comb_masks(size_px: int, *, width_px: int = 16, combs: int = 3) -> Tensor:
         )
     tooth = torch.arange(size_px) // width_px
     return _both_directions(tooth[None, :] % combs == torch.arange(combs)[:, None])
-
-
-def patch_masks(size_px: int) -> Tensor:
-    """Four overlapping squares, one in each corner, with sides of 5/8 of the slice as pDDPM's 60 of 96 pixels.
-
-    Returns:
-        (4, size, size) bool, True = hidden.
-    """
-    side = round(5 / 8 * size_px)
-    near = torch.arange(size_px) < side
-    lines = torch.stack([near, near.flip(0)])
-    return (lines[:, None, :, None] & lines[None, :, None, :]).flatten(0, 1)
-
-
-def coverage(masks: Tensor) -> Tensor:
-    """How many masks hide each pixel; (height, width)."""
-    return masks.sum(dim=0)
 
 
 def _both_directions(lines: Tensor) -> Tensor:

@@ -7,13 +7,11 @@ from monai.networks.nets.autoencoderkl import AutoencoderKL
 from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 from torch import Tensor, nn
 
-from mmccd.method.intensity import BACKGROUND
-
 
 class UNet(nn.Module):
     """A time-conditioned 2D U-Net from ``in_channels`` images to ``out_channels`` others.
 
-    With the defaults of `mmccd.model.config.NetworkConfig` this is the published guided-diffusion U-Net but for its
+    With the sizes of the preset `paper` this is the guided-diffusion U-Net of the authors' code but for its
     scale-shift normalisation and dropout (6.27 M parameters, 10.9 GFLOP per 128 x 128 slice; ADR 0004).
 
     Args:
@@ -25,7 +23,6 @@ class UNet(nn.Module):
         norm_groups: Groups of the group normalisation.
         head_channels: Channels per attention head.
         patch_px: Side of the pixel block that is folded into channels first; 1 leaves pixels as they are.
-        from_background: Count intensities from the background, in and out, so that it is 0 to the network.
     """
 
     def __init__(
@@ -39,11 +36,9 @@ class UNet(nn.Module):
         norm_groups: int,
         head_channels: int,
         patch_px: int,
-        from_background: bool = False,
     ) -> None:
         super().__init__()
         self.in_channels = in_channels
-        self.zero = BACKGROUND if from_background else 0.0
         self.divisor_px = patch_px * 2 ** (len(channels) - 1)
         self.fold = nn.PixelUnshuffle(patch_px)
         self.unet = DiffusionModelUNet(
@@ -64,7 +59,7 @@ class UNet(nn.Module):
         """(batch, in_channels, height, width) to (batch, out_channels, height, width); no timestep means t = 0."""
         if timesteps is None:
             timesteps = torch.zeros(images.shape[0], dtype=torch.long, device=images.device)
-        result: Tensor = self.unfold(self.unet(self.fold(images - self.zero), timesteps)) + self.zero
+        result: Tensor = self.unfold(self.unet(self.fold(images), timesteps))
         return result
 
 
@@ -76,8 +71,7 @@ class CodeNetwork(nn.Module):
         residual_blocks: Residual blocks per level.
         norm_groups: Groups of the group normalisation.
         patch_px: Side of the pixel block that is folded into channels first.
-        from_background: As of `UNet`.
-        code_channels: Numbers of the code at each of its places: 128 in all at the published size, as Baur et al. have.
+        code_channels: Numbers of the code at each of its places: 128 in all for slices of 128 px, as Baur et al. have.
     """
 
     def __init__(
@@ -87,11 +81,9 @@ class CodeNetwork(nn.Module):
         residual_blocks: int,
         norm_groups: int,
         patch_px: int,
-        from_background: bool = False,
         code_channels: int = 2,
     ) -> None:
         super().__init__()
-        self.zero = BACKGROUND if from_background else 0.0
         self.divisor_px = patch_px * 2 ** (len(channels) - 1)
         self.fold = nn.PixelUnshuffle(patch_px)
         self.autoencoder = AutoencoderKL(
@@ -110,10 +102,10 @@ class CodeNetwork(nn.Module):
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, 1, height, width) to mean and standard deviation of the code."""
-        mean, deviation = self.autoencoder.encode(self.fold(images - self.zero))
+        mean, deviation = self.autoencoder.encode(self.fold(images))
         return mean, deviation
 
     def decode(self, code: Tensor) -> Tensor:
         """A code to (batch, 1, height, width)."""
-        image: Tensor = self.unfold(self.autoencoder.decode(code)) + self.zero
+        image: Tensor = self.unfold(self.autoencoder.decode(code))
         return image

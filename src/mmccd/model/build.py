@@ -1,111 +1,97 @@
-"""The methods by name: how a config becomes networks, and an error between what they are given and restore."""
+"""From settings to networks of a method, and to an error between what they are given and restore."""
 
-from functools import partial
-from typing import Any
-
+import torch
 from torch import Tensor, nn
 
 from mmccd.data.grid import FIELD_OF_VIEW_MM
-from mmccd.method.baselines.autoencoder import Autoencoder
-from mmccd.method.baselines.denoising_autoencoder import DenoisingAutoencoder
-from mmccd.method.baselines.diffusion_reconstruction import DiffusionReconstruction
-from mmccd.method.baselines.patched_diffusion import PatchedDiffusion
-from mmccd.method.baselines.reconstruction import Reconstruction
-from mmccd.method.baselines.variational_autoencoder import VariationalAutoencoder
-from mmccd.method.cycle import Error, squared_error
-from mmccd.method.cyclic_unet import CyclicUNet
+from mmccd.errors import ConfigError
+from mmccd.method.anomaly_map import Error, squared_error
 from mmccd.method.diffusion import kept_steps, linear_schedule
-from mmccd.method.masked_cycle import MaskedDiffusionCycle
-from mmccd.method.masks import comb_masks, patch_masks, stripe_masks
+from mmccd.method.masks import comb_masks, stripe_masks
+from mmccd.method.method import Method, Parts
 from mmccd.method.networks import CodeNetwork, UNet
-from mmccd.method.noise import gaussian, simplex
-from mmccd.method.veiled_cycle import VeiledCycle
-from mmccd.model.config import RECONSTRUCTIONS, Config, DiffusionConfig
-from mmccd.scoring.evidence import Polarity, TailEvidence
-from mmccd.scoring.maps import typical_polarity, typical_unconditional
-
-Method = CyclicUNet | MaskedDiffusionCycle | VeiledCycle | Reconstruction
-"""What every method offers: ``losses(source, target)``, ``cycle(source)`` and ``restorations(source)``."""
+from mmccd.method.registry import METHODS
+from mmccd.model.config import Config, DiffusionConfig
+from mmccd.scoring.evidence import TailEvidence
 
 
-def build_method(config: Config) -> Method:
-    """Untrained networks of a method; seed torch first to make them reproducible.
+def build_method(config: Config, size_px: int) -> Method:
+    """Untrained networks of a method for slices of this side; seed torch first to make them reproducible.
 
     Raises:
-        ConfigError: masks or steps that cannot work.
+        ConfigError: slices, masks or steps that cannot work.
     """
+    return METHODS[config.method].build(parts_of(config, size_px))
 
-    def unet(in_channels: int, out_channels: int, **other: Any) -> nn.Module:
-        return UNet(in_channels, out_channels, **(config.network.model_dump() | other))
 
-    if config.method in RECONSTRUCTIONS:
-        return _build_reconstruction(config)
-    targets = len(config.targets)
-    if config.method == "cyclic-unet":
-        return CyclicUNet(to_target=unet(1, targets), to_source=unet(targets, 1))
-    if config.method == "veiled-cycle":
-        own = {"from_background": False}  # it counts from there itself
-        return VeiledCycle(
-            to_target=unet(1, 1 + targets + 1, **own),
-            to_source=unet(targets, 2, **own),
-            mirrored=config.training.flip_left_right,
-        )
-    diffusion = config.diffusion
-    steps = kept_steps(diffusion.schedule_steps, diffusion.sampling_steps, spacing=diffusion.spacing)
-    return MaskedDiffusionCycle(
-        to_target=unet(targets + 1, targets),
-        to_source=unet(targets, 1),
-        masks_for=partial(masks_of, diffusion),
-        training_masks_for=partial(masks_of, diffusion.model_copy(update={"masks": diffusion.train_masks})),
+def parts_of(config: Config, size_px: int) -> Parts:
+    """What a method is made of.
+
+    Raises:
+        ConfigError: slices of this side do not fit the networks.
+    """
+    network, diffusion = config.network, config.diffusion
+    _check_size(network.patch_px * 2 ** (len(network.channels) - 1), size_px)
+
+    def unet(in_channels: int, out_channels: int) -> nn.Module:
+        return UNet(in_channels, out_channels, **network.model_dump())
+
+    def steps(highest: int | None = None) -> tuple[int, ...]:
+        total, count = diffusion.schedule_steps, diffusion.sampling_steps
+        return kept_steps(total, count, spacing=diffusion.spacing, highest=highest)
+
+    return Parts(
+        size_px=size_px,
+        targets=len(config.targets),
+        mirrored=config.training.flip_left_right,
+        unet=unet,
+        code_network=lambda: CodeNetwork(**network.model_dump(exclude={"attention", "head_channels"})),
         schedule=linear_schedule(diffusion.schedule_steps),
-        steps=steps,
-        training_steps=steps if diffusion.train_on == "sampling-steps" else range(diffusion.schedule_steps),
-        targets=targets,
-        ancestral=diffusion.sampler == "ddpm",
+        sampling_steps=steps,
+        restoring_steps=lambda: steps(diffusion.start_step),
+        masks=lambda: masks_of(diffusion, size_px),
+        training_masks=lambda: masks_of(diffusion.model_copy(update={"masks": "stripes"}), size_px),
         masks_at_once=diffusion.masks_at_once,
     )
 
 
-def _build_reconstruction(config: Config) -> Reconstruction:
-    """The baselines of one modality."""
-    size = config.network
-    if config.method in ("ae", "vae"):
-        network = CodeNetwork(**size.model_dump(exclude={"attention", "head_channels"}))
-        return Autoencoder(network) if config.method == "ae" else VariationalAutoencoder(network)
-    unet = UNet(1, **size.model_dump())
-    if config.method == "dae":
-        return DenoisingAutoencoder(unet)
-    diffusion = config.diffusion
-    schedule = linear_schedule(diffusion.schedule_steps)
-    steps = kept_steps(
-        diffusion.schedule_steps, diffusion.sampling_steps, spacing=diffusion.spacing, highest=diffusion.start_step
-    )
-    if config.method == "pddpm":
-        return PatchedDiffusion(unet, masks_for=patch_masks, schedule=schedule, steps=steps, draw=simplex)
-    draw = simplex if config.method == "anoddpm" else gaussian
-    return DiffusionReconstruction(unet, schedule=schedule, steps=steps, draw=draw)
+def check_fits(config: Config, size_px: int) -> None:
+    """Refuse settings that cannot work on slices of this side, before anything takes memory or time.
+
+    Raises:
+        ConfigError: slices, masks or steps that cannot work.
+    """
+    with torch.device("meta"):
+        build_method(config, size_px)
 
 
 def build_error(config: Config, counts: Tensor | None) -> Error:
-    """What stands between x and x_hat: the published square, or evidence from ``counts`` of healthy pairs."""
-    scoring = config.scoring
+    """What stands between x and x_hat: the paper's square, or evidence from ``counts`` of healthy pairs."""
     if counts is None:
         return squared_error
-    polarity: Polarity = typical_polarity(config.source) if scoring.polarity == "typical" else scoring.polarity
-    share = typical_unconditional(config.source) if scoring.unconditional == "typical" else scoring.unconditional
-    return TailEvidence(counts, polarity=polarity, unconditional=share)
+    return TailEvidence(counts, polarity=config.scoring.polarity, unconditional=config.scoring.unconditional)
 
 
 def masks_of(diffusion: DiffusionConfig, size_px: int) -> Tensor:
-    """The mask collection of a config for slices of this side; (masks, size, size) bool, True = hidden.
+    """The mask collection of settings for slices of this side; (masks, size, size) bool, True = hidden.
 
     Raises:
         ConfigError: masks that cannot work at this size.
     """
-    width_px, stride_px = (
-        round(mm * size_px / FIELD_OF_VIEW_MM) for mm in (diffusion.mask_width_mm, diffusion.stripe_stride_mm)
-    )
-    stride_px = max(1, stride_px)  # small slices have coarse pixels
+
+    def px(mm: float) -> int:
+        return round(mm * size_px / FIELD_OF_VIEW_MM)
+
+    width_px = px(diffusion.mask_width_mm)
     if diffusion.masks == "combs":
         return comb_masks(size_px, width_px=width_px, combs=diffusion.combs)
-    return stripe_masks(size_px, width_px=width_px, stride_px=stride_px, wrap=diffusion.stripes_wrap)
+    # Small slices have coarse pixels.
+    return stripe_masks(size_px, width_px=width_px, stride_px=max(1, px(diffusion.stripe_stride_mm)))
+
+
+def _check_size(divisor_px: int, size_px: int) -> None:
+    if size_px % divisor_px:
+        raise ConfigError(
+            f"slices of {size_px} px do not fit a network that halves them to a multiple of {divisor_px}",
+            f"prepare the store with a --size that is a multiple of {divisor_px}, or use fewer levels",
+        )

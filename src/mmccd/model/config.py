@@ -1,19 +1,25 @@
 """Settings of a model: typed, documented, checked, and read from YAML with overrides."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mmccd.errors import ConfigError
+from mmccd.method.registry import METHODS
+from mmccd.model.old_settings import of_today, preset_named, renamed
+from mmccd.scoring.evidence import Polarity
 
-MethodName = Literal["cyclic-unet", "mmccd", "veiled-cycle", "ae", "vae", "dae", "ddpm", "anoddpm", "pddpm"]
-METHODS: tuple[str, ...] = get_args(MethodName)
-RECONSTRUCTIONS = ("ae", "vae", "dae", "ddpm", "anoddpm", "pddpm")
-"""Methods that restore the source from itself and have no target."""
+TYPICAL = "typical"
+"""In place of some values of `ScoringConfig`: what suits the source modality, as the preset `best` says it."""
+OTHER = "other"
+"""In a value by modality: of all that are not named."""
+BY_SOURCE = ("polarity", "unconditional", "false_positive_rate")
+"""Settings of `ScoringConfig` that may be told by modality."""
 
 
 class _Settings(BaseModel):
@@ -36,9 +42,6 @@ class NetworkConfig(_Settings):
     patch_px: Literal[1, 2, 4] = 1
     """Side of the pixel block folded into channels: 2 leaves the network a quarter of the pixels."""
 
-    from_background: bool = False
-    """Whether networks count intensities from the background, so that it is 0 to them: they start nearer their goal."""
-
     @model_validator(mode="after")
     def _levels_agree(self) -> "NetworkConfig":
         if len(self.channels) != len(self.attention):
@@ -54,16 +57,14 @@ class NetworkConfig(_Settings):
 
 
 class DiffusionConfig(_Settings):
-    """What `mmccd` hides, and how it and the diffusion baselines sample; the defaults are published."""
+    """What `mmccd` hides, and how it and the diffusion baselines sample; the defaults are the paper's."""
 
     masks: Literal["stripes", "combs"] = "stripes"
     """`stripes` slide over the slice one at a time; `combs` hide several at once, so that few masks cover it."""
     mask_width_mm: Annotated[float, Field(gt=0, lt=240)] = 30.0
-    """Width of a stripe, or of a comb's teeth; rounded to whole pixels, 16 at the published size."""
+    """Width of a stripe, or of a comb's teeth; rounded to whole pixels, 16 at the paper's size."""
     stripe_stride_mm: Annotated[float, Field(gt=0, lt=240)] = 3.75
-    """Distance between the starts of neighbouring stripes, at least a pixel; 2 pixels at the published size."""
-    stripes_wrap: bool = False
-    """Whether a stripe goes on at the other border, so that each pixel is hidden equally often."""
+    """Distance between the starts of neighbouring stripes, at least a pixel; 2 pixels at the paper's size."""
     combs: Annotated[int, Field(ge=2)] = 3
     """Combs per direction."""
     schedule_steps: Annotated[int, Field(ge=1)] = 1000
@@ -73,13 +74,7 @@ class DiffusionConfig(_Settings):
     start_step: Annotated[int, Field(ge=1)] = 900
     """For `ddpm`, `anoddpm`, `pddpm`: noise goes up to this step (with `trailing`; `leading` stays below) and back."""
     spacing: Literal["leading", "trailing"] = "leading"
-    """`leading` visits 0, s, 2s, ... as published; `trailing` begins where the input is pure noise."""
-    sampler: Literal["ddim", "ddpm"] = "ddim"
-    """Deterministic, or ancestral."""
-    train_masks: Literal["stripes", "combs"] = "stripes"
-    """Masks that training hides, one per slice; the sampler may hide others."""
-    train_on: Literal["all-steps", "sampling-steps"] = "all-steps"
-    """Steps that training draws from: all T, or only those that the sampler visits."""
+    """`leading` visits 0, s, 2s, ... as the paper does; `trailing` begins where the input is pure noise."""
     masks_at_once: Annotated[int, Field(ge=1)] = 1
     """Masks per batch of the networks: memory for speed."""
 
@@ -104,7 +99,7 @@ class TrainingConfig(_Settings):
     flip_left_right: bool = True
     """Mirror half of the slices, as augmentation."""
     validate_every: Annotated[int, Field(ge=1)] = 1000
-    """Steps between validations; each also writes pictures and a checkpoint."""
+    """Steps between validations, on a handful of slices; each also writes pictures and a checkpoint."""
     patience: Annotated[int, Field(ge=0)] = 0
     """Validations in a row without a new lowest healthy cycle error that end the training; 0 never ends it early."""
     loader_workers: Annotated[int, Field(ge=0)] = 0
@@ -114,23 +109,26 @@ class TrainingConfig(_Settings):
 
 
 class ScoringConfig(_Settings):
-    """How the cycle's result becomes an anomaly map, a mask and a score."""
+    """How a restoration becomes an anomaly map, a mask and a score.
 
-    evidence: Literal["square", "tail"] = "square"
-    """`square` is the published (x - x_hat)^2; `tail` asks how rare x is among healthy pixels with the same x_hat."""
-    polarity: Literal["either", "bright", "dark", "typical"] = "either"
-    """For `tail`: the side that counts. `typical` is how most lesions look: bright in FLAIR and T2, dark in T1."""
-    unconditional: Annotated[float, Field(ge=0, le=1)] | Literal["typical"] = 0.0
-    """For `tail`: weight of how rare x is in a healthy brain, whatever was restored. `typical` is 0.5 in FLAIR, where
-    hardly anything healthy is as bright as a lesion, and 0 elsewhere, where fluid is."""
+    Polarity, unconditional share and false positive rate may be written as `typical`, or by modality, as in
+    ``{flair: 0.02, other: 0.03}``: what suits the source is found out when the settings are read.
+    """
+
+    error: Literal["squared", "tail"] = "squared"
+    """`squared` is the paper's (x - x_hat)^2; `tail` asks how rare x is among healthy pixels with the same x_hat."""
+    polarity: Polarity = "either"
+    """For `tail`: the side that counts. Most lesions are bright in FLAIR and T2, and dark in T1."""
+    unconditional: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """For `tail`: weight of how rare x is in a healthy brain, whatever was restored. It helps in FLAIR, where hardly
+    anything healthy is as bright as a lesion, and not elsewhere, where fluid is."""
     smooth_mm: Annotated[float, Field(ge=0, le=20)] = 0.0
     """Standard deviation of a Gaussian over the map, in all three directions within the brain."""
     edge_mm: Annotated[float, Field(ge=0, le=20)] = 7.5
-    """Rim of the brain that is not scored, where translation is worst; 7.5 is the published 4 pixels."""
-    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] | Literal["typical"] = 0.05
-    """Share of the healthy brain of validation patients that lies above the threshold, on average. `typical` is 0.02 in
-    FLAIR, where lesions stand out, 0.07 in T1, where they hardly do, and 0.03 elsewhere. Also of `--threshold
-    relative`."""
+    """Rim of the brain that is not scored, where translation is worst; 7.5 is the paper's 4 pixels."""
+    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Share of the healthy brain of validation patients that lies above the threshold, on average. The less lesions
+    stand out in a modality, the more it has to be. Also of `--threshold relative`."""
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of patients in whose healthy slices the threshold of `--threshold scan` marks anything at all."""
 
@@ -138,8 +136,8 @@ class ScoringConfig(_Settings):
 class Config(_Settings):
     """Everything that decides a model, besides the data."""
 
-    method: MethodName = "cyclic-unet"
-    """`mmccd`, `cyclic-unet`, `veiled-cycle`, or a baseline: `ae`, `vae`, `dae`, `ddpm`, `anoddpm`, `pddpm`."""
+    method: str = "mmccd"
+    """A name of `mmccd.method.registry.METHODS`; `mmccd info` lists them."""
     source: str = "flair"
     """Modality that is scored: the only one needed at test time."""
     targets: tuple[str, ...] = ("t2",)
@@ -153,16 +151,31 @@ class Config(_Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _reconstructions_have_no_target(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("method") in RECONSTRUCTIONS:
-            return {"targets": (), **values}
+    def _fill_in(cls, values: Any) -> Any:
+        """No target where the method has none, and what suits the source."""
+        if not isinstance(values, dict):
+            return values
+        method, scoring = values.get("method"), values.get("scoring")
+        if isinstance(method, str) and method in METHODS and METHODS[method].about.targets == "none":
+            values = {"targets": (), **values}
+        if isinstance(scoring, dict):
+            source = str(values.get("source", cls.model_fields["source"].default))
+            values = values | {"scoring": {name: _of_source(name, value, source) for name, value in scoring.items()}}
         return values
+
+    @field_validator("method")
+    @classmethod
+    def _method_is_known(cls, name: str) -> str:
+        if name not in METHODS:
+            raise ValueError(f"unknown, expected one of {', '.join(METHODS)}")
+        return name
 
     @model_validator(mode="after")
     def _targets_fit_the_method(self) -> "Config":
-        if self.method in RECONSTRUCTIONS and self.targets:
+        needed = METHODS[self.method].about.targets
+        if needed == "none" and self.targets:
             raise ValueError(f"method {self.method} reconstructs the source and has no target: leave it out")
-        if self.method not in RECONSTRUCTIONS and not self.targets:
+        if needed != "none" and not self.targets:
             raise ValueError(f"method {self.method} needs a modality to translate to")
         return self
 
@@ -172,6 +185,28 @@ class Config(_Settings):
         if len(set(names)) != len(names):
             raise ValueError(f"source {self.source} and targets {', '.join(self.targets)} name a modality twice")
         return self
+
+
+def described(config: Config) -> str:
+    """Method, modalities and score in one line: what is going to be trained."""
+    label = METHODS[config.method].about.label
+    through = f" → {', '.join(config.targets)} → {config.source}" if config.targets else ""
+    scored = "tail evidence" if config.scoring.error == "tail" else "squared error"
+    return f"{label} ({config.method}), {config.source}{through}, scored by {scored}, {config.training.steps:,} steps"
+
+
+def typical(name: str, source: str) -> Any:
+    """What suits a source modality: a value of the preset `best` by its name in `ScoringConfig`."""
+    return _of_source(name, TYPICAL, source)
+
+
+def _of_source(name: str, value: Any, source: str) -> Any:
+    """A value of `ScoringConfig`, of those that are told by modality the one for this source."""
+    if name not in BY_SOURCE:
+        return value
+    if value == TYPICAL:
+        value = _preset("best")["scoring"][name]
+    return value.get(source, value[OTHER]) if isinstance(value, dict) and OTHER in value else value
 
 
 def presets() -> tuple[str, ...]:
@@ -192,7 +227,7 @@ def load_config(names: str | Path | Sequence[str | Path], overrides: Mapping[str
     """
     values: dict[str, Any] = {}
     for name in [names] if isinstance(names, str | Path) else names:
-        for key, value in _flat(_read(name)):
+        for key, value in _flat(renamed(_read(name))):
             _set(values, key, value)
     for dotted, value in (overrides or {}).items():
         _set(values, dotted.split("."), value)
@@ -209,7 +244,7 @@ def override_config(
     """
     values = config.model_dump(mode="json")
     for name in names:
-        for key, value in _flat(_read(name)):
+        for key, value in _flat(renamed(_read(name))):
             if key[0] in sections:
                 _set(values, key, value)
     for dotted, value in overrides.items():
@@ -223,16 +258,17 @@ def override_config(
 
 
 def _read(name: str | Path) -> dict[str, Any]:
+    name = preset_named(str(name))
     path = Path(name)
-    if str(name) in presets():
-        text = (resources.files("mmccd.model.presets") / f"{name}.yaml").read_text(encoding="utf-8")
-    elif path.is_file():
+    if name in presets():
+        return _preset(name)
+    if path.is_file():
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{name} cannot be read: {error}", "give a YAML file in UTF-8") from error
     else:
-        raise ConfigError(f"no preset or file named {str(name)!r}", f"presets are {', '.join(presets())}")
+        raise ConfigError(f"no preset or file named {name!r}", f"presets are {', '.join(presets())}")
     try:
         values = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
@@ -242,39 +278,49 @@ def _read(name: str | Path) -> dict[str, Any]:
     return values
 
 
-def _flat(values: dict[str, Any], *parents: str) -> Iterator[tuple[list[str], Any]]:
-    """Every value with the keys that lead to it."""
+def _preset(name: str) -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load(_text_of_preset(name))
+    return values
+
+
+@cache
+def _text_of_preset(name: str) -> str:
+    return (resources.files("mmccd.model.presets") / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def _flat(values: dict[str, Any]) -> Iterator[tuple[list[str], Any]]:
+    """Every value with its section, if it has one; a value may be a table by modality."""
     for key, value in values.items():
         if isinstance(value, dict):
-            yield from _flat(value, *parents, str(key))
+            yield from (([str(key), str(name)], one) for name, one in value.items())
         else:
-            yield [*parents, str(key)], value
+            yield [str(key)], value
 
 
-def parse_config(values: dict[str, Any]) -> Config:
-    """Check plain values.
+def parse_config(values: Mapping[str, Any], *, trained: bool = False) -> Config:
+    """Check plain values, in today's spelling or an earlier one.
+
+    Args:
+        values: Sections and what they hold.
+        trained: Of a model that is trained: see `of_today`.
 
     Raises:
         ConfigError: names the first key that is wrong, its value and what is allowed.
     """
+    values = of_today(values, trained=trained)
     try:
         return Config.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = _key(first["loc"])
+        key = ".".join(map(str, first["loc"]))
         got = "" if first["type"] in ("missing", "extra_forbidden") else f", got {first['input']!r}"
-        # a number or a name: one for each
-        ways = [way["msg"].removeprefix("Value error, ") for way in error.errors() if _key(way["loc"]) == key]
-        reason = "unknown setting" if first["type"] == "extra_forbidden" else " or ".join(ways)
+        reason = "unknown setting" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+        if key.rpartition(".")[2] in BY_SOURCE:
+            reason += f", or {TYPICAL}, or a table by modality with {OTHER!r}"
         raise ConfigError(
             f"setting {key or 'of the model'}: {reason}{got if key else ''}",
-            "see `mmccd train --help` and docs/config.md",
+            "see `mmccd train --help` and docs/reference/config.md",
         ) from error
-
-
-def _key(place: tuple[int | str, ...]) -> str:
-    """A setting's name as it is written, without what pydantic adds where a setting has two types."""
-    return ".".join(str(part) for part in place if isinstance(part, int) or part.isidentifier())
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -294,5 +340,7 @@ def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
     for key in parents:
         values = values.setdefault(key, {})
         if not isinstance(values, dict):
-            raise ConfigError(f"setting {'.'.join(keys)}: {key} has no settings below it", "see docs/config.md")
+            raise ConfigError(
+                f"setting {'.'.join(keys)}: {key} has no settings below it", "see docs/reference/config.md"
+            )
     values[last] = value

@@ -8,11 +8,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
+from mmccd.data.own_folders import CARD, WEIGHTS
 from mmccd.errors import ModelError
 from mmccd.system.files import write_atomically
 
-WEIGHTS = "model.safetensors"
-CARD = "card.json"
 LARGEST_BYTES = {CARD: 4 * 2**20, WEIGHTS: 4 * 2**30}
 """No model of ours comes near; a file that claims more is refused before it is read."""
 MOST_FILES = 32  # a fusion has two files for each of its few members, and its own card

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from mmccd.errors import ConfigError
+from mmccd.method.method import Method
 from mmccd.method.networks import UNet
-from mmccd.model.build import Method
 
 
 def accelerate(method: Method, *, bf16: bool) -> Method:

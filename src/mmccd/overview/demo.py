@@ -6,19 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmccd.data.cohort import read_cohort
-from mmccd.data.prepare import StoreSettings, prepare
+from mmccd.data.own_folders import kind_of
+from mmccd.data.prepare import prepare
+from mmccd.data.slices import StoreSettings
 from mmccd.data.splits import find_split
 from mmccd.data.volumes import read_volume
 from mmccd.errors import DataError
 from mmccd.evaluation.case import BASELINES
 from mmccd.evaluation.evaluate import Evaluation, evaluate
 from mmccd.model.config import load_config
-from mmccd.model.files import CARD
 from mmccd.prediction.detector import Detector
 from mmccd.prediction.predict import predict
 from mmccd.reporting.predictions import Settings
 from mmccd.reporting.report import report
-from mmccd.simulation.phantom import make_phantom
+from mmccd.simulation.phantom import phantom
 from mmccd.system.progress import ProgressCallback
 from mmccd.training.train import train
 
@@ -26,7 +27,7 @@ HEALTHY, LESIONED = 30, 8
 SIZE_PX = 64
 STEPS = 300
 PRESETS = {"mmccd": ("tiny", "best"), "cyclic-unet": ("tiny",)}
-"""The method of this project, and the one that it builds on, as published."""
+"""The method of the paper, and the one that it builds on."""
 SHIPPED = "builtin:flair"
 
 
@@ -54,7 +55,7 @@ class DemoResult:
         return [header, *rows, *(line for line in ours if line[0] in BASELINES)]
 
 
-def run_demo(
+def demo(
     output: Path,
     *,
     seed: int = 0,
@@ -76,7 +77,7 @@ def run_demo(
         read_volume(scan)  # what cannot be read should not be found out after minutes
     data = output / "phantom"
     with progress_of("phantom") as progress:
-        make_phantom(data, subjects=HEALTHY, lesions=LESIONED, seed=seed, workers=workers, progress=progress)
+        phantom(data, subjects=HEALTHY, lesions=LESIONED, seed=seed, workers=workers, progress=progress)
     cohort = read_cohort(data)
     split, _ = find_split(cohort)
     settings = StoreSettings("volume", SIZE_PX, ("flair", "t1", "t2"))
@@ -86,7 +87,7 @@ def run_demo(
     for method, presets in PRESETS.items():
         folder = output / method
         overrides = {"method": method, "seed": seed, "training.steps": STEPS}
-        if not (folder / "model" / CARD).exists():
+        if kind_of(folder / "model") != "model":
             with progress_of(f"train {method}") as progress:
                 train(store, folder / "model", load_config(presets, overrides), resume=True, progress=progress)
         evaluations[method] = _score(

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from mmccd.data.store import MANIFEST, open_store
+from mmccd.data.own_folders import kind_of
+from mmccd.data.store import open_store
 from mmccd.errors import DataError
 from mmccd.system.provenance import versions
 
 
-def describe(path: Path | None) -> dict[str, Any]:
+def info(path: Path | None = None) -> dict[str, Any]:
     """Facts about this installation, or about the model or store in ``path``; ``builtin:flair`` is a model, too.
 
     Raises:
@@ -16,32 +17,32 @@ def describe(path: Path | None) -> dict[str, Any]:
     """
     if path is None:
         return _installation()
-    if (path / MANIFEST).is_file():
+    if kind_of(path) == "store":
         store = open_store(path)
         store.verify()
         return {
-            "store": store.manifest["protocol"],
+            "store": store.grid.protocol,
             "slices": len(store.index),
             "size_px": store.size_px,
-            "pixel_mm": store.manifest["pixel_mm"],
+            "pixel_mm": store.grid.pixel_mm,
             "modalities": list(store.modalities),
-            "subjects": {part: len(ids) for part, ids in store.manifest["subjects"].items()},
-            "failures": store.manifest["failures"],
+            "subjects": {part: len(ids) for part, ids in store.manifest.subjects.items()},
+            "failures": store.manifest.failures,
             "digest": f"{store.digest} (verified)",
         }
-    from mmccd.model.files import CARD
-    from mmccd.model.model import load_any, model_folder
+    from mmccd.model.folder import load_any, model_folder
 
-    if (model_folder(path) / CARD).is_file() or path.suffix.lower() == ".zip":
-        return load_any(path).card
+    if kind_of(model_folder(path)) == "model" or path.suffix.lower() == ".zip":
+        return load_any(path).card.as_json()
     raise DataError(f"{path} is neither a model nor a store", "give a folder that `mmccd train` or `prepare` wrote")
 
 
 def _installation() -> dict[str, Any]:
     import torch
 
-    from mmccd.model.config import METHODS, presets
-    from mmccd.model.model import builtin_models
+    from mmccd.method.registry import METHODS
+    from mmccd.model.config import presets
+    from mmccd.model.folder import builtin_models
     from mmccd.system.devices import choose_device, has_bf16
 
     device = choose_device("auto")

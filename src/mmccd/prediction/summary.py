@@ -1,18 +1,19 @@
 """What became of each scan: `summary.csv`, one row per case of a folder, whichever run scored it."""
 
 import csv
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from mmccd.data.case_record import CaseRecord, kept_case_record
+from mmccd.data.own_folders import SUMMARY
+from mmccd.data.problems import Problem
 from mmccd.errors import DataError
 from mmccd.system.files import write_csv
 from mmccd.system.locks import one_at_a_time
 
-SUMMARY = "summary.csv"
 SUMMED_UP = ("case", "score", "p_value", "threshold", "lesion_volume_ml", "brain_volume_ml", "seconds")
 """What a row takes from the record of its case, beside the warnings."""
 
@@ -33,14 +34,22 @@ class Outcome:
     error: str = ""
     hint: str = ""
 
+    @classmethod
+    def failed(cls, problem: Problem) -> "Outcome":
+        """Of a case that could not be scored."""
+        return cls(problem.subject, "failed", error=problem.what, hint=problem.hint)
 
-def outcome_of(record: Mapping[str, Any], status: str) -> Outcome:
-    """What the record of a finished case says of it.
+    @property
+    def problem(self) -> Problem | None:
+        """Why it could not be scored; None where it was."""
+        return Problem(self.case, self.error, self.hint) if self.status == "failed" else None
 
-    Raises:
-        KeyError, TypeError: it is no such record.
-    """
-    return Outcome(status=status, warnings="; ".join(record["warnings"]), **{key: record[key] for key in SUMMED_UP})
+
+def outcome_of(record: CaseRecord, status: str) -> Outcome:
+    """What the record of a finished case says of it."""
+    return Outcome(
+        status=status, warnings="; ".join(record.warnings), **{key: getattr(record, key) for key in SUMMED_UP}
+    )
 
 
 def check_summary(folder: Path) -> None:
@@ -68,27 +77,32 @@ def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> None:
     Several processes may do so at once; the last of them leaves the rows of all.
     """
     with one_at_a_time(folder, SUMMARY, wait=True):
-        rows = _failed_before(folder / SUMMARY) | _finished(folder)
+        rows = _failed_before(folder) | _finished(folder)
         rows |= {outcome.case: asdict(outcome) for outcome in outcomes}
         write_csv(folder / SUMMARY, [rows[case] for case in sorted(rows)])
 
 
-def _failed_before(path: Path) -> dict[str, dict[str, Any]]:
-    columns = [field.name for field in fields(Outcome)]
+def _failed_before(folder: Path) -> dict[str, dict[str, Any]]:
+    problems = failed_cases(folder / SUMMARY)
+    return {case: asdict(Outcome.failed(problem)) for case, problem in problems.items()}
+
+
+def failed_cases(path: Path) -> dict[str, Problem]:
+    """Cases that could not be scored, as a `summary.csv` of this or another version says; none where there is none."""
+    return {case: Problem(case, row.get("error") or "not scored", row.get("hint") or "")
+            for case, row in rows_of(path).items() if row.get("status") == "failed"}  # fmt: skip
+
+
+def rows_of(path: Path) -> dict[str, dict[str, str]]:
+    """The rows of a `summary.csv` by case; none where there is no such table."""
     if not path.is_file():  # a device may have no end
         return {}
     with suppress(OSError, ValueError, csv.Error), path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
-        if reader.fieldnames == columns:  # else a user's own, or of another version
-            rows = [row | {"case": row["case"].removeprefix("'")} for row in reader if row["status"] == "failed"]
-            return {row["case"]: row for row in rows}  # the mark is of the table, see `write_csv`
+        rows = [row for row in csv.DictReader(stream) if row.get("case")]
+        return {row["case"].removeprefix("'"): row for row in rows}  # the mark is of the table, see `write_csv`
     return {}
 
 
 def _finished(folder: Path) -> dict[str, dict[str, Any]]:
-    found = {}
-    for path in folder.glob("*.json"):
-        with suppress(OSError, ValueError, KeyError, TypeError):  # no record of a case
-            outcome = outcome_of(json.loads(path.read_text(encoding="utf-8")), "done")
-            found[outcome.case] = asdict(outcome)
-    return found
+    records = (kept_case_record(path) for path in folder.glob("*.json"))
+    return {record.case: asdict(outcome_of(record, "done")) for record in records if record is not None}

@@ -1,6 +1,5 @@
 """The page of a benchmark: who is ahead and how sure that is, as figures first and as tables to sort."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,26 +7,24 @@ from typing import Any
 from markupsafe import Markup
 
 from mmccd.comparison.contenders import BEST, INTENSITIES, OURS
-from mmccd.comparison.scores import CURVE_RECALLS, thirds
+from mmccd.comparison.pictures import thirds
+from mmccd.comparison.record import BenchmarkRecord, read_results
+from mmccd.comparison.scores import CURVE_RECALLS
 from mmccd.comparison.tables import (
     HOW_TO_READ,
-    PUBLISHED_NOTE,
+    PAPER_NOTE,
+    guarantees_of,
     honest_table,
     mean_interval,
     paired,
-    promises,
-    published_table,
+    paper_table,
     verdict,
 )
-from mmccd.errors import DataError
+from mmccd.data.own_folders import RESULTS
 from mmccd.evaluation.intervals import Interval
 from mmccd.reporting.charts import Line, Mark, finite_pairs, forest, line_chart
 from mmccd.reporting.page import write_page
 from mmccd.reporting.planes import data_address
-
-RESULTS = "results.json"
-_NEEDED = ("contender", "source", "scoring", "method")
-Record = dict[str, Any]
 
 
 def report_benchmark(folder: Path, output: Path, *, names: bool = True) -> int:
@@ -38,34 +35,34 @@ def report_benchmark(folder: Path, output: Path, *, names: bool = True) -> int:
     Raises:
         DataError: its results cannot be read.
     """
-    records = _records(folder / RESULTS)
-    sources = list(dict.fromkeys(str(record["source"]) for record in records))
+    records = read_results(folder / RESULTS)
+    sources = list(dict.fromkeys(record.source for record in records))
     first = records[0]
     values = {
         "sources": [
-            _section(folder if names else None, source, [r for r in records if r["source"] == source])
+            _section(folder if names else None, source, [record for record in records if record.source == source])
             for source in sources
         ],
-        "subjects": max(len(record.get("rows", [])) for record in records),
-        "contenders": len({record["contender"] for record in records}),
-        "size": first.get("size", ""),
-        "seed": first.get("seed", ""),
-        "split": str(first.get("split_digest", ""))[:12],
-        "store": str(first.get("store_digest", ""))[:12],
-        "versions": first.get("provenance", {}).get("versions", {}),
-        "guarantees": promises(records),
+        "subjects": max(len(record.rows) for record in records),
+        "contenders": len({record.contender for record in records}),
+        "size": first.size,
+        "seed": first.seed,
+        "split": first.split_digest[:12],
+        "store": first.store_digest[:12],
+        "versions": first.versions,
+        "guarantees": guarantees_of(records),
         "reading": HOW_TO_READ.replace("**", "").replace("*", ""),
-        "published_note": PUBLISHED_NOTE,
+        "paper_note": PAPER_NOTE,
         "best": BEST,
     }
     return write_page(output, "benchmark", values)
 
 
-def _section(folder: Path | None, source: str, records: Sequence[Record]) -> dict[str, Any]:
-    scored = {record["contender"]: record for record in records if record.get("rows")}
+def _section(folder: Path | None, source: str, records: Sequence[BenchmarkRecord]) -> dict[str, Any]:
+    scored = {record.contender: record for record in records if record.rows}
     honest = honest_table(list(scored.values()))
-    means = {name: mean_interval(record["rows"], "auprc") for name, record in scored.items()}
-    dice = {name: mean_interval(record["rows"], "dice") for name, record in scored.items()}
+    means = {name: mean_interval(record.rows, "auprc") for name, record in scored.items()}
+    dice = {name: mean_interval(record.rows, "dice") for name, record in scored.items()}
     ordered = [row[0] for row in honest[1:]]
     return {
         "name": source.upper(),
@@ -79,18 +76,22 @@ def _section(folder: Path | None, source: str, records: Sequence[Record]) -> dic
             axis="Dice",
             guide=dice[BEST].mean if BEST in dice else None,
         ),
-        "curves": [(name, chart) for name in ("square", "evidence") if (chart := _curves(scored, name))],
+        "curves": [
+            (name, chart)
+            for scoring, name in {"squared": "squared error", "evidence": "evidence"}.items()
+            if (chart := _curves(scored, scoring))
+        ],
         "verdict": " ".join(verdict(scored, name) for name in OURS if name in scored),
         "table": honest,
         "against": _against(scored),
-        "published": published_table(records),
+        "paper": paper_table(records),
         "cost": _cost(records),
         "montage": _picture(folder / f"montage_{source}.png") if folder else "",
         "sizes": _sizes(scored),
     }
 
 
-def _against(scored: dict[str, Record]) -> Markup:
+def _against(scored: dict[str, BenchmarkRecord]) -> Markup:
     if BEST not in scored:
         return Markup()
     marks = []
@@ -106,11 +107,11 @@ def _against(scored: dict[str, Record]) -> Markup:
     return forest(marks, axis=f"AUPRC of {BEST} less that of ...", low=low, high=high, guide=0.0)
 
 
-def _curves(scored: dict[str, Record], scoring: str) -> Markup:
+def _curves(scored: dict[str, BenchmarkRecord], scoring: str) -> Markup:
     lines = []
     for name, record in scored.items():
-        precision = record.get("precision_at_recalls")
-        if not precision or not (name in INTENSITIES or record["scoring"] == scoring):
+        precision = record.precision_at_recalls
+        if not precision or not (name in INTENSITIES or record.scoring == scoring):
             continue
         values = [float("nan") if value is None else float(value) for value in precision]
         lines.append(Line(name, *finite_pairs([float(recall) for recall in CURVE_RECALLS], values), kind=_kind(name)))
@@ -118,11 +119,11 @@ def _curves(scored: dict[str, Record], scoring: str) -> Markup:
     return line_chart(lines, x_axis="recall", y_axis="precision", x_from=(0, 1), y_from=(0, 1)) if lines else Markup()
 
 
-def _sizes(scored: dict[str, Record]) -> Markup:
+def _sizes(scored: dict[str, BenchmarkRecord]) -> Markup:
     """Dice against lesion volume, in thirds of the subjects."""
     lines = []
     for name, record in scored.items():
-        means = [(_average(third, "lesion_ml"), _average(third, "dice")) for third in thirds(record["rows"])]
+        means = [(_average(third, "lesion_ml"), _average(third, "dice")) for third in thirds(record.rows)]
         if means:
             lines.append(Line(name, [ml for ml, _ in means], [dice for _, dice in means], _kind(name)))
     lines.sort(key=_on_top)
@@ -134,21 +135,21 @@ def _average(rows: Sequence[Mapping[str, Any]], key: str) -> float:
 
 
 def _kind(name: str) -> str:
-    return "marked" if name.startswith("MMCCD") else "baseline" if name in INTENSITIES else "quiet"
+    return "marked" if name in OURS or name.startswith("MMCCD") else "baseline" if name in INTENSITIES else "quiet"
 
 
 def _on_top(line: Line) -> bool:
     return line.kind == "marked"  # drawn last
 
 
-def _cost(records: Sequence[Record]) -> list[list[str]]:
+def _cost(records: Sequence[BenchmarkRecord]) -> list[list[str]]:
     header = ["method", "parameters", "evaluations per slice", "ms per slice"]
     return [header] + [
         [
-            str(record["contender"]),
-            f"{record.get('parameters', 0):,}",
-            f"{record.get('evaluations_per_slice', 0):,.0f}",
-            f"{1000 * float(record.get('seconds_per_slice') or 0):.2f}",
+            record.contender,
+            f"{record.parameters:,}",
+            f"{record.evaluations_per_slice:,.0f}",
+            f"{1000 * (record.seconds_per_slice or 0):.2f}",
         ]
         for record in records
     ]
@@ -168,16 +169,3 @@ def _mark(name: str, interval: Interval, kind: str = "") -> Mark:
 
 def _picture(path: Path) -> str:
     return data_address(path.read_bytes()) if path.is_file() else ""
-
-
-def _records(path: Path) -> list[Record]:
-    hint = "run `mmccd benchmark` again: it goes on where it stopped"
-    try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is torn: {error}", hint) from error
-    if not isinstance(records, list) or not any(isinstance(r, dict) and r.get("rows") for r in records):
-        raise DataError(f"{path} holds no scored method", hint)
-    if lacking := [key for key in _NEEDED if any(key not in record for record in records)]:
-        raise DataError(f"{path} has records without {', '.join(lacking)}", hint)
-    return records

@@ -1,17 +1,17 @@
 """One case as its page shows it: numbers, what they mean in words, pictures, and data for the viewer."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
-from mmccd.data.checks import quality_warnings
+from mmccd.data.case_record import CaseRecord
+from mmccd.data.checks import odd_about_scan
+from mmccd.data.problems import Problem
 from mmccd.evaluation.metrics import Confusion
 from mmccd.reporting.findings import Finding, findings_of, place_in_words, strongest_voxel
 from mmccd.reporting.planes import Plane, planes_through
-from mmccd.reporting.scans import Problem, Shown
+from mmccd.reporting.scans import Shown
 from mmccd.reporting.viewer import Embedded, embed, middle_of
 
 MOST_FINDINGS = 6
@@ -32,7 +32,7 @@ class CaseView:
         planes: Through the strongest finding.
         centre_mm: Where they cross, in the scanner's millimetres.
         embedded: For the viewer; None where there is none.
-        warnings: Of `predict`, of the reading and of the quality checks.
+        warnings: Of `predict`, and of the scan and the expert mask as they are read now.
         problem: Why the scan is not shown.
         expert: Dice with the expert and the expert's volume in ml; None without an expert mask.
         strip: The score beside the healthy ones; set when all cases are known.
@@ -40,7 +40,7 @@ class CaseView:
 
     name: str
     key: str
-    record: Mapping[str, Any]
+    record: CaseRecord
     findings: list[Finding]
     count: int
     place: list[str]
@@ -57,22 +57,22 @@ class CaseView:
     @property
     def score(self) -> float:
         """One number for the scan."""
-        return float(self.record["score"])
+        return self.record.score
 
     @property
     def p_value(self) -> float:
         """Conformal p-value of the score."""
-        return float(self.record["p_value"])
+        return self.record.p_value
 
     @property
     def marked_ml(self) -> float:
         """Volume of the mask, as `predict` recorded it."""
-        return float(self.record["lesion_volume_ml"])
+        return self.record.lesion_volume_ml
 
     @property
     def healthy(self) -> int:
         """Number of healthy reference subjects."""
-        return int(self.record.get("p_value_of", {}).get("healthy_subjects", 0))
+        return self.record.p_value_of.healthy_subjects
 
     @property
     def above(self) -> int:
@@ -107,7 +107,7 @@ class CaseView:
         )
 
 
-def view_of(name: str, key: str, record: Mapping[str, Any], shown: Shown, *, budget: int | None) -> CaseView:
+def view_of(name: str, key: str, record: CaseRecord, shown: Shown, *, budget: int | None) -> CaseView:
     """Measure and draw one case.
 
     Args:
@@ -117,7 +117,7 @@ def view_of(name: str, key: str, record: Mapping[str, Any], shown: Shown, *, bud
         shown: Its arrays.
         budget: Characters for the viewer's data; None leaves the viewer out.
     """
-    threshold = float(record["threshold"])
+    threshold = record.threshold
     findings, count = findings_of(shown.mask, shown.anomaly, shown.affine, threshold, most=MOST_FINDINGS)
     scan = None if shown.volume is None else shown.volume.data
     brain = shown.brain if shown.brain.any() else np.ones_like(shown.brain)
@@ -132,9 +132,11 @@ def view_of(name: str, key: str, record: Mapping[str, Any], shown: Shown, *, bud
         embedded = embed(
             shown.anomaly, shown.affine, scan=scan, brain=brain, expert=shown.expert, threshold=threshold, budget=budget
         )
-    warnings = [str(text) for text in record.get("warnings", [])] + list(shown.warnings)
+    odd: list[str] = []
     if shown.volume is not None:
-        warnings += quality_warnings(shown.volume, brain)
+        # Doubts about its header are in every record, without the name of its file where that is hidden.
+        odd = [text for text in odd_about_scan(shown.volume, brain) if text not in shown.volume.doubts]
+    warnings = list(dict.fromkeys((*record.warnings, *shown.warnings, *odd)))  # an older record may lack some
     expert = None
     if shown.expert is not None:
         agreement = Confusion.between(shown.mask, shown.expert)

@@ -1,19 +1,22 @@
 """The page of a folder of predictions: a cohort at a glance, then case by case."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmccd.data.case_record import CaseRecord
+from mmccd.data.problems import Problem
+from mmccd.data.pseudonyms import redact
 from mmccd.errors import DataError, MmccdError
-from mmccd.model.model import builtin_models, read_card
+from mmccd.model.card import Card
+from mmccd.model.folder import builtin_models, read_card
 from mmccd.reporting.case import CaseView, view_of
 from mmccd.reporting.charts import Mark, small_strip, strip_chart
 from mmccd.reporting.methods_text import methods_of_predictions
 from mmccd.reporting.page import NIIVUE, asset, write_page
-from mmccd.reporting.scans import Problem, Scans, load_shown, read_predictions, without_names_of
-from mmccd.system.files import sha256_of_json
+from mmccd.reporting.scans import Scans, load_shown, read_predictions
 from mmccd.system.progress import ProgressCallback, no_progress
 
 PICTURES_PER_CASE = 260_000
@@ -45,6 +48,22 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Secrets:
+    """Names that a page of numbered cases must not hold, and what stands in their place."""
+
+    cases: Mapping[str, str]
+    files: Mapping[str, str]
+
+    def redact(self, text: str) -> str:
+        """A message without them."""
+        return redact(text, self.cases, self.files)
+
+    def redacted(self, problem: Problem) -> Problem:
+        """A problem without them."""
+        return Problem(self.cases[problem.subject], self.redact(problem.what), self.redact(problem.hint))
+
+
+@dataclass(frozen=True)
 class Written:
     """What came of a page.
 
@@ -73,16 +92,16 @@ def report_predictions(
     records = predictions.records
     if not records and not predictions.broken and not predictions.failed:
         raise DataError(f"{folder} holds no case", "give the folder that `mmccd predict` wrote")
-    source = Counter(str(record["source"]) for record in records.values()).most_common(1)[0][0] if records else ""
+    source = Counter(record.source for record in records.values()).most_common(1)[0][0] if records else ""
     scans = None
     if settings.scans and records:
         scans = Scans.found_in(settings.scans, source, layout=settings.layout, brain=settings.brain)
     main = _main_model(list(records.values()))
     card = _card_of(main, settings.model)
-    everyone = sorted({*records, *(p.case for p in predictions.broken), *(p.case for p in predictions.failed)})
+    everyone = sorted({*records, *(problem.subject for problem in (*predictions.broken, *predictions.failed))})
     names = _names(everyone, anonymize=settings.anonymize)
     others, files = scans.names() if scans is not None else (set(), set())
-    hidden = dict.fromkeys(others, "another case") | names
+    secrets = Secrets(dict.fromkeys(others, "another case") | names, dict.fromkeys(files, "a file"))
     budget = _budget(settings, len(records))
     cases: list[CaseView] = []
     problems = list(predictions.broken)
@@ -91,30 +110,29 @@ def report_predictions(
         try:
             shown = load_shown(predictions, case, scans)
         except MmccdError as error:
-            problems.append(Problem(case, error.message, error.hint))
+            problems.append(Problem.of(case, error))
             continue
         view = view_of(names[case], f"case-{done + 1}", record, shown, budget=budget)
         if shown.problem is not None:
             problems.append(shown.problem)
-        if record["origin"].get("model") != main:
+        if record.origin.get("model") != main:
             view.warnings.append("scored by another model than most cases here: do not compare its score with theirs")
         if budget is not None and view.embedded is None:
             view.warnings.append("no viewer: the page would be too large (--max-mb)")
         if settings.anonymize:
-            view.warnings = [without_names_of(text, hidden, files) for text in view.warnings]
-            view.problem = _nameless(view.problem, hidden, files) if view.problem else None
+            view.warnings = [secrets.redact(text) for text in view.warnings]
+            view.problem = secrets.redacted(view.problem) if view.problem else None
         cases.append(view)
     progress("done", len(records), len(records))
     if settings.anonymize:
-        problems = [_nameless(problem, hidden, files) for problem in problems]
-        failed = [_nameless(problem, hidden, files) for problem in predictions.failed]
+        problems = [secrets.redacted(problem) for problem in problems]
+        failed = [secrets.redacted(problem) for problem in predictions.failed]
     else:
         failed = list(predictions.failed)
     values = _values(cases, problems, failed, source, card, main, scans is not None)
     viewer = any(case.embedded for case in cases)
     size = write_page(output, "predictions", values, viewer=viewer)
-    told = {problem.case: f"{problem.what}" + (f" ({problem.hint})" if problem.hint else "") for problem in problems}
-    return Written(output, size, len(cases), told)
+    return Written(output, size, len(cases), {problem.subject: str(problem) for problem in problems})
 
 
 def _values(
@@ -122,12 +140,12 @@ def _values(
     problems: Sequence[Problem],
     failed: Sequence[Problem],
     source: str,
-    card: dict[str, Any] | None,
+    card: Card | None,
     main: str,
     scans_given: bool,
 ) -> dict[str, Any]:
     cases.sort(key=lambda case: (case.p_value, -case.score))
-    alike = [case for case in cases if case.record["origin"].get("model") == main]
+    alike = [case for case in cases if case.record.origin.get("model") == main]
     healthy = _healthy_scores(alike, card)
     for case in cases:
         same = case in alike
@@ -136,7 +154,7 @@ def _values(
         Mark(case.name, case.score, case.score, case.score, "marked" if case.unusual else "plain", f"#{case.key}")
         for case in sorted(alike, key=lambda case: -case.score)
     ]
-    by_case = {problem.case: problem for problem in problems}
+    by_case = {problem.subject: problem for problem in problems}
     methods, references = "", list[str]()
     if alike:
         methods, references = methods_of_predictions(
@@ -145,12 +163,12 @@ def _values(
         )  # fmt: skip
     return {
         "cases": cases,
-        "problems": [problem for problem in by_case.values() if problem.case not in {case.name for case in cases}],
+        "problems": [problem for problem in by_case.values() if problem.subject not in {case.name for case in cases}],
         "failed": failed,
         "source": source,
         "healthy": healthy,
         "chart": strip_chart(marks, healthy, axis="score of the scan") if marks else "",
-        "threshold": alike[0].record["threshold_origin"] if alike else None,
+        "threshold": alike[0].record.threshold_origin if alike else None,
         "unit": _unit(card),
         "scans_given": scans_given,
         "expert": any(case.expert for case in cases),
@@ -162,12 +180,12 @@ def _values(
     }
 
 
-def _main_model(records: Sequence[dict[str, Any]]) -> str:
-    counted = Counter(str(record["origin"].get("model", "")) for record in records).most_common(1)
+def _main_model(records: Sequence[CaseRecord]) -> str:
+    counted = Counter(record.origin.get("model", "") for record in records).most_common(1)
     return counted[0][0] if counted else ""
 
 
-def _card_of(digest: str, given: Path | None) -> dict[str, Any] | None:
+def _card_of(digest: str, given: Path | None) -> Card | None:
     """The card of the model that most cases were scored with: of the folder given, or of one that ships.
 
     Raises:
@@ -176,7 +194,7 @@ def _card_of(digest: str, given: Path | None) -> dict[str, Any] | None:
     """
     for name in [given] if given is not None else list(builtin_models()):
         card = read_card(name)
-        if digest and sha256_of_json(card) == digest:
+        if digest and card.digest == digest:
             return card
     if given is not None and digest:
         raise DataError(
@@ -185,28 +203,26 @@ def _card_of(digest: str, given: Path | None) -> dict[str, Any] | None:
     return None
 
 
-def _healthy_scores(cases: Sequence[CaseView], card: dict[str, Any] | None) -> list[float]:
+def _healthy_scores(cases: Sequence[CaseView], card: Card | None) -> list[float]:
     for case in cases:
-        if scores := case.record.get("p_value_of", {}).get("healthy_scores"):
-            return [float(score) for score in scores]
-    return [float(score) for score in card.get("healthy_scores", [])] if card else []
+        if scores := case.record.p_value_of.healthy_scores:
+            return list(scores)
+    return list(card.healthy_scores) if card else []
 
 
-def _unit(card: dict[str, Any] | None) -> str:
-    config = (card or {}).get("config")
-    if not config:
+def _unit(card: Card | None) -> str:
+    if card is None or card.config is None:
         return ""
-    return "nats" if config["scoring"]["evidence"] == "tail" else "squared error"
+    return "nats" if card.config.scoring.error == "tail" else "squared error"
 
 
-def _model_words(cases: Sequence[CaseView], card: dict[str, Any] | None) -> str:
+def _model_words(cases: Sequence[CaseView], card: Card | None) -> str:
     if not cases:
         return ""
-    model = cases[0].record.get("model", {})
-    targets = ", ".join(model.get("targets", []))
-    through = f", {cases[0].record['source']} → {targets}" if targets else ""
-    steps = f", {card['training']['steps']:,} steps" if card and card.get("training", {}).get("steps") else ""
-    return f"{model.get('method', 'unnamed')}{through}{steps}"
+    record = cases[0].record
+    through = f", {record.source} → {', '.join(record.model.targets)}" if record.model.targets else ""
+    steps = f", {card.training.steps:,} steps" if card and card.training else ""
+    return f"{record.model.method}{through}{steps}"
 
 
 def _names(cases: Sequence[str], *, anonymize: bool) -> dict[str, str]:
@@ -214,11 +230,6 @@ def _names(cases: Sequence[str], *, anonymize: bool) -> dict[str, str]:
         return {case: case for case in cases}
     digits = max(2, len(str(len(cases))))
     return {case: f"case {index:0{digits}d}" for index, case in enumerate(cases, start=1)}
-
-
-def _nameless(problem: Problem, names: dict[str, str], files: set[str]) -> Problem:
-    what, hint = (without_names_of(text, names, files) for text in (problem.what, problem.hint))
-    return Problem(names[problem.case], what, hint)
 
 
 def _budget(settings: Settings, cases: int) -> int | None:

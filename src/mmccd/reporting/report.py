@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
+from mmccd.data.own_folders import kind_of
 from mmccd.errors import ConfigError, DataError
-from mmccd.model.files import CARD
-from mmccd.model.model import BUILTIN, model_folder
-from mmccd.reporting.benchmark import RESULTS, report_benchmark
+from mmccd.model.folder import BUILTIN, model_folder
+from mmccd.reporting.benchmark import report_benchmark
 from mmccd.reporting.model import report_model
 from mmccd.reporting.predictions import Settings, Written, report_predictions
-from mmccd.reporting.scans import holds_predictions
 from mmccd.system.progress import ProgressCallback, no_progress
 
 _ALLOWED = "give what `mmccd predict`, `train`, `export` or `benchmark` wrote, or for example builtin:flair"
@@ -33,13 +32,13 @@ def report(
     settings = settings or Settings()
     if output.suffix.lower() not in (".html", ".htm") or output.is_dir():
         raise ConfigError(f"the page would be {output}, expected a file that ends in .html", "for example report.html")
+    kind, names = kind_of(folder), not settings.anonymize
     package = folder.suffix.lower() == ".zip" and folder.is_file()
-    if package or str(folder).startswith(BUILTIN) or (folder / CARD).is_file():
-        size = report_model(model_folder(folder), folder.name, output, names=not settings.anonymize)
-        return Written(output, size, 1, {})
-    if (folder / RESULTS).is_file():
-        return Written(output, report_benchmark(folder, output, names=not settings.anonymize), 1, {})
-    if holds_predictions(folder):
+    if package or str(folder).startswith(BUILTIN) or kind == "model":
+        return Written(output, report_model(model_folder(folder), folder.name, output, names=names), 1, {})
+    if kind == "benchmark":
+        return Written(output, report_benchmark(folder, output, names=names), 1, {})
+    if kind == "predictions":
         return report_predictions(folder, output, settings, progress=progress)
     if not folder.exists():
         raise DataError(f"{folder} does not exist", _ALLOWED)

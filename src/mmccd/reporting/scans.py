@@ -1,36 +1,26 @@
 """What a folder of predictions holds: complete cases, what is torn or lacks files, and what failed; and their scans."""
 
-import csv
 import json
-import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmccd.data.cohort import Cohort, Image, read_cohort
-from mmccd.data.own_folders import ANOMALY_END, MASK_END
+from mmccd.data.case_record import CaseRecord, read_case_record
+from mmccd.data.cohort import Cohort, Image, Subject, read_cohort
+from mmccd.data.own_folders import ANOMALY_END, MASK_END, SUMMARY
+from mmccd.data.problems import Problem
+from mmccd.data.pseudonyms import names_of_files, redact
 from mmccd.data.subject import load_case
 from mmccd.data.volumes import Volume, brain_mask, check_same_grid, read_volume
 from mmccd.errors import DataError, MmccdError
-from mmccd.prediction.predict import Input, find_inputs
-from mmccd.prediction.summary import SUMMARY
+from mmccd.prediction.inputs import Input, find_inputs
+from mmccd.prediction.summary import failed_cases, rows_of
 from mmccd.system.files import sha256_of_file
 
-_NEEDED = ("case", "source", "score", "p_value", "threshold", "threshold_origin", "lesion_volume_ml", "origin")
 _AGAIN = "predict this scan again"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why a case is not shown, or not in full."""
-
-    case: str
-    what: str
-    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,7 +34,7 @@ class Predictions:
     """
 
     folder: Path
-    records: dict[str, dict[str, Any]]
+    records: dict[str, CaseRecord]
     broken: tuple[Problem, ...]
     failed: tuple[Problem, ...]
 
@@ -79,27 +69,22 @@ class Shown:
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
 
-def holds_predictions(folder: Path) -> bool:
-    """Whether `mmccd predict` wrote into a folder, were it only a part of a case."""
-    return folder.is_dir() and ((folder / SUMMARY).is_file() or any(folder.glob(f"*{ANOMALY_END}")))
-
-
 def read_predictions(folder: Path) -> Predictions:
     """Read the records of a folder; nothing here stops at a case that is torn."""
-    records: dict[str, dict[str, Any]] = {}
+    records: dict[str, CaseRecord] = {}
     broken: list[Problem] = []
-    failed, status = _failures(folder / SUMMARY)
-    maps = {path.name.removesuffix(ANOMALY_END) for path in folder.glob(f"*{ANOMALY_END}")}
-    masks = {path.name.removesuffix(MASK_END) for path in folder.glob(f"*{MASK_END}")}
-    written = {path.name.removesuffix(".json") for path in folder.glob("*.json")}
-    for case in sorted(maps | masks | written | set(status)):
-        of_other = case in written and not _is_record(folder / f"{case}.json")
-        if case in {problem.case for problem in failed} and (case not in written or of_other):
+    failed, listed = failed_cases(folder / SUMMARY), rows_of(folder / SUMMARY)
+    maps, masks, written = (
+        {path.name.removesuffix(end) for path in folder.glob(f"*{end}")} for end in (ANOMALY_END, MASK_END, ".json")
+    )
+    for case in sorted(maps | masks | written | listed.keys()):
+        of_other = case in written and not _may_be_record(folder / f"{case}.json")
+        if case in failed and (case not in written or of_other):
             continue
         lacking = [
             end for end, there in ((ANOMALY_END, maps), (MASK_END, masks), (".json", written)) if case not in there
         ]
-        if case not in status and (
+        if case not in listed and (
             lacking == [ANOMALY_END, ".json"] or (lacking == [ANOMALY_END, MASK_END] and of_other)
         ):
             continue  # a mask or a JSON file of something else
@@ -108,10 +93,10 @@ def read_predictions(folder: Path) -> Predictions:
             broken.append(Problem(case, f"half-written: {names} not there", _AGAIN))
             continue
         try:
-            records[case] = _record(folder / f"{case}.json")
+            records[case] = read_case_record(folder / f"{case}.json")
         except DataError as error:
-            broken.append(Problem(case, error.message, error.hint))
-    return Predictions(folder, records, tuple(broken), failed)
+            broken.append(Problem.of(case, error))
+    return Predictions(folder, records, tuple(broken), tuple(failed.values()))
 
 
 @dataclass
@@ -172,6 +157,11 @@ class Scans:
             )
         raise DataError("its scan is not among the scans given: it has moved", "give --scans the place where it lies")
 
+    def outlined(self, item: Input, source: str) -> Subject | None:
+        """The subject of a cohort whose scan this is, if it has an expert mask."""
+        subjects = (subject for cohort in self.cohorts for subject in cohort.subjects if subject.lesion is not None)
+        return next((one for one in subjects if one.images.get(source) == item.image), None)
+
     def _digest(self, image: Image) -> str:
         if image.path not in self._digests:
             self._digests[image.path] = sha256_of_file(image.path)
@@ -190,9 +180,13 @@ def load_shown(predictions: Predictions, case: str, scans: Scans | None) -> Show
     alone = Shown(anomaly.data, mask.data > 0, anomaly.affine, None, anomaly.data > 0)
     if scans is None:
         return alone
-    origin = predictions.records[case]["origin"]
+    origin = predictions.records[case].origin
     try:
         item = scans.of(case, origin)
+    except MmccdError as error:
+        return replace(alone, problem=Problem.of(case, error))
+    outlined = scans.outlined(item, predictions.records[case].source)
+    try:
         volume = read_volume(item.image.path, item.image.channel)
         check_same_grid(anomaly, volume)
         if "brain" in origin and item.brain is None:
@@ -203,86 +197,38 @@ def load_shown(predictions: Predictions, case: str, scans: Scans | None) -> Show
         given = read_volume(item.brain.path, item.brain.channel) if item.brain else None
         brain = brain_mask(volume, given)
     except MmccdError as error:
-        return Shown(
-            alone.anomaly, alone.mask, alone.affine, None, alone.brain, None, Problem(case, error.message, error.hint)
-        )
-    expert, warnings, problem = _expert(scans, case, item, predictions.records[case]["source"])
-    return Shown(anomaly.data, mask.data > 0, anomaly.affine, volume, brain, expert, problem, warnings)
+        shown = replace(alone, problem=Problem.of(case, error))
+    else:
+        expert, warnings, problem = _expert(case, outlined, predictions.records[case].source)
+        shown = Shown(anomaly.data, mask.data > 0, anomaly.affine, volume, brain, expert, problem, warnings)
+    return shown if item.case == case else _nameless(case, item, outlined, shown)
+
+
+def _nameless(case: str, item: Input, subject: Subject | None, shown: Shown) -> Shown:
+    """Of a case that was predicted under another name than its scan has: that name may be a secret."""
+    files = names_of_files({**item.files, "lesion": subject.lesion if subject else None}, case)
+    cases = {item.case: case} | ({subject.id: case} if subject else {})
+
+    def without(text: str) -> str:
+        return redact(text, cases, files)
+
+    problem = shown.problem and Problem(case, without(shown.problem.what), without(shown.problem.hint))
+    return replace(shown, problem=problem, warnings=tuple(map(without, shown.warnings)))
 
 
 def _expert(
-    scans: Scans, case: str, item: Input, source: str
+    case: str, subject: Subject | None, source: str
 ) -> tuple[NDArray[np.bool_] | None, tuple[str, ...], Problem | None]:
-    for cohort in scans.cohorts:
-        for subject in cohort.subjects:
-            if subject.images.get(source) == item.image and subject.lesion is not None:
-                try:
-                    loaded = load_case(subject, [source])
-                except MmccdError as error:
-                    return None, (), Problem(case, f"no expert mask is shown: {error.message}", error.hint)
-                return loaded.lesion, loaded.warnings, None
-    return None, (), None
-
-
-def without_names_of(text: str, names: Mapping[str, str], files: Collection[str] = ()) -> str:
-    """A message without names of cases and of files: what a report may say of people who are not to be known.
-
-    Args:
-        text: The message.
-        names: Case to what it is called instead.
-        files: Names of files that are known. Of others that begin with a case, or hold no space, the whole name is
-            found, too.
-    """
-    hidden = {case.casefold(): shown for case, shown in names.items()}
-    cases = "|".join(re.escape(case) for case in sorted(names, key=len, reverse=True)) or r"(?!)"
-    known = "|".join(re.escape(file) for file in sorted(files, key=len, reverse=True)) or r"(?!)"
-    # A case is a word of its own, or the case "1" would be found in every number.
-    file = rf"\S{{0,999}}(?:{cases})\S{{0,999}}\.nii(?:\.gz)?|\S{{1,999}}\.nii(?:\.gz)?"
-    pattern = re.compile(rf"{known}|{file}|(?<![^\W_])(?P<case>{cases})(?![^\W_])", re.IGNORECASE)
-
-    def instead(found: re.Match[str]) -> str:
-        # Upper and lower case of a Turkish i are found as one letter, and are two for `casefold`.
-        return hidden.get(found["case"].casefold(), "a case") if found["case"] else "a file"
-
-    return pattern.sub(instead, text)
-
-
-def _failures(summary: Path) -> tuple[tuple[Problem, ...], dict[str, str]]:
-    if not summary.is_file():
-        return (), {}
+    if subject is None:
+        return None, (), None
     try:
-        with summary.open(newline="", encoding="utf-8") as stream:
-            rows = [row for row in csv.DictReader(stream) if row.get("case")]
-            rows = [row | {"case": row["case"].removeprefix("'")} for row in rows]  # a mark of `write_csv`
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return (), {}
-    failed = [
-        Problem(row["case"], row.get("error") or "not scored", row.get("hint") or "")
-        for row in rows
-        if row.get("status") == "failed"
-    ]
-    return tuple(failed), {row["case"]: row.get("status") or "" for row in rows}
+        loaded = load_case(subject, [source])
+    except MmccdError as error:
+        return None, (), Problem(case, f"no expert mask is shown: {error.message}", error.hint)
+    return loaded.lesion, loaded.warnings, None
 
 
-def _record(path: Path) -> dict[str, Any]:
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path.name} is torn: {error}", _AGAIN) from error
-    missing = [key for key in _NEEDED if key not in values] if isinstance(values, dict) else list(_NEEDED)
-    if missing:
-        raise DataError(f"{path.name} lacks {', '.join(missing)}", _AGAIN)
-    numbers = [values[key] for key in ("score", "p_value", "threshold", "lesion_volume_ml")]
-    if not all(isinstance(number, int | float) for number in numbers):
-        raise DataError(f"{path.name} has a score, p-value, threshold or volume that is no number", _AGAIN)
-    if values["case"] != path.name.removesuffix(".json"):
-        raise DataError(f"{path.name} is the record of another case", _AGAIN)
-    if not isinstance(values["origin"], dict) or not isinstance(values["threshold_origin"], dict):
-        raise DataError(f"{path.name} has no usable origin", _AGAIN)
-    return values
-
-
-def _is_record(path: Path) -> bool:
+def _may_be_record(path: Path) -> bool:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,9 +1,9 @@
-"""Evidence: how rare a pixel is among healthy pixels that were restored to the same value.
+"""Tail evidence: how rare a pixel is among healthy pixels that were restored to the same value.
 
-The raw square asks how large the error is. But healthy tissue has large errors where it is hard to restore, and small
+The squared error asks how large an error is. But healthy tissue has large errors where it is hard to restore, and small
 ones where it is easy. Evidence asks instead what share of healthy pixels with the same x_hat lie as far out as x, and
 counts it in nats: 0 is ordinary, 4.6 is one in a hundred, 6.9 one in a thousand. Where a method says how far off it
-expects to be, the error is first divided by that.
+expects to be, the error is first divided by that sigma.
 """
 
 from typing import Literal
@@ -12,13 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmccd.method.anomaly_map import Restoration
+
 Polarity = Literal["either", "bright", "dark"]
 """Which side is looked at: lesions are brighter than healthy tissue, darker, or nothing is assumed."""
 
 LOW, HIGH, BINS = -4.0, 8.0, 61
 """Grid of normalised intensities, 0.2 apart; values beyond it count as its ends."""
-SPREADS = 8.0
-"""How many spreads of x around x_hat fill the half of the grid on either side of its middle."""
+SIGMAS = 8.0
+"""How many sigmas of x around x_hat fill the half of the grid on either side of its middle."""
 KERNEL_WIDTH = 0.2
 """Scale of the Laplace kernel: beyond the last healthy pixel evidence goes on rising, one nat per 0.2."""
 
@@ -31,7 +33,7 @@ class TailEvidence(nn.Module):
 
     Args:
         counts: (BINS, BINS), healthy pixels by restored value (rows) and value (columns); or (2, BINS, BINS), by errors
-            in spreads and by values. See `count_healthy_pairs`.
+            in sigmas and by values. See `count_healthy_pairs`.
         polarity: The side that counts: ``either`` is -ln(2 x the smaller tail).
         unconditional: Weight from 0 to 1 of the evidence that needs no x_hat, as if everything were hidden: how rare x
             is in a healthy brain. The rest is the weight of the evidence given x_hat.
@@ -50,35 +52,28 @@ class TailEvidence(nn.Module):
         everywhere = _table(pairs[-1].sum(dim=0, keepdim=True), polarity)
         self.register_buffer("everywhere", everywhere.float(), persistent=False)
 
-    def forward(self, source: Tensor, restored: Tensor) -> Tensor:
-        """Evidence of x, (batch, 1, height, width), given what was restored: (masks, batch, 1, height, width), >= 0.
-
-        Of several ways to restore a pixel the least evidence counts.
-        """
-        given = _look_up(self.table, *compared(source, restored)).amin(dim=2, keepdim=True)
+    def forward(self, source: Tensor, restoration: Restoration) -> Tensor:
+        """Evidence of x, (batch, 1, height, width), given each way: (masks, batch, ways, height, width), >= 0."""
+        given = _look_up(self.table, *compared(source, restoration))
         if self.unconditional == 0:
             return given
         alone = _look_up(self.everywhere, source.float(), source.float())  # its single row is that of any x_hat
         return (1 - self.unconditional) * given + self.unconditional * alone
 
 
-def compared(source: Tensor, restored: Tensor) -> tuple[Tensor, Tensor]:
-    """What the table is entered with: x and x_hat; or, where the spread is known, the error in spreads and x_hat.
+def compared(source: Tensor, restoration: Restoration) -> tuple[Tensor, Tensor]:
+    """What the table is entered with: x and x_hat; or, where sigma is known, the error in sigmas and x_hat.
 
-    The error in spreads is laid over the grid of intensities, 0 in its middle.
-
-    Args:
-        source: x, (batch, 1, height, width).
-        restored: (masks, batch, channels, height, width): x_hat, or pairs of x_hat and its spread.
+    The error in sigmas is laid over the grid of intensities, 0 in its middle.
 
     Returns:
         Two float32 tensors, (masks, batch, ways, height, width).
     """
-    x_hat, spread = restored[:, :, ::2].float(), restored[:, :, 1::2].float()
+    x_hat = restoration.restored.float()
     x = source.float().expand_as(x_hat)
-    if not spread.shape[2]:
+    if restoration.sigma is None:
         return x, x_hat
-    return (LOW + HIGH) / 2 + (x - x_hat) / spread * (HIGH - LOW) / 2 / SPREADS, x_hat
+    return (LOW + HIGH) / 2 + (x - x_hat) / restoration.sigma.float() * (HIGH - LOW) / 2 / SIGMAS, x_hat
 
 
 def count_pairs(source: Tensor, restored: Tensor) -> Tensor:
@@ -90,18 +85,18 @@ def count_pairs(source: Tensor, restored: Tensor) -> Tensor:
     return torch.bincount((row * BINS + column).flatten(), minlength=BINS**2).reshape(BINS, BINS)
 
 
-def count_healthy_pairs(source: Tensor, restored: Tensor, seen: Tensor) -> Tensor:
-    """What `TailEvidence` needs of healthy slices: (BINS, BINS), or (2, BINS, BINS) where the spread is known; int64.
+def count_healthy_pairs(source: Tensor, restoration: Restoration, region: Tensor) -> Tensor:
+    """What `TailEvidence` needs of healthy slices: (BINS, BINS), or (2, BINS, BINS) where sigma is known; int64.
 
     Args:
         source: x, (batch, 1, height, width).
-        restored: (masks, batch, channels, height, width): x_hat, or pairs of x_hat and its spread.
-        seen: The pixels that count, (masks, batch, 1, height, width) bool.
+        restoration: Of these.
+        region: The pixels that are scored, (batch, 1, height, width) bool; those that were hidden are counted.
     """
-    given, x_hat = compared(source, restored)
-    seen = seen.expand_as(x_hat)
-    alone = [source.float().expand_as(x_hat)] if restored.shape[2] > 1 else []
-    found = [count_pairs(x[seen], x_hat[seen]) for x in (given, *alone)]
+    given, x_hat = compared(source, restoration)
+    counted = (restoration.hidden & region).expand_as(x_hat)
+    alone = [] if restoration.sigma is None else [source.float().expand_as(x_hat)]
+    found = [count_pairs(x[counted], x_hat[counted]) for x in (given, *alone)]
     return torch.stack(found).squeeze(0)
 
 

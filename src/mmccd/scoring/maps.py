@@ -1,16 +1,11 @@
-"""From the errors of slices to what is scored: region, smoothing, polarity, and one number per scan."""
+"""From the errors of slices to what is scored: region, smoothing, and one number per scan."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, gaussian_filter
 from skimage.morphology import disk
-
-TYPICAL_POLARITY: dict[str, Literal["bright", "dark"]] = {"flair": "bright", "t2": "bright", "t1": "dark"}
-TYPICAL_UNCONDITIONAL = {"flair": 0.5}
-TYPICAL_FALSE_POSITIVE_RATE = {"flair": 0.02, "t1": 0.07}
 
 SCORE_QUANTILE = 0.99
 SCORE_DEFINITION = "99th percentile of the anomaly map over the brain voxels of the scan"
@@ -46,26 +41,6 @@ def smoothed(
     return np.where(region, mean, np.float32(0))
 
 
-def typical_polarity(modality: str) -> Literal["bright", "dark"]:
-    """How most lesions differ from healthy tissue: bright, but dark in T1."""
-    return TYPICAL_POLARITY.get(modality, "bright")
-
-
-def typical_unconditional(modality: str) -> float:
-    """Weight of an intensity by itself: half in FLAIR, nothing where healthy fluid is as bright or dark as a lesion."""
-    return TYPICAL_UNCONDITIONAL.get(modality, 0.0)
-
-
-def typical_false_positive_rate(modality: str) -> float:
-    """Share of a healthy brain that may lie above the threshold: the less lesions stand out, the more it has to be."""
-    return TYPICAL_FALSE_POSITIVE_RATE.get(modality, 0.03)
-
-
-def intensity_score(normalised: NDArray[np.float32], polarity: str) -> NDArray[np.float32]:
-    """The score of the plain intensity threshold: high where the voxel is bright, or dark."""
-    return normalised if polarity == "bright" else -normalised
-
-
-def scan_score(anomaly: NDArray[np.float32], brain: NDArray[np.bool_]) -> float:
-    """One number for a scan: `SCORE_DEFINITION`."""
-    return float(np.quantile(anomaly[brain], SCORE_QUANTILE))
+def scan_score(anomaly: NDArray[np.float32]) -> float:
+    """One number for a scan, or for a slice, of the anomaly of its brain voxels: `SCORE_DEFINITION`."""
+    return float(np.quantile(anomaly, SCORE_QUANTILE))

@@ -1,15 +1,15 @@
-"""Thresholds and a scan score with a promise that holds for any method and any number of healthy subjects.
+"""Thresholds and a scan score with a guarantee that holds for any method and any number of healthy subjects.
 
 Conformal prediction asks of the data only that healthy subjects are exchangeable: that the next one could as well have
 been one of those that the threshold was chosen on. Subjects are, pixels of one subject are not, so all counts here are
 of subjects.
 
-The promises are about healthy slices that no lesion reaches. A smoothed map carries a lesion about three standard
-deviations (3 x `scoring.smooth_mm`) into its healthy neighbours, and nothing is promised there.
+The guarantees are about healthy slices that no lesion reaches. A smoothed map carries a lesion about three standard
+deviations (3 x `scoring.smooth_mm`) into its healthy neighbours, and nothing is guaranteed there.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import ceil, isnan
 from typing import Any
 
@@ -17,10 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmccd.errors import DataError
+from mmccd.scoring.maps import scan_score
 
 Scores = NDArray[np.floating[Any]]
 LEVEL_QUANTILE = 0.75
 LEVEL = "upper quartile of the scan's own scores"
+
+
+HealthyScores = Sequence[Sequence[NDArray[np.float32]]]
+"""Of each patient, of each of its scans: the scores of the brain pixels of its healthy slices."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +35,76 @@ class Threshold:
     Attributes:
         value: Anomalies above it are marked.
         criterion: How it was chosen, in words.
-        guarantee: What it promises for an unseen subject.
+        guarantee: What it guarantees for an unseen subject.
         subjects: Number of subjects that it was chosen on.
         added_to: What of a scan the value is to be added to; None where it stands for itself.
+        chosen_on: What of these subjects was looked at.
+        slices: How many slices that was.
     """
 
     value: float
     criterion: str
     guarantee: str
-    subjects: int
+    subjects: int = 0
     added_to: str | None = None
+    chosen_on: str = ""
+    slices: int = 0
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; what is None is left out."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Where a scorer cuts, chosen without labels, and how healthy subjects score.
+
+    Attributes:
+        voxel: A known share of a healthy brain lies above it.
+        scan: Most healthy scans have nothing above it.
+        relative: As ``voxel``, above each scan's own level.
+        healthy_scores: Of healthy subjects, rising: what the score of a scan is compared with.
+    """
+
+    voxel: Threshold
+    scan: Threshold
+    relative: Threshold
+    healthy_scores: tuple[float, ...]
+
+
+def choose_thresholds(healthy: HealthyScores, *, rate: float, alarm_rate: float, slices: int = 0) -> Thresholds:
+    """All thresholds of one scorer.
+
+    Args:
+        healthy: Of validation subjects, whose slices are healthy.
+        rate: Share of the healthy brain that may be marked.
+        alarm_rate: Share of healthy subjects that may have anything marked at all.
+        slices: How many slices these scores are of.
+
+    Raises:
+        DataError: there is no score to choose from.
+    """
+    patients = [np.concatenate(scans) for scans in healthy]
+
+    def of(threshold: Threshold) -> Threshold:
+        return replace(threshold, chosen_on="healthy validation slices", slices=slices)
+
+    return Thresholds(
+        voxel=of(voxel_threshold(patients, rate=rate)),
+        scan=of(scan_threshold(patients, rate=alarm_rate)),
+        relative=of(relative_threshold(healthy, rate=rate)),
+        healthy_scores=tuple(sorted(scan_score(one) for one in patients if one.size)),
+    )
+
+
+def threshold_of_scan(threshold: Threshold, scores: Scores) -> float:
+    """Where one scan is cut: the value, above the scan's own level where it is relative.
+
+    A relative threshold is never below the least score of the scan: what is as ordinary as can be is not marked.
+
+    Args:
+        threshold: One of `Thresholds`.
+        scores: Of the brain voxels of the scan.
+    """
+    if threshold.added_to is None:
+        return threshold.value
+    return max(threshold.value + own_level(scores), float(scores.min()))
 
 
 def voxel_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
@@ -68,11 +129,11 @@ def voxel_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
     mass = np.bincount(place, weights=share)
     marked = mass[::-1].cumsum()[::-1] - mass  # by each value as the threshold: what lies above it
     value = float(values[np.argmax(marked <= rate + 1e-9)])
-    promised = (n * rate + 1) / (n + 1)
+    expected = (n * rate + 1) / (n + 1)
     return Threshold(
         value,
         criterion=f"{rate:.3g} of the brain in healthy slices lies above, mean over {n} subjects",
-        guarantee=f"on average at most {promised:.3g} of the brain in healthy slices of subjects like these is marked",
+        guarantee=f"on average at most {expected:.3g} of the brain in healthy slices of subjects like these is marked",
         subjects=n,
     )
 
@@ -81,7 +142,7 @@ def scan_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
     """The smallest threshold at which at most this share of subjects has anything marked in healthy brain at all.
 
     It is the k-th smallest of the subjects' highest scores, k = ceil((n + 1) (1 - rate)) (split-conformal prediction,
-    Vovk et al., 2005). With fewer than 1 / rate - 1 subjects it is the highest, which promises 1 / (n + 1).
+    Vovk et al., 2005). With fewer than 1 / rate - 1 subjects it is the highest, which guarantees 1 / (n + 1).
 
     Args, raises: as `voxel_threshold`.
     """
@@ -109,7 +170,7 @@ def own_level(scores: Scores) -> float:
 def relative_threshold(scores: Sequence[Sequence[Scores]], *, rate: float) -> Threshold:
     """As `voxel_threshold`, but of what exceeds each scan's own level: ``value`` is to be added to `own_level`.
 
-    The promise is about scans whose level, too, is taken from healthy slices alone.
+    The guarantee is about scans whose level, too, is taken from healthy slices alone.
 
     Args:
         scores: Of each subject, of each of its scans the scores of all its healthy brain pixels.

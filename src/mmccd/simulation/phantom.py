@@ -65,7 +65,7 @@ class Parameters:
     recipe: int = RECIPE
 
 
-def make_phantom(
+def phantom(
     output: Path,
     *,
     subjects: int = 20,

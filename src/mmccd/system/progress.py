@@ -41,7 +41,7 @@ def reported_progress(verb: str, *, quiet: bool = False) -> Iterator[ProgressCal
 
 
 class _Lines:
-    """One line at the start and the end, and in between not more often than `LINE_EVERY_S`.
+    """One line at the start and the end of a count, and in between not more often than `LINE_EVERY_S`.
 
     The time left follows from what was done since the count began: a resumed training begins in the middle, and where
     the total changes, other things are counted.
@@ -53,18 +53,20 @@ class _Lines:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if total != self.total or done < self.first:
+        new = total != self.total
+        if new or done < self.first:
             self.total, self.first, self.since = total, done, now
-        if now - self.last < LINE_EVERY_S and done < total:
+        if now - self.last < LINE_EVERY_S and done < total and not new:
             return
         self.last = now
         left = ""
         if self.first < done < total:
-            left = f", about {_duration((now - self.since) / (done - self.first) * (total - done))} left"
-        elapsed = _duration(now - self.started)
+            left = f", about {duration((now - self.since) / (done - self.first) * (total - done))} left"
+        elapsed = duration(now - self.started)
         print(f"{self.verb}: {done}/{total} {what} ({elapsed}{left})", file=sys.stderr, flush=True)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in words: `40 s`, `12 min`, `3.5 h`."""
     minutes = seconds / 60
     return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -13,13 +13,14 @@ from mmccd.system.signals import ignore_in_worker
 
 
 class SlicePairs(Dataset[dict[str, Tensor]]):
-    """Source and target slices of a store; an item is a whole batch, addressed by its row numbers."""
+    """Source and target slices of a store, and their brain; an item is a whole batch, addressed by its row numbers."""
 
     def __init__(self, store: Store, source: str, targets: Sequence[str]) -> None:
-        self._arrays = {"source": [store.array(source)], "target": [store.array(name) for name in targets]}
+        names = {"source": [source], "target": targets, "brain": ["brain"]}
+        self._arrays = {kind: [store.array(name) for name in some] for kind, some in names.items()}
 
     def __getitem__(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Float16 (batch, modalities, height, width)."""
+        """(batch, modalities, height, width), float16 and bool."""
         return {
             name: torch.stack([torch.from_numpy(array[rows]) for array in arrays], dim=1)
             for name, arrays in self._arrays.items()

@@ -1,6 +1,10 @@
 """What healthy validation slices say about trained networks: ordinary errors, and thresholds that no label touched."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,180 +14,282 @@ from torch import Tensor
 
 from mmccd.data.splits import patient_of
 from mmccd.data.store import Store
-from mmccd.method.cycle import Error
-from mmccd.method.intensity import BACKGROUND
-from mmccd.model.build import Method, build_error
-from mmccd.model.config import Config, ScoringConfig
-from mmccd.model.run import anomaly_volume, in_batches
+from mmccd.errors import MmccdWarning
+from mmccd.method.anomaly_map import Error, anomaly_map, squared_error
+from mmccd.method.method import Method
+from mmccd.model.build import build_error
+from mmccd.model.card import KINDS, IntensityThresholds, IntensityValues
+from mmccd.model.config import Config, ScoringConfig, typical
+from mmccd.model.scorer import ModelScorer, Scorer
 from mmccd.scoring.evidence import count_healthy_pairs, no_pairs
-from mmccd.scoring.maps import (
-    SCORE_DEFINITION,
-    SCORE_QUANTILE,
-    intensity_score,
-    smoothed,
-    typical_false_positive_rate,
-    typical_polarity,
-)
-from mmccd.scoring.thresholds import Threshold, relative_threshold, scan_threshold, voxel_threshold
-from mmccd.system.devices import uses_bf16
+from mmccd.scoring.intensity_baseline import IntensityBaseline
+from mmccd.scoring.thresholds import HealthyScores, Thresholds, choose_thresholds
+from mmccd.system.progress import ProgressCallback, duration, no_progress
+from mmccd.training.kept import KeptArrays
 
 BATCH = 32
+EVALUATIONS_AT_ONCE = 50_000
+"""Of one slice by one network: what a killed calibration loses at most."""
+LONG_S = 600.0
+"""A calibration that takes longer is announced by a warning."""
+
 Rows = NDArray[np.int64]
-Score = Callable[[str, Rows, NDArray[np.bool_], float], NDArray[np.float32]]
-HealthyScores = Sequence[Sequence[NDArray[np.float32]]]
-"""Of each patient, of each of its scans: the scores of the brain pixels of its healthy slices."""
 
 
-def count_healthy(method: Method, store: Store, config: Config, device: torch.device) -> Tensor:
-    """How often each pair of x and x_hat occurs in healthy validation slices, as `TailEvidence` needs it.
+@dataclass(frozen=True)
+class Run:
+    """Healthy slices of one validation scan that are neighbours.
 
-    Returns:
-        (patients, BINS, BINS) or (patients, 2, BINS, BINS) int64, see `count_healthy_pairs`; in the order of
-        `healthy_runs`: each can be scored without its own pixels.
+    A lesion ends a run: what is smoothed across the gap that it leaves is no tissue.
+
+    Attributes:
+        patient: Whose they are.
+        scan: Subject id.
+        rows: Of the store.
+        spacing_mm: Distance of slices, rows and columns.
     """
-    method = method.to(device).eval()
-    bf16 = uses_bf16(config.training.precision, device)
 
-    def pairs(source: Tensor) -> Tensor:
-        brain = source > BACKGROUND
-        counts = no_pairs()
-        for hidden, restored in method.restorations(source):
-            seen = (hidden & brain).expand_as(restored[:, :, :1])
-            counts = counts + count_healthy_pairs(source, restored, seen).cpu()
-        return counts
+    patient: str
+    scan: str
+    rows: Rows
+    spacing_mm: tuple[float, float, float]
 
-    totals: dict[str, Tensor] = {}
-    for patient, rows, _ in healthy_runs(store):
-        source = store.array(config.source)[rows]
-        found = in_batches(pairs, source, device, batch_size=BATCH, bf16=bf16)
-        totals[patient] = sum((counts for _, counts in found), totals.get(patient, no_pairs()))
-    return torch.stack(list(totals.values())) if totals else no_pairs()[None]
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What comes of a calibration.
+
+    Attributes:
+        error: Between x and what is restored.
+        thresholds: Chosen on the healthy validation slices.
+        intensity: Those of the plain intensity, chosen alike.
+    """
+
+    error: Error
+    thresholds: Thresholds
+    intensity: IntensityThresholds
+
+
+def calibration_of(
+    method: Method,
+    store: Store,
+    config: Config,
+    device: torch.device,
+    *,
+    kept: KeptArrays | None = None,
+    progress: ProgressCallback = no_progress,
+) -> Calibrated:
+    """Count what is ordinary, and choose thresholds, on the healthy validation slices of a store.
+
+    What it will cost is said first: through ``progress``, and by a warning where it is long.
+
+    Args:
+        method: Trained networks.
+        store: Its validation part is used.
+        config: Source modality and scoring.
+        device: Where to compute.
+        kept: Where parts of the work are kept, so that a killed calibration goes on; None keeps nothing.
+        progress: Called with what is done, the slices done, and how many there are.
+    """
+    scorer = ModelScorer(method.to(device).eval(), squared_error, config, device, BATCH)
+    runs = healthy_runs(store)
+    passes = 2 if config.scoring.error == "tail" else 1
+    slices = passes * sum(len(run.rows) for run in runs)
+    work = _Work(scorer, store, kept, progress, slices)
+    progress(announced(scorer, store, slices), 0, slices)
+    error, errors = _fit_error(work, runs)
+    healthy = healthy_scores(store, lambda run, brain: work.anomaly_map(run, brain, errors[run.patient]))
+    scoring = config.scoring
+    return Calibrated(
+        error, thresholds_of(healthy, store, scoring), intensity_thresholds(store, config.source, scoring)
+    )
 
 
 def fit_error(method: Method, store: Store, config: Config, device: torch.device) -> tuple[Error, dict[str, Error]]:
-    """The error that a config asks for, its evidence counted on the healthy validation slices of the store.
+    """The error that settings ask for, its evidence counted on the healthy validation slices of the store.
 
     Returns:
         The error, and for each validation patient the one to calibrate with, which its own pixels had no part in: a
         patient that helped to say what is ordinary looks more ordinary than an unseen one. A single patient has no
         other and is scored with its own.
     """
-    patients = list(dict.fromkeys(patient for patient, _, _ in healthy_runs(store)))
-    if config.scoring.evidence == "square":
-        error = build_error(config, None)
-        return error, dict.fromkeys(patients, error)
-    counts = count_healthy(method, store, config, device)
-    total = counts.sum(dim=0)
-    without = total - counts if len(counts) > 1 else counts
-    return build_error(config, total), {
-        patient: build_error(config, others) for patient, others in zip(patients, without, strict=True)
-    }
+    scorer = ModelScorer(method.to(device).eval(), squared_error, config, device, BATCH)
+    return _fit_error(_Work(scorer, store, None, no_progress, 0), healthy_runs(store))
 
 
-def healthy_runs(store: Store) -> Iterator[tuple[str, Rows, float]]:
-    """Patient, rows and distance of slices in mm of each run of healthy slices of the validation scans, by scan.
+def count_healthy(method: Method, store: Store, config: Config, device: torch.device) -> dict[str, Tensor]:
+    """Of each validation patient, how often each pair of x and x_hat occurs where its healthy slices are scored.
 
-    The slices of a run are neighbours. A lesion ends one: what is smoothed across the gap that it leaves is no tissue.
+    Returns:
+        Patient to (BINS, BINS) or (2, BINS, BINS) int64, see `count_healthy_pairs`.
     """
-    table = store.index[store.index["split"] == "validation"]
+    scorer = ModelScorer(method.to(device).eval(), squared_error, config, device, BATCH)
+    return _counts(_Work(scorer, store, None, no_progress, 0), healthy_runs(store))
+
+
+def announced(scorer: ModelScorer, store: Store, slices: int) -> str:
+    """What the calibration will cost, in words, from the time that a few evaluations take; a warning if it is long."""
+    rows = store.rows("validation", healthy=True)[:4]
+    if not rows.size:
+        return "calibrating"
+    quick = scorer.method.quick()
+    source = store.array(scorer.config.source)[rows]
+    seconds = []
+    for _ in range(2):  # the first one warms up
+        for batch in scorer.batches(source):
+            started = time.perf_counter()
+            with batch as x:
+                float(anomaly_map(x, quick.restorations(x)).sum())  # waits for the device
+            seconds.append((time.perf_counter() - started) / (len(rows) * quick.evaluations))
+    evaluations = scorer.method.evaluations
+    expected = min(seconds) * evaluations * slices
+    text = f"calibrating: {evaluations:,} network evaluations for each of {slices} slices, about {duration(expected)}"
+    if expected > LONG_S:
+        warnings.warn(
+            f"{text}; if it is stopped, the same command goes on with it (train with --resume)",
+            MmccdWarning,
+            stacklevel=3,
+        )
+    return text
+
+
+def healthy_runs(store: Store) -> list[Run]:
+    """The runs of healthy slices of the validation scans, by scan."""
+    table, pixel_mm = store.index[store.index["split"] == "validation"], store.grid.pixel_mm
+    found = []
     for subject, scan in table[table["healthy"]].groupby("subject"):
+        slice_mm = float(scan["spacing_z_mm"].iloc[0])
         gaps = np.flatnonzero(np.diff(scan["slice"]) != 1) + 1
         for rows in np.split(scan.index.to_numpy(), gaps):
-            yield patient_of(str(subject)), rows, float(scan["spacing_z_mm"].iloc[0])
+            found.append(Run(patient_of(str(subject)), str(subject), rows, (slice_mm, pixel_mm, pixel_mm)))
+    return found
 
 
-def healthy_maps(store: Store, score: Score) -> HealthyScores:
+def healthy_scores(
+    store: Store, anomaly_map_of: Callable[[Run, NDArray[np.bool_]], NDArray[np.float32]]
+) -> HealthyScores:
     """Of each validation patient, scan by scan, a map over the brain pixels of its healthy slices.
 
     Slices with a lesion are left out before anything is smoothed, so that no lesion shines into its neighbours. A scan
     is later smoothed with its lesions, which shine about 3 x `scoring.smooth_mm` into healthy slices beside them: the
-    thresholds promise nothing for those.
+    thresholds guarantee nothing for those.
 
     Args:
         store: Its validation part is used.
-        score: Patient, rows of a run, their brain and the distance of slices in mm, to a map of the run.
+        anomaly_map_of: A run and its brain, to a map of the run.
     """
-    subjects = store.index["subject"]
     found: dict[str, dict[str, list[NDArray[np.float32]]]] = {}
-    for patient, rows, slice_mm in healthy_runs(store):
-        brain = np.asarray(store.array("brain")[rows])
-        runs = found.setdefault(patient, {}).setdefault(subjects[rows[0]], [])
-        runs.append(score(patient, rows, brain, slice_mm)[brain])
+    for run in healthy_runs(store):
+        brain = np.asarray(store.array("brain")[run.rows])
+        runs = found.setdefault(run.patient, {}).setdefault(run.scan, [])
+        runs.append(anomaly_map_of(run, brain)[brain])
     return [[np.concatenate(runs) for runs in scans.values()] for scans in found.values()]
 
 
-def calibrate(
-    method: Method, errors: Mapping[str, Error], store: Store, config: Config, device: torch.device
-) -> dict[str, Any]:
-    """Thresholds for the model card, chosen on the healthy validation slices of the store.
+def scores_of(scorer: Scorer, store: Store, modalities: tuple[str, ...]) -> HealthyScores:
+    """`healthy_scores` of a scorer that knows nothing of these patients."""
 
-    Args:
-        method: Trained networks.
-        errors: By patient, see `fit_error`.
-        store: Its validation part is used.
-        config: Source modality and scoring.
-        device: Where to compute.
-    """
-    method = method.to(device).eval()
-    pixel_mm, bf16 = store.manifest["pixel_mm"], uses_bf16(config.training.precision, device)
+    def anomaly_map_of(run: Run, brain: NDArray[np.bool_]) -> NDArray[np.float32]:
+        slices = {name: store.slices(name, run.rows) for name in modalities}
+        return scorer.anomaly_map(slices, brain, run.spacing_mm)
 
-    def score(patient: str, rows: Rows, brain: NDArray[np.bool_], slice_mm: float) -> NDArray[np.float32]:
-        # The rim scores 0, so its pixels count as brain that is never marked.
-        return anomaly_volume(
-            method, errors[patient], store.array(config.source)[rows].astype(np.float32), brain, config.scoring,
-            pixel_mm=pixel_mm, slice_mm=slice_mm, device=device, batch_size=BATCH, bf16=bf16,
-        )  # fmt: skip
+    return healthy_scores(store, anomaly_map_of)
 
-    return {
-        **thresholds_of(healthy_maps(store, score), store, config.source, config.scoring),
-        "intensity_baseline": intensity_baseline(store, config.source, config.scoring),
+
+def thresholds_of(healthy: HealthyScores, store: Store, scoring: ScoringConfig) -> Thresholds:
+    """All thresholds, at the rates of the settings."""
+    return choose_thresholds(
+        healthy,
+        rate=scoring.false_positive_rate,
+        alarm_rate=scoring.false_alarm_rate,
+        slices=int(store.rows("validation", healthy=True).size),
+    )
+
+
+def intensity_thresholds(store: Store, source: str, scoring: ScoringConfig) -> IntensityThresholds:
+    """For a card: where the intensity of the source is cut, plain, and smoothed as the map is."""
+    polarity = typical("polarity", source)
+    chosen = {}
+    for kind in ("plain", "smoothed"):
+        baseline = IntensityBaseline(source, polarity, kind, scoring.smooth_mm)
+        chosen[kind] = thresholds_of(scores_of(baseline, store, (source,)), store, scoring)
+    values = {
+        key: IntensityValues(**{kind: getattr(thresholds, name).value for kind, thresholds in chosen.items()})
+        for name, key in KINDS.items()
+    }
+    return IntensityThresholds(polarity=polarity, smooth_mm=scoring.smooth_mm, **values)
+
+
+@dataclass
+class _Work:
+    """A scorer at the healthy slices of a store, piece by piece, so that pieces can be kept."""
+
+    scorer: ModelScorer
+    store: Store
+    kept: KeptArrays | None
+    progress: ProgressCallback
+    total: int
+    done: int = 0
+
+    def counts(self, run: Run) -> Tensor:
+        """Histogram of the healthy pairs of a run, see `count_healthy_pairs`."""
+        found = [
+            torch.from_numpy(self._kept(f"counts_{rows[0]}", rows, partial(self._count, run, rows)))
+            for rows in self._pieces(run)
+        ]
+        return torch.stack(found).sum(dim=0)
+
+    def anomaly_map(self, run: Run, brain: NDArray[np.bool_], error: Error) -> NDArray[np.float32]:
+        """Of a run, with an error of its own."""
+        scorer = replace(self.scorer, error=error)
+        region = scorer.region(brain, run.spacing_mm)
+        errors = []
+        for rows in self._pieces(run):
+            make = partial(scorer.errors, self._source(rows), region[np.isin(run.rows, rows)])
+            errors.append(self._kept(f"errors_{rows[0]}", rows, make))
+        return scorer.smoothed(np.concatenate(errors), region, run.spacing_mm)
+
+    def _count(self, run: Run, rows: Rows) -> NDArray[np.int64]:
+        brain = np.asarray(self.store.array("brain")[rows])
+        region = torch.from_numpy(self.scorer.region(brain, run.spacing_mm))[:, None]
+        counts = no_pairs()
+        for batch in self.scorer.batches(self._source(rows)):
+            with batch as x:
+                scored = region[batch.rows].to(x.device)
+                found = [count_healthy_pairs(x, one, scored) for one in self.scorer.method.restorations(x)]
+                counts = counts + torch.stack(found).sum(dim=0).cpu()
+        return counts.numpy()
+
+    def _source(self, rows: Rows) -> NDArray[np.float32]:
+        return self.store.slices(self.scorer.config.source, rows)
+
+    def _pieces(self, run: Run) -> list[Rows]:
+        size = max(1, min(BATCH, EVALUATIONS_AT_ONCE // self.scorer.method.evaluations))
+        return [run.rows[start : start + size] for start in range(0, len(run.rows), size)]
+
+    def _kept(self, name: str, rows: Rows, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        found = self.kept.get(name, make) if self.kept is not None else make()
+        self.done += len(rows)
+        self.progress("calibrating", min(self.done, self.total), self.total)
+        return found
+
+
+def _fit_error(work: _Work, runs: list[Run]) -> tuple[Error, dict[str, Error]]:
+    config, patients = work.scorer.config, list(dict.fromkeys(run.patient for run in runs))
+    if config.scoring.error == "squared":
+        error = build_error(config, None)
+        return error, dict.fromkeys(patients, error)
+    counts = _counts(work, runs)
+    total = sum(counts.values(), no_pairs())
+    alone = len(counts) == 1
+    return build_error(config, total), {
+        patient: build_error(config, own if alone else total - own) for patient, own in counts.items()
     }
 
 
-def intensity_baseline(store: Store, source: str, scoring: ScoringConfig) -> dict[str, Any]:
-    """For a card: polarity, and the thresholds of the intensity itself, plain and smoothed as the map is."""
-    polarity, pixel_mm = typical_polarity(source), store.manifest["pixel_mm"]
-
-    def maps(smooth_mm: float) -> HealthyScores:
-        def score(_: str, rows: Rows, brain: NDArray[np.bool_], slice_mm: float) -> NDArray[np.float32]:
-            intensity = intensity_score(store.array(source)[rows].astype(np.float32), polarity)
-            return smoothed(intensity, brain, smooth_mm=smooth_mm, spacing_mm=(slice_mm, pixel_mm, pixel_mm))
-
-        return healthy_maps(store, score)
-
-    kinds = {"plain": maps(0.0), "smoothed": maps(scoring.smooth_mm)}
-    chosen = {kind: _chosen(found, source, scoring) for kind, found in kinds.items()}
-    return {"polarity": polarity, "smooth_mm": scoring.smooth_mm} | {
-        name: {kind: thresholds[name].value for kind, thresholds in chosen.items()} for name in chosen["plain"]
-    }
-
-
-def thresholds_of(healthy: HealthyScores, store: Store, source: str, scoring: ScoringConfig) -> dict[str, Any]:
-    """All thresholds and the scores of healthy subjects, for a card.
-
-    Args:
-        healthy: See `healthy_maps`.
-        store: Of these.
-        source: Modality, for a rate that depends on it.
-        scoring: The rates.
-    """
-    of = {"chosen_on": "healthy validation slices", "slices": int(store.rows("validation", healthy=True).size)}
-    return {
-        **{name: threshold.as_dict() | of for name, threshold in _chosen(healthy, source, scoring).items()},
-        "healthy_scores": sorted(float(np.quantile(one, SCORE_QUANTILE)) for one in _by_patient(healthy) if one.size),
-        "score_definition": SCORE_DEFINITION,
-    }
-
-
-def _chosen(healthy: HealthyScores, source: str, scoring: ScoringConfig) -> dict[str, Threshold]:
-    rate, patients = scoring.false_positive_rate, _by_patient(healthy)
-    share = typical_false_positive_rate(source) if rate == "typical" else rate
-    return {
-        "threshold": voxel_threshold(patients, rate=share),
-        "scan_threshold": scan_threshold(patients, rate=scoring.false_alarm_rate),
-        "relative_threshold": relative_threshold(healthy, rate=share),
-    }
-
-
-def _by_patient(healthy: HealthyScores) -> list[NDArray[np.float32]]:
-    return [np.concatenate(scans) for scans in healthy]
+def _counts(work: _Work, runs: list[Run]) -> dict[str, Tensor]:
+    counts: dict[str, Tensor] = {}
+    for run in runs:
+        found = work.counts(run)
+        counts[run.patient] = counts[run.patient] + found if run.patient in counts else found
+    return counts

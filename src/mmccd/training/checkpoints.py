@@ -183,5 +183,8 @@ def _comparable(fingerprint: dict[str, Any]) -> dict[str, Any]:
     lowered where one died.
     """
     settings = {key: value for key, value in fingerprint.items() if key != "store"}
-    whole = parse_config(settings).model_dump(mode="json", exclude={"scoring": True, "training": {"loader_workers"}})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MmccdWarning)  # nobody wrote these: an earlier version did
+        config = parse_config(settings)
+    whole = config.model_dump(mode="json", exclude={"scoring": True, "training": {"loader_workers"}})
     return whole | {"store": fingerprint.get("store")}

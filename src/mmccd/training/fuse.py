@@ -1,23 +1,35 @@
 """`mmccd fuse`: where a subject has several modalities at test time, use them all."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mmccd.data.own_folders import check_vacant
 from mmccd.data.store import Store
 from mmccd.errors import ConfigError, DataError
-from mmccd.method.cycle import Error
-from mmccd.model.model import Fusion, Model, check_vacant, load_model, save_fusion
-from mmccd.model.run import anomaly_volume
-from mmccd.system.devices import choose_device, uses_bf16
+from mmccd.method.anomaly_map import Error
+from mmccd.model.card import FORMAT, Card, Data, on_card
+from mmccd.model.folder import load_model, save_fusion
+from mmccd.model.model import Fusion, Model
+from mmccd.model.scorer import ModelScorer, SumOfScorers
+from mmccd.scoring.maps import SCORE_DEFINITION
+from mmccd.system.devices import choose_device
 from mmccd.system.locks import sole_use
+from mmccd.system.progress import ProgressCallback, no_progress
 from mmccd.system.provenance import provenance
-from mmccd.training.calibration import Rows, fit_error, healthy_maps, healthy_runs, intensity_baseline, thresholds_of
-
-BATCH = 32
+from mmccd.training.calibration import (
+    BATCH,
+    Run,
+    fit_error,
+    healthy_runs,
+    healthy_scores,
+    intensity_thresholds,
+    thresholds_of,
+)
 
 
 def fuse(
@@ -26,6 +38,7 @@ def fuse(
     output: Path,
     *,
     device: str = "auto",
+    progress: ProgressCallback = no_progress,
 ) -> Fusion:
     """Join models of different sources: their evidence, in nats, is added, as if it were independent.
 
@@ -34,6 +47,7 @@ def fuse(
         store: Its healthy validation slices give the sum thresholds of its own, at the rates of the first model.
         output: Folder of the fusion.
         device: Where to compute.
+        progress: Called with what is done, the slices done, and how many there are.
 
     Raises:
         ConfigError: the models cannot be joined, the store does not fit them, or the output is a store, holds a
@@ -41,10 +55,10 @@ def fuse(
         DataError: the store has no healthy validation slice.
     """
     with sole_use(output):
-        return _fuse(models, store, output, device)
+        return _fuse(models, store, output, device, progress)
 
 
-def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str) -> Fusion:
+def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str, progress: ProgressCallback) -> Fusion:
     members = tuple(load_model(model) for model in models)
     sources = [member.config.source for member in members]
     if len(set(sources)) < max(2, len(sources)):
@@ -52,55 +66,54 @@ def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str)
             f"models of {', '.join(sources) or 'nothing'} cannot be fused", "give two or more, each of another modality"
         )
     for member in members:
-        if member.config.scoring.evidence != "tail":
+        if member.config.scoring.error != "tail":
             raise ConfigError(
-                f"the model of {member.config.source} scores by the square, which has no common unit",
+                f"the model of {member.config.source} scores by the squared error, which has no common unit",
                 "`mmccd calibrate MODEL STORE OUT --config best` makes it score by evidence",
             )
-        if member.card["grid"] != {key: store.manifest[key] for key in ("protocol", "size_px", "pixel_mm")}:
+        if member.grid != store.grid:
             raise ConfigError(
-                f"the store does not have the slices of the model of {member.config.source}: {member.card['grid']}",
+                f"the store does not have the slices of the model of {member.config.source}: {member.grid}",
                 "prepare a store with the --size and --protocol of the models",
             )
     check_vacant(output)
     if store.rows("validation", healthy=True).size == 0:
         raise DataError("the store has no healthy validation slice", "prepare it with validation subjects")
-    chosen = choose_device(device)
-    errors = [_errors(member, store, chosen) for member in members]
-    for member in members:
-        member.method.to(chosen)
+    chosen, scoring = choose_device(device), members[0].config.scoring
+    total, done = sum(len(run.rows) for run in healthy_runs(store)), 0
+    progress("what is ordinary for each model", done, total)
+    scorers = [
+        (
+            ModelScorer(member.method.to(chosen), member.error, member.config, chosen, BATCH),
+            _errors(member, store, chosen),
+        )
+        for member in members
+    ]
 
-    def score(patient: str, rows: Rows, brain: NDArray[np.bool_], slice_mm: float) -> NDArray[np.float32]:
-        maps = [
-            anomaly_volume(
-                member.method,
-                error[patient],
-                store.array(member.config.source)[rows].astype(np.float32),
-                brain,
-                member.config.scoring,
-                pixel_mm=store.manifest["pixel_mm"],
-                slice_mm=slice_mm,
-                device=chosen,
-                batch_size=BATCH,
-                bf16=uses_bf16(member.config.training.precision, chosen),
-            )
-            for member, error in zip(members, errors, strict=True)
-        ]
-        return np.asarray(np.sum(maps, axis=0), dtype=np.float32)
+    def anomaly_map_of(run: Run, brain: NDArray[np.bool_]) -> NDArray[np.float32]:
+        nonlocal done
+        both = SumOfScorers([replace(scorer, error=errors[run.patient]) for scorer, errors in scorers])
+        slices = {name: store.slices(name, run.rows) for name in sources}
+        found = both.anomaly_map(slices, brain, run.spacing_mm)
+        done += len(run.rows)
+        progress("thresholds of the sum", done, total)
+        return found
 
-    scoring = members[0].config.scoring
-    facts = {
-        "grid": members[0].card["grid"],
-        **thresholds_of(healthy_maps(store, score), store, sources[0], scoring),
-        "intensity_baseline": intensity_baseline(store, sources[0], scoring),
-        "calibration": {
-            "store_digest": store.digest,
-            "split_digest": store.manifest["split_digest"],
-            "scans_sha256": [digest for name in sources for digest in store.scans_sha256(("validation",), name)],
-        },
-        "provenance": provenance(device=str(chosen)),
-    }
-    return save_fusion(output, members, facts)
+    thresholds = thresholds_of(healthy_scores(store, anomaly_map_of), store, scoring)
+    card = Card(
+        format=FORMAT,
+        grid=members[0].grid,
+        **on_card(thresholds),
+        score_definition=SCORE_DEFINITION,
+        intensity_baseline=intensity_thresholds(store, sources[0], scoring),
+        calibration=Data(
+            store_digest=store.digest,
+            split_digest=store.manifest.split_digest,
+            scans_sha256=tuple(digest for name in sources for digest in store.scans_sha256(("validation",), name)),
+        ),
+        provenance=provenance(device=str(chosen)),
+    )
+    return save_fusion(output, members, card)
 
 
 def _errors(member: Model, store: Store, device: torch.device) -> Mapping[str, Error]:
@@ -108,7 +121,6 @@ def _errors(member: Model, store: Store, device: torch.device) -> Mapping[str, E
 
     They are where the member was calibrated on this store; on another one, its evidence knows nobody here.
     """
-    calibrated = member.card.get("calibration", member.card["training_data"])
-    if calibrated["store_digest"] == store.digest:
+    if member.card.calibrated_on.store_digest == store.digest:
         return fit_error(member.method, store, member.config, device)[1]
-    return dict.fromkeys((patient for patient, _, _ in healthy_runs(store)), member.error)
+    return dict.fromkeys((run.patient for run in healthy_runs(store)), member.error)

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import numpy as np
-import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 
 from mmccd.data.store import Store
-from mmccd.figures import LESION, MAP_COLOURS, MASK, MUTED, Curve, Panel, curves_png, grid_png
+from mmccd.figures import LESION, MAP_COLOURS, MASK, MUTED, Curve, CurvePanel, Panel, curves_png, grid_png
+from mmccd.model.losses import loss_curves
 from mmccd.system.files import write_atomically
 from mmccd.training.task import TranslationTask
 
@@ -34,7 +34,7 @@ class PictureCallback(Callback):
         config, step = pl_module.config, trainer.global_step
         x, *y = (np.asarray(self.store.array(name)[self.rows], np.float32) for name in (config.source, *config.targets))
         with torch.inference_mode():
-            target, restored = pl_module.method.cycle(torch.from_numpy(x)[:, None].to(pl_module.device))
+            target, restored = pl_module.method.quick().translate(torch.from_numpy(x)[:, None].to(pl_module.device))
         y_hat, x_hat = target.float().cpu().numpy(), restored[:, 0].float().cpu().numpy()
         lesion, index = self.store.array("lesion")[self.rows], self.store.index.iloc[self.rows]
         panels = [
@@ -71,37 +71,24 @@ class CurveCallback(Callback):
         """Draw from the CSV logs, which hold this validation by now."""
         if not trainer.is_global_zero or trainer.state.fn != "fit" or not isinstance(pl_module, TranslationTask):
             return
-        source, targets = pl_module.config.source, ", ".join(pl_module.config.targets)
-        titles = {
-            "forward": f"Forward network, {source} → {targets}",
-            "backward": f"Backward network, {targets} → {source}",
-            "reconstruction": f"Reconstruction of {source}",
-            "divergence": "Divergence of the code",
-            "cycle": "Restored whole, healthy validation slices",
-        }
-        losses = logged_losses(self.logs)
-        titles = {name: title for name, title in titles.items() if f"validation/{name}" in losses}
-        panels = {
-            title: [
-                Curve(label, colour, column.index.to_numpy(), column.to_numpy())
-                for part, label, colour in (("train", "training", MUTED), ("validation", "validation", MASK))
-                if f"{part}/{name}" in losses
-                for column in (losses[f"{part}/{name}"].dropna(),)
-            ]
-            for name, title in titles.items()
-        }
-        title = f"Losses after {trainer.global_step:,} steps"
-        write_atomically(self.logs / "curves.png", curves_png(panels, title=title, quantity="mean squared error"))
-
-
-def logged_losses(logs: Path) -> pd.DataFrame:
-    """The CSV logs of a training and of all its resumptions as one table; the index is the number of steps done.
-
-    Where a resumed run did steps again, its values count.
-    """
-    files = sorted(logs.glob("log_from_step_*/metrics.csv"))
-    table = pd.concat([pd.read_csv(file) for file in files]).groupby("step").last()
-    return table.set_index(table.index + 1)  # Lightning counts steps from 0
+        panels = [
+            CurvePanel(
+                curve.title,
+                curve.quantity,
+                tuple(
+                    Curve(label, colour, np.array(steps), np.array(values))
+                    for label, colour, (steps, values) in (
+                        ("training", MUTED, curve.training),
+                        ("validation", MASK, curve.validation),
+                    )
+                    if steps
+                ),
+            )
+            for curve in loss_curves(self.logs, pl_module.config)
+        ]
+        write_atomically(
+            self.logs / "curves.png", curves_png(panels, title=f"Losses after {trainer.global_step:,} steps")
+        )
 
 
 def _spread(store: Store, *, healthy: bool, count: int) -> NDArray[np.int64]:

@@ -19,18 +19,22 @@ from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from mmccd.data.store import MANIFEST, Store
+from mmccd.data.own_folders import MANIFEST, check_vacant
+from mmccd.data.store import Store
 from mmccd.errors import ConfigError, DataError, MmccdWarning, WriteError
-from mmccd.method.networks import UNet
-from mmccd.model.build import masks_of
+from mmccd.model.build import check_fits
+from mmccd.model.card import FORMAT, Card, Data, PartOfData, Training, on_card
 from mmccd.model.config import Config
-from mmccd.model.model import Model, check_vacant, load_model, save_model
+from mmccd.model.folder import load_model, save_model
+from mmccd.model.model import Model
+from mmccd.scoring.maps import SCORE_DEFINITION
 from mmccd.system.devices import choose_device, uses_bf16
 from mmccd.system.locks import sole_use
 from mmccd.system.progress import ProgressCallback, no_progress
 from mmccd.system.provenance import provenance
 from mmccd.training.batches import SlicePairs, StepSampler, batch_loader
-from mmccd.training.calibration import calibrate, fit_error
+from mmccd.training.calibrate import KEPT, deciding
+from mmccd.training.calibration import Calibrated, calibration_of
 from mmccd.training.checkpoints import (
     CHECKPOINT,
     Fingerprint,
@@ -40,11 +44,11 @@ from mmccd.training.checkpoints import (
     read_checkpoint,
     state_of,
 )
+from mmccd.training.kept import KeptArrays
 from mmccd.training.pictures import CurveCallback, PictureCallback
-from mmccd.training.task import TranslationTask
+from mmccd.training.task import TranslationTask, curve_rows
 
 VALIDATION_BATCH = 32
-Facts = dict[str, Any]
 Batches = DataLoader[dict[str, torch.Tensor]]
 
 
@@ -111,7 +115,7 @@ def _train(
     config, first_step, finished = state_of(checkpoint, config, store) if checkpoint else (config, 0, False)
 
     torch.manual_seed(config.seed)
-    task = TranslationTask(config).to(memory_format=torch.channels_last)
+    task = TranslationTask(config, store.size_px).to(memory_format=torch.channels_last)
     callbacks = [_Report(progress), Fingerprint(config, store), PictureCallback(store, logs), CurveCallback(logs)]
     trainer = _trainer(logs, config, hardware, device, first_step, callbacks)
     pairs = SlicePairs(store, config.source, config.targets or (config.source,))
@@ -125,7 +129,8 @@ def _train(
         world_size=trainer.world_size,
     )
     validation_batch = min(VALIDATION_BATCH, config.training.batch_size)
-    order = np.array_split(healthy["validation"], -(-len(healthy["validation"]) // validation_batch))
+    rows = curve_rows(healthy["validation"], task.method, config.training)
+    order = np.array_split(rows, -(-len(rows) // validation_batch))
     workers, pinned = config.training.loader_workers, device.type == "cuda"
     validation = batch_loader(pairs, order, 0, pin_memory=pinned)
     fitted = True
@@ -144,9 +149,10 @@ def _train(
     steps = first_step if finished else trainer.global_step
     _check_finite(task, trainer, steps)
     if trainer.is_global_zero:
-        error, errors = fit_error(task.method, store, config, device)
-        facts = _facts(store, config, trainer, device, steps) | calibrate(task.method, errors, store, config, device)
-        save_model(output, task.method, error, config, facts)
+        kept = KeptArrays(logs / KEPT, deciding(task.method, config, store))
+        found = calibration_of(task.method, store, config, device, kept=kept, progress=progress)
+        save_model(output, task.method, found.error, config, _card(store, config, trainer, device, steps, found))
+        kept.clear()
     trainer.strategy.barrier()
     return load_model(output)
 
@@ -214,16 +220,7 @@ def _check(store: Store, output: Path, config: Config, healthy: dict[str, NDArra
                 f"the store has no modality {name!r}, it has {', '.join(store.modalities)}",
                 "choose among these, or prepare the store again with the one you need",
             )
-    with torch.device("meta"):
-        divisor = UNet(1, **config.network.model_dump()).divisor_px
-    if store.size_px % divisor:
-        raise ConfigError(
-            f"slices of {store.size_px} px do not fit a network that halves them to a multiple of {divisor}",
-            f"prepare the store with a --size that is a multiple of {divisor}, or use fewer levels",
-        )
-    if config.method == "mmccd":
-        for kind in (config.diffusion.masks, config.diffusion.train_masks):
-            masks_of(config.diffusion.model_copy(update={"masks": kind}), store.size_px)
+    check_fits(config, store.size_px)
     for part, rows in healthy.items():
         if rows.size == 0:
             raise DataError(
@@ -330,22 +327,29 @@ def _silence_lightning() -> None:
         warnings.filterwarnings("ignore", text)
 
 
-def _facts(store: Store, config: Config, trainer: pl.Trainer, device: torch.device, steps: int) -> Facts:
-    """What the card says of the training."""
+def _card(
+    store: Store, config: Config, trainer: pl.Trainer, device: torch.device, steps: int, found: Calibrated
+) -> Card:
+    """What is said of the model; settings and weights are put in when it is saved."""
     losses = {name: float(value) for name, value in trainer.callback_metrics.items() if "validation" in name}
-    return {
-        "grid": {key: store.manifest[key] for key in ("protocol", "size_px", "pixel_mm")},
-        "intensity": store.manifest["intensity"],
-        "training_data": {
-            "store_digest": store.digest,
-            "split_digest": store.manifest["split_digest"],
-            "scans_sha256": store.scans_sha256(("train", "validation"), config.source),
-            **{
-                part: {"subjects": int(store.index["subject"].iloc[rows].nunique()), "healthy_slices": int(rows.size)}
-                for part in ("train", "validation")
-                for rows in (store.rows(part, healthy=True),)
-            },
-        },
-        "training": {"steps": steps, **losses},
-        "provenance": provenance(seed=config.seed, device=str(device), precision=str(trainer.precision)),
+    parts = {
+        part: PartOfData(subjects=int(store.index["subject"].iloc[rows].nunique()), healthy_slices=int(rows.size))
+        for part in ("train", "validation")
+        for rows in (store.rows(part, healthy=True),)
     }
+    return Card(
+        format=FORMAT,
+        grid=store.grid,
+        **on_card(found.thresholds),
+        score_definition=SCORE_DEFINITION,
+        intensity_baseline=found.intensity,
+        intensity=store.manifest.intensity,
+        training_data=Data(
+            store_digest=store.digest,
+            split_digest=store.manifest.split_digest,
+            scans_sha256=tuple(store.scans_sha256(("train", "validation"), config.source)),
+            **parts,
+        ),
+        training=Training(steps=steps, **losses),
+        provenance=provenance(seed=config.seed, device=str(device), precision=str(trainer.precision)),
+    )

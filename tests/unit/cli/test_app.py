@@ -14,9 +14,11 @@ import yaml
 import mmccd
 from mmccd.cli import app as cli
 from mmccd.cli.app import main
-from mmccd.errors import MmccdWarning
+from mmccd.data.problems import Problem
+from mmccd.errors import MmccdError, MmccdWarning
+from mmccd.model.card import Training
 from mmccd.model.config import load_config
-from mmccd.model.model import load_model
+from mmccd.model.folder import load_model
 
 
 @pytest.fixture
@@ -85,17 +87,18 @@ def test_the_whole_path(run, inline, tmp_path, config_file):
         "-q",
     )
     assert (code, error) == (0, "")
+    assert out.startswith("method     MMCCD (mmccd), flair → t1, t2 → flair, scored by squared error, 1 steps\n")
     assert "0.05 of the brain in healthy slices lies above" in " ".join(out.split())
     card = json.loads((trained / "card.json").read_text())
     assert (card["config"]["seed"], card["config"]["training"]["steps"]) == (5, 1)
     assert (card["config"]["method"], card["config"]["targets"]) == ("mmccd", ["t1", "t2"])
 
-    code, out, error = run("calibrate", trained, store, model, "--config", "best", "--device", "cpu")
+    code, out, error = run("calibrate", trained, store, model, "--config", "best", "--device", "cpu", "-q")
     assert (code, error) == (0, "")
     assert f"model      {model}" in out.replace("\n", "")
     assert "0.02 of the brain in healthy slices lies above" in " ".join(out.split())
     card = json.loads((model / "card.json").read_text())
-    assert (card["config"]["scoring"]["evidence"], card["config"]["targets"]) == ("tail", ["t1", "t2"])
+    assert (card["config"]["scoring"]["error"], card["config"]["targets"]) == ("tail", ["t1", "t2"])
 
     code, out, error = run(
         "predict", model, data, "-o", results, "--split", data / "split.csv", "--device", "cpu", "-q"
@@ -144,13 +147,13 @@ def test_demo_prints_the_table_and_where_things_are(run, monkeypatch, tmp_path):
 
     asked = {}
 
-    def run_demo(output, *, seed, workers, scan, progress_of):
+    def demo(output, *, seed, workers, scan, progress_of):
         asked.update(output=output, seed=seed, workers=workers, scan=scan)
         with progress_of("train") as report:
             report("x", 1, 1)
         return DemoResult({"mmccd": Fake()}, output / "montage.png", output / "scan.png")
 
-    monkeypatch.setattr("mmccd.overview.demo.run_demo", run_demo)
+    monkeypatch.setattr("mmccd.overview.demo.demo", demo)
     code, out, error = run("demo", "-o", tmp_path / "d", "--seed", 4, "--workers", 3, "--scan", "my.nii.gz")
     assert code == 0
     assert asked == {"output": tmp_path / "d", "seed": 4, "workers": 3, "scan": Path("my.nii.gz")}
@@ -166,7 +169,7 @@ def test_benchmark_hands_on_what_is_asked_and_prints_a_table_per_source(run, sto
 
         @staticmethod
         def table(source):
-            return [["method", "auprc"], ["MMCCD best", f"0.7 on {source}"]]
+            return [["method", "auprc"], ["Veiled cycle (best)", f"0.7 on {source}"]]
 
     def benchmark(store, output, plan, *, others, command, progress):
         asked.update(command=command, digest=store.digest, output=output, plan=plan, others=list(others))
@@ -176,38 +179,31 @@ def test_benchmark_hands_on_what_is_asked_and_prints_a_table_per_source(run, sto
     monkeypatch.setattr("mmccd.comparison.benchmark.benchmark", benchmark)
     code, out, error = run(
         "benchmark", store_of_three.path, tmp_path / "out", "--methods", "mmccd, ae", "--sources", "flair,t2",
-        "--also", f"ms={store_of_three.path}", "--set", "training.steps=7", "--no-published", "--seed", 3,
+        "--also", f"ms={store_of_three.path}", "--set", "training.steps=7", "--no-paper-sampler", "--seed", 3,
     )  # fmt: skip
     assert code == 0, error
     plan, asked_command = asked.pop("plan"), asked.pop("command")
     assert asked == {"digest": store_of_three.digest, "output": tmp_path / "out", "others": ["ms"]}
     command = "mmccd benchmark STORE OUT --size small --seed 3 --also ms=STORE --set training.steps=7"
-    assert asked_command == f"{command} --methods mmccd, ae --sources flair,t2 --no-published"
+    assert asked_command == f"{command} --methods mmccd, ae --sources flair,t2 --no-paper-sampler"
     assert (plan.methods, plan.sources, plan.overrides) == (("mmccd", "ae"), ("flair", "t2"), {"training.steps": 7})
-    assert (plan.seed, plan.published_sampler, plan.size) == (3, False, "small")
+    assert (plan.seed, plan.paper_sampler, plan.size) == (3, False, "small")
     assert all(text in out for text in ("0.7 on flair", "0.7 on t2", "RESULTS.md", "flair as input"))
     code, _, error = run("benchmark", store_of_three.path, tmp_path / "out", "--also", "ms")
     assert code == 2
     assert "--also 'ms' is not of the form NAME=STORE" in check_error(error)
 
 
-CARD = {
-    "threshold": {"value": 1.0, "criterion": "none", "guarantee": "nothing"},
-    "training": {"steps": 100_000},
-}
-
-
 @pytest.fixture
-def asked(monkeypatch):
+def asked(monkeypatch, model_folder):
     """The settings that `mmccd train` was asked for, and no training."""
     seen = []
-
-    class Trained:
-        card = CARD
+    trained = load_model(model_folder)
+    trained = replace(trained, card=trained.card.model_copy(update={"training": Training(steps=100_000)}))
 
     def train(store, model, config, **_):
         seen.append(config)
-        return Trained()
+        return trained
 
     monkeypatch.setattr("mmccd.training.train.train", train)
     return seen
@@ -228,13 +224,69 @@ def test_a_later_config_goes_over_an_earlier_one_and_options_over_both(run, aske
     assert third.method == "cyclic-unet"
 
 
-@pytest.mark.parametrize(("configs", "slow"), [([], True), (["published", "best"], True), (["small", "best"], False)])
-def test_the_published_size_on_a_cpu_is_a_warning(run, asked, phantom_store, tmp_path, configs, slow):
+@pytest.mark.parametrize(("configs", "slow"), [([], True), (["paper", "best"], True), (["small", "best"], False)])
+def test_the_papers_size_on_a_cpu_is_a_warning(run, asked, phantom_store, tmp_path, configs, slow):
     options = [text for name in configs for text in ("--config", name)]
     code, _, error = run("train", phantom_store.path, tmp_path / "m", *options, "--device", "cpu", "-q")
     assert code == 0
-    assert error.startswith("warning: the published networks take weeks") if slow else error == ""
-    assert asked[0].network == load_config("published" if slow else "small").network
+    assert error.startswith("warning: the paper's networks take weeks") if slow else error == ""
+    assert asked[0].network == load_config("paper" if slow else "small").network
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--config small", "MMCCD (mmccd), flair → t2 → flair, scored by squared error, 1,000 steps"),
+        (
+            "--config small --config best",
+            "Veiled cycle (veiled-cycle), flair → t2 → flair, scored by tail evidence, 1,000 steps",
+        ),
+        ("--config tiny --method dae", "DAE (dae), flair, scored by squared error, 500 steps"),
+    ],
+)
+def test_train_says_which_method_it_trains_before_it_starts(
+    run, phantom_store, model_folder, tmp_path, monkeypatch, capsys, options, said
+):
+    """A preset of a size names no method: nobody should find out after half an hour which one it was."""
+    printed = []
+
+    def train(*_, **__):
+        printed.append(capsys.readouterr().out)
+        return load_model(model_folder)
+
+    monkeypatch.setattr("mmccd.training.train.train", train)
+    assert run("train", phantom_store.path, tmp_path / "m", *options.split(), "--device", "cpu", "-q")[0] == 0
+    assert printed == [f"method     {said}\n"]
+
+
+def test_settings_of_earlier_versions_are_understood_and_said(run, asked, phantom_store, tmp_path):
+    train = ("train", phantom_store.path, tmp_path / "m", "--config", "published", "--device", "cpu", "-q")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        code, _, error = run(*train, "--set", "scoring.evidence=square")
+    assert code == 0
+    first, second, slow = error.splitlines()
+    assert first == "warning: the preset published is called paper now"
+    assert second == "warning: setting scoring.evidence is called scoring.error now, and square is squared"
+    assert "take weeks to train on a CPU" in slow
+    assert asked == [load_config("paper", {"scoring.error": "squared"})]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("paper-slices", []), ("published", ["warning: the protocol published is called paper-slices now"])],
+)
+def test_a_protocol_by_the_name_that_it_had_once(run, phantom_folder, tmp_path, monkeypatch, name, said):
+    asked = []
+
+    def prepare(cohort, split, output, settings, **_):
+        asked.append(settings.protocol)
+        raise MmccdError("that is enough", "of it")
+
+    monkeypatch.setattr("mmccd.data.prepare.prepare", prepare)
+    _, _, error = run("prepare", phantom_folder, tmp_path / "store", "--protocol", name, "-q")
+    assert asked == ["paper-slices"]
+    assert error.splitlines() == [*said, "error: that is enough", "hint: of it"]
 
 
 # --- calibrate to another site ---
@@ -263,7 +315,7 @@ def test_healthy_scans_of_another_site_are_enough(run, inline, phantom_folder, m
     assert (code, error) == (0, "")
     assert "0 training, 2 validation, 0 test subjects" in " ".join(out.split())
 
-    code, _, error = run("calibrate", model_folder, store, tmp_path / "m", "--device", "cpu")
+    code, _, error = run("calibrate", model_folder, store, tmp_path / "m", "--device", "cpu", "-q")
     assert (code, error) == (0, "")
     threshold = json.loads((tmp_path / "m" / "card.json").read_text())["threshold"]
     assert threshold["subjects"] == 2
@@ -283,7 +335,6 @@ def test_healthy_scans_of_another_site_are_enough(run, inline, phantom_folder, m
         ["predict", "model", "scan.nii.gz"],
         ["phantom", "out", "--subjects", "many"],
         ["evaluate", "a", "b", "-o", "c", "--resamples", "5"],
-        ["prepare", "data", "store", "--protocol", "other"],
     ],
     ids=" ".join,
 )
@@ -322,6 +373,7 @@ def test_wrong_settings_have_exit_code_2(run, phantom_store, tmp_path, model_fol
         (["predict", tmp_path, tmp_path, "-o", tmp_path / "o"], "is not a model"),
         (["predict", model_folder, tmp_path, "-o", tmp_path / "o", "--runtime", "onnx"], "one of torch, openvino"),
         (["phantom", tmp_path / "p", "--spacing", "9"], "spacing_mm is 9"),
+        (["prepare", tmp_path / "nowhere", tmp_path / "m", "--protocol", "other"], "protocol is 'other'"),
     ):
         code, _, error = run(*arguments)
         assert code == 2, arguments
@@ -344,8 +396,7 @@ def test_wrong_data_has_exit_code_4(run, tmp_path, model_folder, config_file):
 
 def test_train_says_that_it_stopped_early(run, phantom_store, model_folder, tmp_path, config_file, monkeypatch):
     model = load_model(model_folder)
-    training = model.card["training"] | {"steps": 2}
-    early = replace(model, card=model.card | {"training": training})
+    early = replace(model, card=model.card.model_copy(update={"training": Training(steps=2)}))
     monkeypatch.setattr("mmccd.training.train.train", lambda *_, **__: early)
     code, out, _ = run("train", phantom_store.path, tmp_path / "m", "--config", config_file, "-q")
     assert code == 0
@@ -391,6 +442,33 @@ def test_scans_named_as_another_modality_are_listed_and_the_others_scored(run, h
     assert run("predict", model_folder, scans / "b_T2_n4.nii.gz", "-o", tmp_path / "p", "-q")[0] == 4
 
 
+def verdicts_in(table):
+    """The last column of a table that `validate` prints, by subject; a cell may have several lines."""
+    found, subject = {}, ""
+    for line in table.splitlines():
+        cells = [cell.strip() for cell in line.split("│")[1:-1]]
+        if cells:
+            subject = cells[0] or subject
+            found[subject] = f"{found.get(subject, '')} {cells[-1]}".strip()
+    return found
+
+
+def test_the_verdict_on_each_subject_is_what_is_wrong_with_it_or_fine(run, phantom_folder, monkeypatch):
+    from mmccd.data.validate import CaseReport
+
+    def validate(cohort, *, progress):
+        spoilt = {"Phantom_0002": Problem("Phantom_0002", "it is torn", "copy it")}
+        odd = {"Phantom_0003": ("it is odd", "and thick")}
+        return [CaseReport(one.id, spoilt.get(one.id), odd.get(one.id, ())) for one in cohort.subjects]
+
+    monkeypatch.setattr("mmccd.data.validate.validate", validate)
+    code, out, error = run("validate", phantom_folder, "-q")
+    assert (code, error) == (3, "failed: Phantom_0002: it is torn (copy it)\n")
+    verdicts = verdicts_in(out)
+    assert (verdicts.pop("Phantom_0002"), verdicts.pop("Phantom_0003")) == ("it is torn", "it is odd; and thick")
+    assert [*verdicts.values()] == ["fine"] * 6
+
+
 def test_validate_and_prepare_list_what_failed(run, phantom_folder, tmp_path, inline):
     data = shutil.copytree(phantom_folder, tmp_path / "data")
     scan = data / "Phantom_0002" / "Phantom_0002_flair.nii.gz"
@@ -400,7 +478,11 @@ def test_validate_and_prepare_list_what_failed(run, phantom_folder, tmp_path, in
     assert code == 3
     assert error.startswith("failed: Phantom_0002: Phantom_0002_flair.nii.gz cannot be read in full")
     assert len(error.splitlines()) == 1
-    assert "fine" in out or "4.0 mm" in out
+    verdicts = verdicts_in(out)
+    assert list(verdicts) == [f"Phantom_000{number}" for number in range(1, 9)]
+    assert verdicts.pop("Phantom_0002").startswith("Phantom_0002_flair.nii.gz cannot be read in full")
+    coarse = "axial pixels of 4.0 mm are coarse and slices are 4.0 mm thick: small lesions are lost"
+    assert set(verdicts.values()) == {coarse}
 
     code, _, error = run("prepare", data, tmp_path / "store", "--size", 32, "-q")
     assert code == 3
@@ -463,7 +545,7 @@ def test_ctrl_c(run, monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mmccd.overview.info.describe", interrupted)
+    monkeypatch.setattr("mmccd.overview.info.info", interrupted)
     code, _, error = run("info")
     assert code == 130
     assert check_error(error) == "error: interrupted"
@@ -474,7 +556,7 @@ def test_bugs_are_one_line_unless_asked(run, monkeypatch):
         raise ZeroDivisionError("two\nlines")
 
     monkeypatch.delenv("MMCCD_DEBUG", raising=False)
-    monkeypatch.setattr("mmccd.overview.info.describe", broken)
+    monkeypatch.setattr("mmccd.overview.info.info", broken)
     code, _, error = run("info")
     assert code == 1
     assert error.splitlines()[0] == "error: ZeroDivisionError: two lines"
@@ -490,7 +572,7 @@ def test_our_warnings_are_one_line_without_python(run, monkeypatch):
         warnings.warn("cuda is out of memory: going on with batches of 8", MmccdWarning, stacklevel=1)
         return {}
 
-    monkeypatch.setattr("mmccd.overview.info.describe", short)
+    monkeypatch.setattr("mmccd.overview.info.info", short)
     usual = warnings.showwarning
     with warnings.catch_warnings():
         warnings.simplefilter("always")

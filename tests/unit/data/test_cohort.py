@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from mmccd.data.cohort import modalities_of, read_cohort
-from mmccd.data.layouts.readers import LAYOUTS
-from mmccd.data.store import MANIFEST
+from mmccd.data.layouts.registry import LAYOUTS
+from mmccd.data.own_folders import CARD, MANIFEST, RESULTS, SUMMARY
 from mmccd.errors import DataError
-from mmccd.model.files import CARD
 
 DATA = Path(os.environ.get("MMCCD_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
@@ -43,14 +42,14 @@ def test_same_id_in_two_folders_is_a_problem_naming_both(tmp_path):
     tree(tmp_path, *(f"{name}_flair.nii.gz" for name in ("train/P_1/P_1", "test/P_1/P_1", "test/P_2/P_2")))
     cohort = read_cohort(tmp_path)
     assert [subject.id for subject in cohort.subjects] == ["P_2"]
-    assert "a flair image in test/P_1 and train/P_1; ids must be" in cohort.problems["P_1"]
+    assert "a flair image in test/P_1 and train/P_1; ids must be" in cohort.problems["P_1"].what
 
 
 def test_one_modality_in_two_namings_is_a_problem_naming_both(tmp_path):
     tree(tmp_path, "P_1/P_1_flair.nii.gz", "P_1/P_1-t2f.nii.gz", "P_2/P_2_flair.nii.gz")
     cohort = read_cohort(tmp_path)
     assert [subject.id for subject in cohort.subjects] == ["P_2"]
-    assert "several files for flair: P_1-t2f.nii.gz and P_1_flair.nii.gz" in cohort.problems["P_1"]
+    assert "several files for flair: P_1-t2f.nii.gz and P_1_flair.nii.gz" in cohort.problems["P_1"].what
 
 
 def test_dangling_link_is_a_problem(tmp_path):
@@ -58,7 +57,7 @@ def test_dangling_link_is_a_problem(tmp_path):
     (tmp_path / "P_2_t1.nii.gz").symlink_to("annex/MD5-abc")
     cohort = read_cohort(tmp_path)
     assert [subject.id for subject in cohort.subjects] == ["P_1"]
-    assert cohort.problems["P_2"] == "P_2_t1.nii.gz is a dangling link to annex/MD5-abc: fetch its content"
+    assert cohort.problems["P_2"].what == "P_2_t1.nii.gz is a dangling link to annex/MD5-abc: fetch its content"
 
 
 def test_good_links_are_followed(tmp_path):
@@ -85,8 +84,10 @@ def test_unknown_layout_lists_the_known_ones(tmp_path):
     ("file", "message"),
     [
         (None, "holds no NIfTI scan"),
-        (MANIFEST, "is a store of `mmccd prepare`, no cohort"),
-        (CARD, "is a model of `mmccd train`, no cohort"),
+        (MANIFEST, "holds a prepared store, which is not a cohort"),
+        (CARD, "holds a model, which is not a cohort"),
+        (RESULTS, "holds the results of a benchmark, which is not a cohort"),
+        (SUMMARY, "holds results of `mmccd predict`, which is not a cohort"),
     ],
 )
 def test_what_is_no_cohort_is_called_by_its_name(tmp_path, file, message):

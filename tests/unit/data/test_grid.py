@@ -3,7 +3,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmccd.data.grid import FIELD_OF_VIEW_MM, area_grid, centred_grid
+from mmccd.data.grid import FIELD_OF_VIEW_MM, ModelGrid, area_grid, centred_grid, protocol_named, slice_grid
+from mmccd.errors import ConfigError
 
 RNG = np.random.default_rng(0)
 
@@ -95,8 +96,54 @@ def test_expand_puts_a_map_back_where_the_scan_has_it():
     assert overlap > 0.93
 
 
-def test_published_grid_expands_by_linear_interpolation():
+def test_area_grid_expands_by_linear_interpolation():
     slices = RNG.normal(size=(2, 32, 32)).astype(np.float32)
     expected = F.interpolate(torch.from_numpy(slices)[:, None], size=(60, 60), mode="bilinear")[:, 0].numpy()
     found = np.moveaxis(area_grid((60, 60), 32).expand(slices), 2, 0)
     np.testing.assert_allclose(found[:, 1:-1, 1:-1], expected[:, 1:-1, 1:-1], atol=1e-4)
+
+
+# --- which grid ---
+
+
+def same(one, other):
+    return all(np.array_equal(vars(one)[name], vars(other)[name]) for name in vars(one))
+
+
+def test_slices_of_the_paper_are_resized_by_area_where_the_scan_fills_the_field_of_view():
+    brain = ball((240, 240, 2), (120, 120, 0), 60)
+    paper = ModelGrid("paper-slices", 64, 3.75)
+
+    assert same(slice_grid(paper, brain, (1.0, 1.0, 1.0)), area_grid((240, 240), 64))
+    assert same(slice_grid(paper, brain, (0.9, 1.0, 1.0)), centred_grid(brain, (0.9, 1.0, 1.0), 64, 3.75))
+
+
+def test_slices_of_a_volume_are_centred_on_any_scan():
+    brain = ball((240, 240, 2), (120, 120, 0), 60)
+
+    found = slice_grid(ModelGrid("volume", 64, 3.75), brain, (1.0, 1.0, 1.0))
+
+    assert same(found, centred_grid(brain, (1.0, 1.0, 1.0), 64, 3.75))
+
+
+@pytest.mark.parametrize(("name", "today"), [("volume", "volume"), ("published", "paper-slices")])
+def test_a_protocol_goes_by_its_name_or_its_old_one(name, today):
+    assert protocol_named(name) == protocol_named(today) == today
+    assert ModelGrid(name, 128, 1.875) == ModelGrid(today, 128, 1.875)
+    assert str(ModelGrid(name, 128, 1.875)) == f"{today}, 128 px of 1.875 mm"
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (("paper", 128, 1.875), "protocol is 'paper'"),
+        (("volume", 0, 1.875), "slices of 0 pixels"),
+        (("volume", 10_000, 1.875), "slices of 10000 pixels"),
+        (("volume", 128, 0.0), "of 0 mm"),
+        (("volume", 128, float("nan")), "of nan mm"),
+    ],
+)
+def test_grids_that_cannot_be_are_refused(grid, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        ModelGrid(*grid)
+    assert caught.value.hint

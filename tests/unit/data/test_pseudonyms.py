@@ -10,7 +10,8 @@ import pytest
 
 from mmccd.data import pseudonyms as pseudonyms_module
 from mmccd.data.cohort import Cohort, Image, Subject
-from mmccd.data.pseudonyms import pseudonyms, with_pseudonyms, without_names
+from mmccd.data.problems import Problem
+from mmccd.data.pseudonyms import names_of_files, pseudonyms, redact, with_pseudonyms
 from mmccd.errors import ConfigError
 
 
@@ -107,20 +108,46 @@ def test_a_key_with_one_name_for_two_is_refused(key, results):
 def test_a_cohort_under_other_names(key, results):
     subjects = tuple(Subject(name, {"flair": Image(Path(f"/d/{name}.nii"))}) for name in ("Ann", "Jane", "Joe"))
     hidden, names = with_pseudonyms(
-        Cohort(Path("/d"), "csv", subjects, {"Bob": "Bob.nii is missing"}), key, outside=results
+        Cohort(Path("/d"), "csv", subjects, {"Bob": Problem("Bob", "Bob.nii is missing", "find Bob.nii")}),
+        key,
+        outside=results,
     )
     assert names == json.loads(key.read_text())
     assert set(names) == {"Ann", "Bob", "Jane", "Joe"}
     assert hidden.subject(names["Jane"]).images == subjects[1].images
     assert [subject.id for subject in hidden.subjects] == sorted(names[subject.id] for subject in subjects)
     assert list(hidden.problems) == [names["Bob"]]
-    assert "Bob" not in str(hidden.problems)
+    assert hidden.problems[names["Bob"]].subject == names["Bob"]
+    assert "Bob" not in repr(hidden.problems)
 
 
 def test_messages_without_names():
     images = {"flair": Image(Path("/data/Doe/Jane_flair.nii.gz")), "brain": None}
+    files = names_of_files(images, "case-1")
     text = "Jane: /data/Doe/Jane_flair.nii.gz and Jane_flair.nii.gz, Jane_flair"
-    found = without_names(text, "Jane", images, "case-1")
+    found = redact(text, {"Jane": "case-1"}, files)
     assert found == "case-1: case-1 (flair) and case-1 (flair), case-1 (flair)"
-    assert without_names("1 of 1", "1", {}, "case-1") == "case-1 of case-1"
-    assert without_names("x has 1", "x", {"scan": Image(Path("1.nii"))}, "case-1") == "case-1 has case-1 (scan)"
+    assert redact("1 of 1", {"1": "case-1"}, {}) == "case-1 of case-1"
+    scan = names_of_files({"scan": Image(Path("1.nii"))}, "case-1")
+    assert redact("x has 1", {"x": "case-1"}, scan) == "case-1 has case-1 (scan)"
+
+
+def test_a_message_about_a_file_of_a_link_is_known_by_both_paths(tmp_path):
+    (tmp_path / "Jane.nii").touch()
+    (tmp_path / "scan.nii").symlink_to(tmp_path / "Jane.nii")
+
+    files = names_of_files({"scan": Image(tmp_path / "scan.nii")}, "case-1")
+
+    assert redact(f"{tmp_path / 'Jane.nii'} or {tmp_path / 'scan.nii'}", {}, files) == "case-1 (scan) or case-1 (scan)"
+
+
+def test_what_is_put_in_is_left_as_it_is():
+    """A random name of one case may hold the name of another."""
+    assert redact("1, 2", {"1": "case-00000002", "2": "case-11111111"}, {}) == "case-00000002, case-11111111"
+    files = names_of_files({"case": Image(Path("/d/case.nii"))}, "case-1")
+    assert redact("case.nii", {"case": "case-2"}, files) == "case-1 (case)"
+
+
+def test_without_names_of_cases_or_files_a_message_stays_as_it_is():
+    text = "case-00000000 (flair) has voxels of up to 1e+25, allowed: 10,000 times"
+    assert redact(text, {}, {}) == text

@@ -184,4 +184,4 @@ def test_published_lists_and_our_split(data):
 
 
 def test_a_store_has_its_split(phantom_store):
-    assert read_split_csv(phantom_store.path).test == tuple(phantom_store.manifest["subjects"]["test"])
+    assert read_split_csv(phantom_store.path).test == tuple(phantom_store.manifest.subjects["test"])

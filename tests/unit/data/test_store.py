@@ -1,11 +1,13 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mmccd.data.store import Store, open_store
+from mmccd.data.grid import ModelGrid
+from mmccd.data.store import open_store
 from mmccd.data.volumes import read_volume
 from mmccd.errors import ConfigError, DataError
 
@@ -44,8 +46,15 @@ def test_rows_by_split_and_health(phantom_store):
     assert phantom_store.rows("nothing").size == 0
 
 
+def test_slices_are_single_precision_of_the_rows_asked_for(phantom_store):
+    rows = phantom_store.rows("test")[3:5]
+    found = phantom_store.slices("flair", rows)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, phantom_store.array("flair")[rows[0] : rows[-1] + 1])
+
+
 def test_scans_are_known_by_their_voxels(phantom_store, phantom_folder):
-    subjects = phantom_store.manifest["subjects"]
+    subjects = phantom_store.manifest.subjects
     digests = {
         subject: read_volume(phantom_folder / subject / f"{subject}_t2.nii.gz").voxels_sha256
         for part in subjects.values() for subject in part
@@ -55,7 +64,7 @@ def test_scans_are_known_by_their_voxels(phantom_store, phantom_folder):
         expected = sorted(digests[subject] for part in parts for subject in subjects[part])
         assert phantom_store.scans_sha256(parts, "t2") == expected
     assert phantom_store.scans_sha256(["test"], "t1") == []
-    older = Store(phantom_store.path, {k: v for k, v in phantom_store.manifest.items() if k != "scans_sha256"})
+    older = replace(phantom_store, manifest=phantom_store.manifest.model_copy(update={"scans_sha256": {}}))
     assert older.scans_sha256(["test"], "t2") == []
 
 
@@ -81,6 +90,19 @@ def test_digest_is_of_content_and_not_of_the_folder(copy, phantom_store):
     assert open_store(copy).digest != phantom_store.digest
 
 
+@pytest.mark.parametrize(
+    ("protocol", "today"), [("volume", "volume"), ("published", "paper-slices"), ("paper-slices", "paper-slices")]
+)
+def test_the_grid_is_that_of_the_manifest_also_by_its_old_name(copy, protocol, today):
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"protocol": protocol}))
+    assert open_store(copy).grid == ModelGrid(today, 48, 5.0)
+
+
+def test_a_manifest_is_written_as_it_was_read(phantom_store):
+    assert phantom_store.manifest.as_json() == json.loads((phantom_store.path / "manifest.json").read_text())
+
+
 def test_folders_that_are_no_store(copy, tmp_path):
     with pytest.raises(DataError, match=r"not a prepared store: it has no manifest\.json"):
         open_store(tmp_path)
@@ -100,7 +122,7 @@ def test_a_manifest_is_read_as_utf8_whatever_the_locale(copy, monkeypatch):
     manifest["failures"] = {"Müller": "fehlt"}
     (copy / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
     monkeypatch.setattr(Path, "read_text", as_on_windows)
-    assert open_store(copy).manifest["failures"] == {"Müller": "fehlt"}
+    assert open_store(copy).manifest.failures == {"Müller": "fehlt"}
 
 
 def test_missing_array(copy):
@@ -109,7 +131,7 @@ def test_missing_array(copy):
         open_store(copy).array("t2")
 
 
-@pytest.mark.parametrize("content", ["[]", '{"format": 1}'])
+@pytest.mark.parametrize("content", ["[]", '{"format": 1}', '{"format": 1, "protocol": "all"}'])
 def test_manifest_that_is_json_but_no_manifest(copy, content):
     (copy / "manifest.json").write_text(content)
     with pytest.raises(DataError):

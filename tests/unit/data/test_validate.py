@@ -9,7 +9,7 @@ import pytest
 from mmccd.data import validate as validation
 from mmccd.data.cohort import Subject, read_cohort
 from mmccd.data.subject import load_case
-from mmccd.data.validate import validate_cohort, validate_subject
+from mmccd.data.validate import validate, validate_subject
 from mmccd.errors import DataError, GridError
 
 DATA = Path(os.environ.get("MMCCD_DATA", Path(__file__).parents[4] / "shared" / "data"))
@@ -18,6 +18,12 @@ BRAIN[1:7, 1:7, 1:5] = 100
 BRAIN[3, 3, 3] = 90
 LESION = np.zeros((8, 8, 6), np.uint8)
 LESION[2:4, 2:4, 2:4] = 4
+# With voxels of 3 mm a small head of 3 litres, whose brain is as large and as bright as brains are.
+HEAD = (48, 48, 48)
+MASK = np.zeros(HEAD, np.uint8)
+MASK[10:38, 10:38, 8:37] = 1
+ORDINARY = np.where(MASK, np.random.default_rng(0).gamma(9, 10, HEAD) + 1, 0).astype(np.float32)
+THICK = (3, 3, 5)
 
 
 @pytest.fixture
@@ -86,8 +92,10 @@ def test_lesion_that_is_no_mask_is_refused(tmp_path, factor):
 
 
 def test_healthy_subject_with_an_empty_lesion_file_is_fine(tmp_path):
-    report = validate_subject(subject(tmp_path, seg=np.zeros((8, 8, 6), np.uint8)))
-    assert (report.ok, report.warnings) == (True, ())
+    for role, voxels in (("flair", ORDINARY), ("t1", ORDINARY), ("seg", np.zeros(HEAD, np.uint8))):
+        scan(tmp_path / f"P_1_{role}.nii.gz", voxels, (3, 3, 3))
+    report = validate_subject(read_cohort(tmp_path).subject("P_1"))
+    assert (report.ok, report.problem, report.warnings) == (True, None, ())
 
 
 def test_one_bad_subject_does_not_stop_the_others(tmp_path):
@@ -103,43 +111,45 @@ def test_one_bad_subject_does_not_stop_the_others(tmp_path):
     (tmp_path / "D" / "D_flair.nii.gz").unlink()
     (tmp_path / "D" / "D_flair.nii").write_bytes(raw[: len(raw) // 2])
     told = []
-    seen = validate_cohort(read_cohort(tmp_path), progress=lambda *step: told.append(step))
+    seen = validate(read_cohort(tmp_path), progress=lambda *step: told.append(step))
     reports = {report.subject: report for report in seen}
     assert [report.subject for report in seen] == list("ABCDEF")
     assert told == [(name, done, 6) for done, name in enumerate([*"ABCDEF", "done"])]
     assert {name: report.ok for name, report in reports.items()} == dict(
         A=True, B=False, C=False, D=False, E=False, F=True
     )
-    assert "NaN" in reports["B"].error
-    assert "cannot be read in full" in reports["C"].error
-    assert "D_flair.nii" in reports["D"].error or "cannot be read" in reports["D"].error
-    assert reports["E"].error == "it has no image, only masks"
-    assert all(report.hint for report in seen if not report.ok)
+    assert "NaN" in reports["B"].problem.what
+    assert "cannot be read in full" in reports["C"].problem.what
+    assert "D_flair.nii" in reports["D"].problem.what or "cannot be read" in reports["D"].problem.what
+    assert reports["E"].problem.what == "it has no image, only masks"
+    assert all(report.problem.hint for report in seen if not report.ok)
+    assert all(report.problem.subject == report.subject for report in seen if not report.ok)
     assert (reports["A"].shape, reports["A"].spacing_mm, reports["A"].modalities) == ((8, 8, 6), (1, 1, 1), ("flair",))
 
 
 def test_warnings_name_what_is_odd(tmp_path):
-    outside = LESION.copy()
+    outside = np.zeros(HEAD, np.uint8)
+    outside[12:14, 12:14, 12:14] = 4
     outside[0, :3, 0] = 1
-    for name, voxels in (("flair", BRAIN), ("swi", BRAIN), ("seg", outside)):
-        scan(tmp_path / f"{name}.nii.gz", voxels, (1, 1, 5))
+    for name, voxels in (("flair", ORDINARY), ("swi", ORDINARY), ("seg", outside)):
+        scan(tmp_path / f"{name}.nii.gz", voxels, THICK)
     table = tmp_path / "cohort.csv"
     table.write_text("subject,flair,swi,lesion\nS1,flair.nii.gz,swi.nii.gz,seg.nii.gz\n")
-    (report,) = validate_cohort(read_cohort(table))
+    (report,) = validate(read_cohort(table))
     assert report.ok
-    odd, thick, lesion = report.warnings
-    assert "swi" in odd
+    thick, odd, lesion = report.warnings
     assert "5.0 mm thick" in thick
+    assert "swi" in odd
     assert "27% of the lesion lies outside the brain" in lesion
 
 
 def test_a_mask_that_others_have_is_missed(tmp_path):
     """`prepare` cannot call its slices healthy, and leaves it out: better known before."""
     for name in ("P_1", "P_2"):
-        scan(tmp_path / name / f"{name}_flair.nii.gz")
-    assert [report.warnings for report in validate_cohort(read_cohort(tmp_path))] == [(), ()]
-    scan(tmp_path / "P_1" / "P_1_seg.nii.gz", LESION)
-    first, second = validate_cohort(read_cohort(tmp_path))
+        scan(tmp_path / name / f"{name}_flair.nii.gz", ORDINARY, (3, 3, 3))
+    assert [report.warnings for report in validate(read_cohort(tmp_path))] == [(), ()]
+    scan(tmp_path / "P_1" / "P_1_seg.nii.gz", MASK, (3, 3, 3))
+    first, second = validate(read_cohort(tmp_path))
     assert first.ok
     assert second.ok
     assert first.warnings == ()
@@ -149,27 +159,42 @@ def test_a_mask_that_others_have_is_missed(tmp_path):
 def test_skull_in_another_modality_is_a_warning(tmp_path):
     for name, voxels in (("flair", BRAIN), ("t1", BRAIN + 1)):
         scan(tmp_path / f"P_1_{name}.nii.gz", voxels, (20, 20, 20))
-    (report,) = validate_cohort(read_cohort(tmp_path))
+    (report,) = validate(read_cohort(tmp_path))
     assert report.ok
     assert any(warning.startswith("t1: P_1_t1.nii.gz is not skull-stripped") for warning in report.warnings)
 
 
-@pytest.mark.parametrize(
-    ("error", "text"), [(MemoryError("9 GiB"), "too large for the memory"), (OSError("I/O"), "I/O")]
-)
+@pytest.mark.parametrize(("error", "text"), [(MemoryError("9 GiB"), "MemoryError: 9 GiB"), (OSError("I/O"), "I/O")])
 def test_machine_errors_are_reported(tmp_path, monkeypatch, error, text):
     def fail(*_):
         raise error
 
     monkeypatch.setattr(validation, "load_case", fail)
-    assert text in validate_subject(subject(tmp_path)).error
+    report = validate_subject(subject(tmp_path))
+    assert not report.ok
+    assert text in report.problem.what
+    assert "memory" in report.problem.hint
 
 
 def test_given_brain_masks_make_skulls_fine(tmp_path):
-    for name, voxels in (("flair", BRAIN + 1), ("t1", BRAIN + 1), ("brain", LESION)):
-        scan(tmp_path / f"P_1_{name}.nii.gz", voxels, (20, 20, 20))
-    (report,) = validate_cohort(read_cohort(tmp_path))
-    assert (report.ok, len(report.warnings)) == (True, 1)  # the thick slices
+    for name in ("flair", "t1"):
+        scan(tmp_path / f"P_1_{name}.nii.gz", ORDINARY + 1, THICK)
+    assert "not skull-stripped" in validate(read_cohort(tmp_path))[0].problem.what
+    scan(tmp_path / "P_1_brain.nii.gz", MASK, THICK)
+    (report,) = validate(read_cohort(tmp_path))
+    assert (report.ok, report.warnings) == (True, ("slices are 5.0 mm thick: small lesions are lost",))
+
+
+def test_what_is_odd_about_each_modality_is_said_with_its_name(tmp_path):
+    flat = np.where(MASK, np.float32(7), np.float32(0))
+    flat[20, 20, 20] = 6
+    for name, voxels in (("flair", ORDINARY), ("t1", flat), ("t2", np.minimum(ORDINARY, 120))):
+        scan(tmp_path / f"P_1_{name}.nii.gz", voxels, (3, 3, 3))
+    (report,) = validate(read_cohort(tmp_path))
+    assert report.ok
+    assert [text.split(":")[:2] for text in report.warnings] == [
+        ["t1", " clipped intensities"], ["t1", " odd contrast"], ["t2", " clipped intensities"]
+    ]  # fmt: skip
 
 
 def test_bugs_are_not_swallowed(tmp_path, monkeypatch):
@@ -186,21 +211,21 @@ def test_bugs_are_not_swallowed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["brats_full", "open_ms", "odd/healthy_kirby"])
 def test_real_scans_are_fine(data, name):
-    reports = validate_cohort(read_cohort(data / name))
+    reports = validate(read_cohort(data / name))
     assert all(report.ok for report in reports)
     assert all(report.warnings == () for report in reports)
 
 
 @pytest.mark.parametrize("name", ["thick_slices", "unregistered"])
 def test_real_scans_that_are_not_registered_are_refused(data, name):
-    (report,) = validate_cohort(read_cohort(data / "odd" / name))
+    (report,) = validate(read_cohort(data / "odd" / name))
     assert not report.ok
-    assert "not co-registered" in report.error
-    assert "register them to one grid first" in report.hint
+    assert "not co-registered" in report.problem.what
+    assert "register them to one grid first" in report.problem.hint
 
 
 def test_real_scans_with_skull_are_refused(data):
-    reports = validate_cohort(read_cohort(data / "odd" / "with_skull"))
+    reports = validate(read_cohort(data / "odd" / "with_skull"))
     assert [report.ok for report in reports] == [False, False]
-    assert all("not skull-stripped" in report.error for report in reports)
-    assert all("HD-BET" in report.hint for report in reports)
+    assert all("not skull-stripped" in report.problem.what for report in reports)
+    assert all("HD-BET" in report.problem.hint for report in reports)

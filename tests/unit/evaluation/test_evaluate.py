@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,14 +11,20 @@ import pytest
 from mmccd.data.cohort import read_cohort
 from mmccd.data.volumes import new_volume, write_volume
 from mmccd.errors import DataError, MmccdWarning
-from mmccd.evaluation.case import load_scored_case
+from mmccd.evaluation.case import INTENSITY, SMOOTHED_INTENSITY, load_scored_case
 from mmccd.evaluation.evaluate import _Pool, evaluate
 from mmccd.method.intensity import normalise
 from mmccd.scoring.maps import smoothed
+from mmccd.scoring.thresholds import LEVEL, own_level
+from mmccd.system.files import write_json
 
 SHAPE = (24, 24, 4)
 AFFINE = np.diag([1.0, 2.0, 3.0, 1.0])
 LPS = np.diag([-1.0, -2.0, 3.0, 1.0])
+
+
+def as_on_windows(path, encoding="cp1252"):
+    return path.read_bytes().decode(encoding)
 
 
 def brain_of(shape=SHAPE):
@@ -55,11 +62,18 @@ def add_prediction(root, name, score, *, threshold=0.5, affine=AFFINE, **record)
     values = {
         "case": name,
         "source": "flair",
+        "score": 1.0,
+        "p_value": 0.5,
         "threshold": threshold,
+        "threshold_origin": {"value": threshold, "criterion": "by hand", "guarantee": "none"},
+        "lesion_volume_ml": 1.0,
+        "brain_volume_ml": 1000.0,
+        "seconds": 1.0,
         "intensity": intensity_of(),
         "model": {"method": "cyclic_unet"},
+        "origin": {},
     } | record
-    (root / f"{name}.json").write_text(json.dumps(values))
+    write_json(root / f"{name}.json", values)
 
 
 @pytest.fixture
@@ -161,12 +175,12 @@ def test_intensity_smoothed_alike_stands_beside_a_smoothed_map(folders):
 
     methods = ["cyclic_unet", "intensity threshold", "smoothed intensity"]
     assert [row["method"] for row in evaluation.rows] == methods
-    assert [row["method"] for row in evaluation.published] == methods
+    assert [row["method"] for row in evaluation.paper] == methods
     case = load_scored_case(predictions, read_cohort(data).subject("a"))
-    normalised = normalise(case.scan.data, case.brain)
-    expected = smoothed(normalised, case.brain, smooth_mm=2.0, spacing_mm=(1.0, 2.0, 3.0))
-    np.testing.assert_array_equal(case.scored[2].score, expected)
-    np.testing.assert_array_equal(case.scored[2].predicted, case.brain & (expected > 6))
+    brain = case.expert.brain
+    expected = smoothed(normalise(case.scan.data, brain), brain, smooth_mm=2.0, spacing_mm=(1.0, 2.0, 3.0))
+    np.testing.assert_allclose(case.scored[2].score, expected, rtol=1e-5, atol=1e-6)  # by slices, axes turned
+    np.testing.assert_array_equal(case.scored[2].marked, brain & (expected > 6))
     row = row_of(evaluation, "a", "smoothed intensity")
     assert row["threshold"] == 6
     assert 0.3 < row["dice"] < 1 == row_of(evaluation, "a", "intensity threshold")["dice"]  # blurred
@@ -201,6 +215,50 @@ def test_a_difference_is_over_the_cases_that_have_the_baseline(folders):
     }  # fmt: skip
 
 
+# --- thresholds that are relative to each scan ---
+
+
+@pytest.mark.parametrize("polarity", ["bright", "dark"])
+def test_intensities_are_cut_above_the_level_of_each_scan_where_the_model_is(folders, polarity):
+    data, predictions, _ = folders
+    add_subject(data, "a")
+    intensity = intensity_of(polarity=polarity, threshold=1.5, smooth_mm=2.0, smoothed_threshold=0.5, added_to=LEVEL)
+    add_prediction(predictions, "a", lesion_of() * 1.0, intensity=intensity)
+
+    case = load_scored_case(predictions, read_cohort(data).subject("a"))
+
+    brain = case.expert.brain
+    plain = normalise(case.scan.data, brain) * (1 if polarity == "bright" else -1)
+    mean = smoothed(plain, brain, smooth_mm=2.0, spacing_mm=(1.0, 2.0, 3.0))
+    for scored, score, value in zip(case.scored[1:], (plain, mean), (1.5, 0.5), strict=True):
+        assert scored.threshold == pytest.approx(value + own_level(score[brain]), rel=1e-5)
+        assert scored.threshold > score[brain].min()
+        np.testing.assert_array_equal(scored.marked, brain & (scored.score > scored.threshold))
+    assert case.scored[0].threshold == 0.5  # the model's, as it was cut
+
+
+@pytest.mark.parametrize("polarity", ["bright", "dark"])
+def test_the_least_intensity_of_a_scan_is_never_marked(folders, polarity):
+    """As of the model's map: a relative threshold is never below the least score of the scan, which may be negative."""
+    data, predictions, _ = folders
+    add_subject(data, "a")
+    intensity = intensity_of(
+        polarity=polarity, threshold=-100.0, smooth_mm=2.0, smoothed_threshold=-100.0, added_to=LEVEL
+    )
+    add_prediction(predictions, "a", lesion_of() * 1.0, intensity=intensity)
+
+    case = load_scored_case(predictions, read_cohort(data).subject("a"))
+
+    brain = case.expert.brain
+    assert [scored.method for scored in case.scored[1:]] == [INTENSITY, SMOOTHED_INTENSITY]
+    for scored in case.scored[1:]:
+        least = scored.score[brain].min()
+        assert scored.threshold == least
+        np.testing.assert_array_equal(scored.marked, brain & (scored.score > least))
+        assert scored.marked[brain].any()
+        assert not scored.marked[brain].all()
+
+
 @pytest.mark.parametrize("anonymous", [False, True])
 def test_sessions_of_one_patient_count_once(folders, tmp_path, anonymous):
     """One patient is missed in three sessions, the other is found in its only one."""
@@ -217,7 +275,7 @@ def test_sessions_of_one_patient_count_once(folders, tmp_path, anonymous):
     evaluation = evaluate(predictions, data, output, anonymize=key if anonymous else None)
 
     assert len(evaluation.rows) == 8
-    for found in (evaluation.aggregates["cyclic_unet"], evaluation.published_aggregates["cyclic_unet"]):
+    for found in (evaluation.aggregates["cyclic_unet"], evaluation.paper_aggregates["cyclic_unet"]):
         assert (found["dice"].mean, found["dice"].n) == (0.5, 2)
     difference = evaluation.differences["intensity threshold"]["dice"]
     assert (difference.mean, difference.n) == (-0.5, 2)
@@ -243,7 +301,7 @@ def test_undefined_values_are_counted_and_never_zero(folders):
     model = evaluation.aggregates["cyclic_unet"]
     assert (model["dice"].mean, model["dice"].n, model["dice"].undefined) == (0.5, 2, 1)
     assert (model["assd_mm"].mean, model["assd_mm"].n, model["assd_mm"].undefined) == (0.0, 1, 2)
-    assert [row["case"] for row in evaluation.published] == ["ill", "ill", "missed", "missed"]
+    assert [row["case"] for row in evaluation.paper] == ["ill", "ill", "missed", "missed"]
 
 
 def test_lesion_outside_the_brain_counts_as_missed(folders):
@@ -297,15 +355,33 @@ def test_unusable_cases_are_listed_and_the_others_go_on(folders):
     assert "has no subject stranger" in reasons["stranger"]
     assert "not co-registered" in reasons["other_grid"]
     assert "cannot read no_record.json" in reasons["no_record"]
-    assert "no record of a prediction" in reasons["bad_record"]
-    assert "no record of a prediction: KeyError('smooth_mm')" in reasons["old_record"]
-    assert "grey" in reasons["bad_polarity"]
+    assert reasons["bad_record"].startswith("bad_record.json lacks brain_volume_ml, case, ")
+    assert "old_record.json is damaged: intensity.smooth_mm: Field required" in reasons["old_record"]
+    assert (
+        "bad_polarity.json is damaged: intensity.polarity: Input should be 'bright' or 'dark'"
+        in reasons["bad_polarity"]
+    )
     assert "t9" in reasons["no_source"]
     assert "corrupt_mask.nii.gz" in reasons["corrupt"]
     assert evaluation.not_predicted == 1
     page = (output / "table.md").read_text()
     assert all(f"| {case} |" in page for case in reasons)
     assert json.loads((output / "evaluation.json").read_text())["failures"] == reasons
+
+
+def test_records_are_read_as_utf8_whatever_the_locale(folders, monkeypatch):
+    """As Windows reads by default, an ü is two letters, and an Á has a byte that is none."""
+    data, predictions, output = folders
+    add_subject(data, "Müller")
+    more = {"warnings": ["Müller und Álvarez bewegten sich"], "model": {"method": "Müllers Modell"}}
+    add_prediction(predictions, "Müller", lesion_of() * 1.0, **more)
+    monkeypatch.setattr(Path, "read_text", as_on_windows)
+
+    evaluation = evaluate(predictions, data, output)
+
+    assert evaluation.failures == {}
+    assert row_of(evaluation, "Müller", "Müllers Modell")["dice"] == 1
+    assert (output / "montage.png").is_file()
 
 
 def test_nothing_that_matches_is_an_error_with_the_reasons(folders):
@@ -357,14 +433,14 @@ def test_files_and_progress(folders):
     assert [row["hd95_mm"] for row in rows] == ["0.0", "0.0", "inf", "0.0"]
     record = json.loads((output / "evaluation.json").read_text())
     assert record["aggregates"]["cyclic_unet"]["dice"]["mean"] == 0.5
-    assert record["published"]["name"] == "published protocol (oracle)"
+    assert record["paper_protocol"]["name"] == "paper's protocol (oracle)"
     assert (record["provenance"]["seed"], record["provenance"]["resamples"]) == (3, 50)
     page = (output / "table.md").read_text()
     assert "| cyclic_unet | 0.500 [0.000, 1.000] |" in page
-    assert "Published protocol (oracle)" in page
+    assert "Paper's protocol (oracle)" in page
     assert "Not comparable with the paper's numbers" in page
     widths = {len(line) for line in evaluation.table()}
-    assert widths == {10}
+    assert widths == {11}
 
 
 def test_evaluation_is_reproducible(folders):

@@ -2,7 +2,6 @@ import warnings
 
 import numpy as np
 import pytest
-from skimage.morphology import disk, erosion
 from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
 
 from mmccd.errors import GridError
@@ -15,8 +14,6 @@ from mmccd.evaluation.metrics import (
     dice_at_thresholds,
     hausdorff95_mm,
     oracle_threshold,
-    published_erosion,
-    published_metrics,
 )
 
 NAN, INF = float("nan"), float("inf")
@@ -226,20 +223,3 @@ def test_dice_at_thresholds_equals_thresholding(rng):
 
     expected = [Confusion.between(score > threshold, lesion).dice for threshold in thresholds]
     np.testing.assert_allclose(dice_at_thresholds(thresholds, score, lesion), expected)
-
-
-def test_erosion_equals_scikit_image(rng):
-    brain = rng.random((40, 50)) < 0.999
-    brain[:, :3] = False
-
-    np.testing.assert_array_equal(published_erosion(brain), erosion(brain, disk(4)))
-
-
-def test_published_metrics_of_an_empty_prediction_are_undefined_not_a_crash():
-    lesion = np.eye(12, dtype=bool)
-
-    found = published_metrics(np.zeros((12, 12)), lesion, np.ones((12, 12), bool), threshold=0.5)
-
-    np.testing.assert_equal(
-        found, {"dice": 0.0, "auc": 0.5, "jaccard": 0.0, "assd": NAN, "sensitivity": 0.0, "precision": NAN}
-    )

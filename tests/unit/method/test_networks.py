@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from mmccd.method.intensity import BACKGROUND
 from mmccd.method.networks import CodeNetwork, UNet
 from mmccd.model.config import NetworkConfig
 
@@ -44,7 +43,7 @@ def test_slices_of_a_batch_do_not_mix():
     torch.testing.assert_close(whole, alone, rtol=1e-4, atol=1e-4)
 
 
-def test_published_size():
+def test_size_of_the_paper():
     with torch.device("meta"):
         network = UNet(1, **NetworkConfig().model_dump())
     assert sum(weight.numel() for weight in network.parameters()) / 1e6 == pytest.approx(6.27, abs=0.005)
@@ -61,28 +60,6 @@ def small_code(**changed):
     for weight in network.parameters():
         torch.nn.init.normal_(weight, std=0.2)
     return network
-
-
-def test_a_network_that_counts_from_the_background_is_the_same_network_between_two_shifts():
-    images = torch.randn(2, 1, 8, 8)
-    plain, shifted = small(), small(from_background=True)
-    with torch.inference_mode():
-        torch.testing.assert_close(shifted(images), plain(images - BACKGROUND) + BACKGROUND)
-        untrained = UNet(1, channels=(16,), attention=(False,), residual_blocks=1, norm_groups=8, head_channels=16,
-                         patch_px=1, from_background=True)  # fmt: skip
-        assert (untrained(images) == BACKGROUND).all()
-
-
-def test_a_code_that_counts_from_the_background_is_the_same_code_between_two_shifts():
-    images = torch.randn(2, 1, 16, 16)
-    torch.manual_seed(0)
-    plain = CodeNetwork(channels=(16, 16), residual_blocks=1, norm_groups=8, patch_px=1).eval()
-    shifted = CodeNetwork(channels=(16, 16), residual_blocks=1, norm_groups=8, patch_px=1, from_background=True).eval()
-    shifted.load_state_dict(plain.state_dict())
-    with torch.inference_mode():
-        code, _ = shifted.encode(images)
-        torch.testing.assert_close(code, plain.encode(images - BACKGROUND)[0])
-        torch.testing.assert_close(shifted.decode(code), plain.decode(code) + BACKGROUND)
 
 
 @pytest.mark.parametrize("patch_px", [1, 2, 4])
@@ -108,7 +85,7 @@ def test_codes_of_a_batch_do_not_mix():
     torch.testing.assert_close(whole, alone, rtol=1e-4, atol=1e-4)
 
 
-def test_published_size_of_the_code():
+def test_size_of_the_paper_of_the_code():
     sizes = NetworkConfig().model_dump(exclude={"attention", "head_channels"})
     with torch.device("meta"):
         network = CodeNetwork(**sizes)

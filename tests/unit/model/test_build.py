@@ -2,24 +2,29 @@ import pytest
 import torch
 
 from mmccd.errors import ConfigError
+from mmccd.method.anomaly_map import Restoration, anomaly_map, squared_error
 from mmccd.method.baselines.autoencoder import Autoencoder
 from mmccd.method.baselines.denoising_autoencoder import DenoisingAutoencoder
-from mmccd.method.baselines.diffusion_reconstruction import DiffusionReconstruction
-from mmccd.method.baselines.patched_diffusion import PatchedDiffusion
+from mmccd.method.baselines.diffusion_reconstruction import AnoDDPM, DiffusionReconstruction
+from mmccd.method.baselines.patched_diffusion import PatchedDiffusion, patch_masks
 from mmccd.method.baselines.variational_autoencoder import VariationalAutoencoder
-from mmccd.method.cycle import cycle_map, squared_error
-from mmccd.method.masks import coverage, patch_masks
+from mmccd.method.method import Batch
 from mmccd.method.networks import CodeNetwork, UNet
 from mmccd.method.noise import gaussian, simplex
-from mmccd.model.build import build_error, build_method, masks_of
-from mmccd.model.config import METHODS, RECONSTRUCTIONS, DiffusionConfig, load_config
+from mmccd.method.registry import METHODS
+from mmccd.model.build import build_error, build_method, check_fits, masks_of
+from mmccd.model.config import DiffusionConfig, load_config
 from mmccd.scoring.evidence import TailEvidence, count_pairs
+
+
+def batch(source, target):
+    return Batch(source, target, torch.ones_like(source, dtype=torch.bool))
 
 
 def test_the_seed_decides_the_weights_and_the_networks_differ(toy_config):
     def weights(seed):
         torch.manual_seed(seed)
-        return build_method(toy_config).state_dict()
+        return build_method(toy_config, 48).state_dict()
 
     first, same, other = weights(1), weights(1), weights(2)
     assert all(torch.equal(first[name], same[name]) for name in first)
@@ -32,8 +37,10 @@ def test_the_seed_decides_the_weights_and_the_networks_differ(toy_config):
 
 def test_every_method_has_what_training_and_scoring_call(toy_config):
     for name in METHODS:
-        method = build_method(toy_config.model_copy(update={"method": name}))
-        for call in ("losses", "cycle", "restorations"):
+        method = build_method(toy_config.model_copy(update={"method": name}), 48)
+        assert method.about is METHODS[name].about
+        assert method.evaluations >= method.quick().evaluations > 0
+        for call in ("losses", "translate", "restorations"):
             assert callable(getattr(method, call))
 
 
@@ -48,7 +55,7 @@ def both_targets(toy_config):
         changed = {"method": name, "targets": ("t2", "t1")}
         changed["diffusion"] = toy_config.diffusion.model_copy(update=diffusion)
         torch.manual_seed(0)
-        method = build_method(toy_config.model_copy(update=changed))
+        method = build_method(toy_config.model_copy(update=changed), 48)
         with torch.no_grad():
             for weight in method.parameters():
                 weight.add_(0.05 * torch.randn(weight.shape))
@@ -62,7 +69,7 @@ def both_targets(toy_config):
     [
         ("cyclic-unet", {}),
         ("mmccd", {}),
-        ("mmccd", {"sampler": "ddpm", "sampling_steps": 2, "masks": "stripes", "stripe_stride_mm": 30.0}),
+        ("mmccd", {"sampling_steps": 2, "masks": "stripes", "stripe_stride_mm": 30.0}),
         ("veiled-cycle", {}),
     ],
 )
@@ -70,23 +77,24 @@ def test_two_targets_are_made_and_translated_back_together(both_targets, name, d
     method = both_targets(name, **diffusion)
     source, target = torch.randn(3, 1, 48, 48), torch.randn(3, 2, 48, 48)
 
-    losses = method.losses(source, target)
-    own = {"straight", "spread"} if name == "veiled-cycle" else set()
+    losses = method.losses(batch(source, target))
+    own = {"straight", "sigma"} if name == "veiled-cycle" else set()
     assert {key: loss.shape for key, loss in losses.items()} == dict.fromkeys({"forward", "backward"} | own, ())
+    assert losses.keys() == method.about.losses.keys()
     sum(losses.values()).backward()
     assert all(weight.grad is not None for weight in method.parameters())
 
     with torch.inference_mode():
-        translated, restored = method.cycle(source)
+        translated, restored = method.translate(source)
         assert (translated.shape, restored.shape) == (target.shape, source.shape)
         assert (translated[:, 0] - translated[:, 1]).abs().max() > 0.01
-        found = cycle_map(source, method.restorations(source))
+        found = anomaly_map(source, method.restorations(source))
     assert found.shape == source.shape
     assert torch.isfinite(found).all()
     assert (found > 0).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in RECONSTRUCTIONS])
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.about.targets != "none"])
 def test_both_targets_count_in_the_loss_and_in_the_restored_slice(both_targets, name):
     method = both_targets(name)
     source, target = torch.randn(2, 1, 48, 48), torch.randn(2, 2, 48, 48)
@@ -95,9 +103,9 @@ def test_both_targets_count_in_the_loss_and_in_the_restored_slice(both_targets, 
             other = target.clone()
             other[:, channel] += 3
             torch.manual_seed(0)
-            before = method.losses(source, target)
+            before = method.losses(batch(source, target))
             torch.manual_seed(0)
-            after = method.losses(source, other)
+            after = method.losses(batch(source, other))
             assert after["forward"] > before["forward"] + 1
             assert (method.to_source(other) - method.to_source(target)).abs().max() > 0.01
 
@@ -125,30 +133,30 @@ def test_channels_of_the_networks_follow_the_targets(both_targets, name, given, 
         ("vae", VariationalAutoencoder, CodeNetwork),
         ("dae", DenoisingAutoencoder, UNet),
         ("ddpm", DiffusionReconstruction, UNet),
-        ("anoddpm", DiffusionReconstruction, UNet),
+        ("anoddpm", AnoDDPM, UNet),
         ("pddpm", PatchedDiffusion, UNet),
     ],
 )
 def test_a_method_is_what_its_name_says(toy_settings, name, kind, network):
-    method = build_method(load_config("tiny", toy_settings | {"method": name}))
+    method = build_method(load_config("tiny", toy_settings | {"method": name}), 48)
     assert type(method) is kind
     assert [type(child) for child in method.children()] == [network]
     assert method.network.divisor_px == 4  # blocks of 2 x 2, and two levels
 
 
 def test_ddpm_and_anoddpm_differ_in_their_noise(toy_settings):
-    draws = [build_method(load_config("tiny", toy_settings | {"method": name})).draw for name in ("ddpm", "anoddpm")]
-    assert draws == [gaussian, simplex]
-    torch.testing.assert_close(
-        build_method(load_config("tiny", toy_settings | {"method": "pddpm"})).masks_for(48), patch_masks(48)
+    ddpm, anoddpm, pddpm = (
+        build_method(load_config("tiny", toy_settings | {"method": name}), 48) for name in ("ddpm", "anoddpm", "pddpm")
     )
+    assert (ddpm.draw, anoddpm.draw, pddpm.draw) == (gaussian, simplex, simplex)
+    torch.testing.assert_close(pddpm.patches, patch_masks(48))
 
 
 @pytest.mark.parametrize("name", ["ddpm", "anoddpm", "pddpm"])
 def test_diffusion_starts_where_the_config_says(toy_settings, name):
     def steps(**diffusion):
         changed = {f"diffusion.{key}": value for key, value in diffusion.items()}
-        return build_method(load_config("tiny", toy_settings | {"method": name} | changed)).steps
+        return build_method(load_config("tiny", toy_settings | {"method": name} | changed), 48).steps
 
     assert steps() == (900,)
     assert steps(start_step=500) == (500,)
@@ -169,7 +177,7 @@ def test_masks_have_their_width_in_millimetres(size_px, width_px, stride_px):
     assert len(stripes) == 2 * size_px // stride_px
     combs = masks_of(DiffusionConfig(masks="combs", combs=2), size_px)
     assert (len(combs), combs[0, 0, :width_px].all(), combs[0, 0, width_px]) == (4, True, False)
-    assert (coverage(combs) == 2).all()
+    assert (combs.sum(dim=0) == 2).all()
 
 
 @pytest.mark.parametrize(
@@ -188,17 +196,27 @@ def test_masks_that_cannot_work_are_refused(settings, size_px):
     assert "choose" in caught.value.hint
 
 
-@pytest.mark.parametrize(("preset", "evaluations"), [("published", 12_928), ("small", 8), ("tiny", 8), ("fast", 8)])
+@pytest.mark.parametrize(("preset", "evaluations"), [("paper", 12_928), ("small", 8), ("tiny", 8), ("fast", 8)])
 def test_evaluations_of_the_networks_per_slice(preset, evaluations):
     """Each mask needs every step of f, and g once."""
-    diffusion = load_config(preset).diffusion
-    assert len(masks_of(diffusion, 128)) * (diffusion.sampling_steps + 1) == evaluations
+    with torch.device("meta"):
+        assert build_method(load_config(preset, {"method": "mmccd"}), 128).evaluations == evaluations
+
+
+def test_what_cannot_work_on_slices_of_a_size_is_refused_before_anything_is_built(toy_config):
+    check_fits(toy_config, 48)
+    with pytest.raises(ConfigError, match="slices of 46 px do not fit a network that halves them to a multiple of 4"):
+        check_fits(toy_config, 46)
+    wide = {"method": "mmccd", "diffusion": toy_config.diffusion.model_copy(update={"mask_width_mm": 125.0})}
+    with pytest.raises(ConfigError, match="combs of 25 px teeth"):
+        check_fits(toy_config.model_copy(update=wide), 48)
+    check_fits(toy_config.model_copy(update=wide | {"method": "cyclic-unet"}), 48)  # which has no masks
 
 
 def test_the_error_is_the_square_or_evidence_of_the_polarity_of_the_source():
     assert build_error(load_config("tiny"), None) is squared_error
     counts = count_pairs(torch.randn(1000), torch.randn(1000))
-    x, x_hat = torch.full((1, 1, 1, 1), 2.0), torch.zeros(1, 1, 1, 1, 1)
+    x, made = torch.full((1, 1, 1, 1), 2.0), Restoration.of_whole_slices(torch.zeros(1, 1, 1, 1))
     for source, polarity, expected in (
         ("flair", "typical", "bright"),
         ("t1", "typical", "dark"),
@@ -208,8 +226,8 @@ def test_the_error_is_the_square_or_evidence_of_the_polarity_of_the_source():
         asked = {"source": source, "targets": ["pd"], "scoring.polarity": polarity, "scoring.unconditional": 0.3}
         found = build_error(load_config("best", asked), counts)
         reference = TailEvidence(counts, polarity=expected, unconditional=0.3)
-        torch.testing.assert_close(found(x, x_hat), reference(x, x_hat))
+        torch.testing.assert_close(found(x, made), reference(x, made))
     for source, share in (("flair", 0.5), ("t1", 0.0), ("t2", 0.0), ("pd", 0.0)):
         asked = {"source": source, "targets": ["other"], "scoring.unconditional": "typical"}
         reference = TailEvidence(counts, polarity="dark" if source == "t1" else "bright", unconditional=share)
-        torch.testing.assert_close(build_error(load_config("best", asked), counts)(x, x_hat), reference(x, x_hat))
+        torch.testing.assert_close(build_error(load_config("best", asked), counts)(x, made), reference(x, made))

@@ -3,16 +3,17 @@ import torch
 import yaml
 
 from mmccd.errors import ConfigError
+from mmccd.method.registry import METHODS
 from mmccd.model.build import build_method
 from mmccd.model.config import (
-    METHODS,
-    RECONSTRUCTIONS,
     Config,
+    described,
     load_config,
     override_config,
     parse_config,
     parse_override,
     presets,
+    typical,
 )
 
 
@@ -20,7 +21,7 @@ from mmccd.model.config import (
 def test_every_preset_is_complete_and_builds(name):
     config = load_config(name)
     with torch.device("meta"):
-        method = build_method(config)
+        method = build_method(config, 128)
     assert sum(weight.numel() for weight in method.parameters()) > 100_000
     assert config.training.validate_every <= config.training.steps
 
@@ -34,7 +35,7 @@ def test_yaml_there_and_back_is_the_identity(name, tmp_path):
 
 
 def test_the_published_preset_says_what_the_paper_says():
-    config = load_config("published")
+    config = load_config("paper")
     assert config.method == "mmccd"
     assert config.network == Config().network
     assert (config.training.steps, config.training.batch_size, config.training.learning_rate) == (100_000, 32, 1e-4)
@@ -63,14 +64,14 @@ def test_overrides_reach_any_depth_and_are_typed():
         ({"network.patch_px": 3}, r"setting network\.patch_px: .*got 3"),
         ({"network.channels": [32, 64]}, "setting network: .*2 channels but 3 attention levels"),
         ({"network.channels": [32, 40, 64]}, r"channels \[40\] are not multiples of norm_groups 16"),
-        ({"method": "gan"}, "setting method: .*'cyclic-unet'"),
+        ({"method": "gan"}, "setting method: unknown, expected one of cyclic-unet, .*got 'gan'"),
         ({"targets": ["flair"]}, "^setting of the model: source flair and targets flair name a modality twice"),
         ({"training": 5}, "setting training: "),
         ({"sead": 1}, "setting sead: unknown setting"),
         ({"scoring.false_positive_rate": 0}, r"scoring\.false_positive_rate: .*greater than 0"),
         ({"target": "t1"}, "setting target: unknown setting"),
         ({"targets": ["t1", "t2", "t1"]}, "targets t1, t2, t1 name a modality twice"),
-        ({"targets": []}, "setting of the model: .*method cyclic-unet needs a modality to translate to"),
+        ({"targets": []}, "setting of the model: .*method mmccd needs a modality to translate to"),
         ({"method": "mmccd", "targets": []}, "method mmccd needs a modality to translate to"),
         ({"method": "ae", "targets": ["t1"]}, "method ae reconstructs the source and has no target: leave it out"),
         ({"method": "ae", "source": "t2", "targets": ["t2"]}, "method ae reconstructs the source and has no target"),
@@ -83,11 +84,20 @@ def test_overrides_reach_any_depth_and_are_typed():
         ({"diffusion.stripe_stride_mm": 240}, r"setting diffusion\.stripe_stride_mm: .*less than 240"),
         ({"diffusion.combs": 1}, r"setting diffusion\.combs: .*greater than or equal to 2"),
         ({"training.patience": -1}, r"setting training\.patience: .*greater than or equal to 0"),
-        ({"scoring.evidence": "cube"}, r"setting scoring\.evidence: .*'square' or 'tail', got 'cube'"),
-        ({"scoring.polarity": "grey"}, r"setting scoring\.polarity: .*'either', 'bright', 'dark' or 'typical'"),
+        ({"scoring.error": "cube"}, r"setting scoring\.error: .*'squared' or 'tail', got 'cube'"),
+        (
+            {"scoring.polarity": "grey"},
+            r"setting scoring\.polarity: .*'either', 'bright' or 'dark', or typical, or a table by modality",
+        ),
         ({"scoring.unconditional": -0.1}, r"setting scoring\.unconditional: .*greater than or equal to 0"),
         ({"scoring.unconditional": 1.1}, r"setting scoring\.unconditional: .*less than or equal to 1"),
-        ({"scoring.unconditional": "usual"}, r"setting scoring\.unconditional: .*number.* or .*'typical', got 'usual'"),
+        ({"scoring.unconditional": "usual"}, r"setting scoring\.unconditional: .*number.* or typical, .*got 'usual'"),
+        ({"scoring.smooth_mm": "typical"}, r"setting scoring\.smooth_mm: .*valid number"),
+        ({"scoring.polarity": {"flair": "bright"}}, r"setting scoring\.polarity: .*a table by modality with 'other'"),
+        ({"scoring.polarity": {"flair": "light", "other": "dark"}}, r"setting scoring\.polarity: .*got 'light'"),
+        ({"diffusion.sampler": "ddpm"}, r"diffusion\.sampler is 'ddpm', and is no setting any more: it is 'ddim'"),
+        ({"diffusion.train_masks": "combs"}, r"diffusion\.train_masks is 'combs', and is no setting any more"),
+        ({"method": "dae", "network.from_background": True}, r"network\.from_background is True, and is no setting"),
         ({"scoring.smooth_mm": -1}, r"setting scoring\.smooth_mm: .*greater than or equal to 0"),
         ({"scoring.smooth_mm": 20.5}, r"setting scoring\.smooth_mm: .*less than or equal to 20"),
         ({"scoring.smooth_mm": float("nan")}, r"setting scoring\.smooth_mm"),
@@ -99,7 +109,7 @@ def test_wrong_settings_are_named(overrides, message):
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("name", RECONSTRUCTIONS)
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.about.targets == "none"])
 def test_a_method_that_reconstructs_has_no_target_unless_one_is_named(name, tmp_path):
     config = load_config("tiny", {"method": name, "source": "t2"})
     assert (config.source, config.targets) == ("t2", ())
@@ -112,7 +122,7 @@ def test_a_method_that_reconstructs_has_no_target_unless_one_is_named(name, tmp_
 
 
 def test_methods_that_translate_keep_their_default_target():
-    others = [name for name in METHODS if name not in RECONSTRUCTIONS]
+    others = [name for name, method in METHODS.items() if method.about.targets != "none"]
     assert others == ["cyclic-unet", "mmccd", "veiled-cycle"]
     assert [load_config("tiny", {"method": name}).targets for name in others] == [("t2",)] * 3
 
@@ -188,10 +198,10 @@ def test_one_preset_goes_over_another():
     small, best, both = load_config("small"), load_config("best"), load_config(["small", "best"])
     assert (both.network, both.training) == (small.network, small.training)
     assert (both.method, both.diffusion, both.scoring) == ("veiled-cycle", small.diffusion, best.scoring)
-    assert both.scoring.evidence == "tail"
+    assert both.scoring.error == "tail"
     assert both.network != best.network
     fast = load_config("fast")
-    diffusion = load_config(["published", "fast", "best"], {"method": "mmccd"})
+    diffusion = load_config(["paper", "fast", "best"], {"method": "mmccd"})
     assert (diffusion.diffusion, diffusion.scoring) == (fast.diffusion, best.scoring)
 
 
@@ -245,6 +255,7 @@ def test_an_override_of_another_section_is_refused(key):
 
 def test_overrides_of_the_right_section_are_checked():
     for overrides, message in (
+        ({"diffusion.sampler": "ddpm"}, r"diffusion\.sampler is 'ddpm', and is no setting any more: it is 'ddim'"),
         ({"scoring.smooth_mm": -1}, r"scoring\.smooth_mm"),
         ({"scoring.smooth": 1}, r"scoring\.smooth: unknown setting"),
         ({"scoring": 1}, "setting scoring"),
@@ -253,3 +264,46 @@ def test_overrides_of_the_right_section_are_checked():
             override_config(load_config("tiny"), [], overrides, sections=SECTIONS)
     with pytest.raises(ConfigError, match="no preset or file named 'huge'"):
         override_config(load_config("tiny"), ["huge"], {}, sections=SECTIONS)
+
+
+# --- values that suit a modality ---
+
+
+@pytest.mark.parametrize(
+    ("source", "polarity", "unconditional", "rate"),
+    [
+        ("flair", "bright", 0.5, 0.02),
+        ("t1", "dark", 0.0, 0.07),
+        ("t2", "bright", 0.0, 0.03),
+        ("swi", "bright", 0.0, 0.03),
+    ],
+)
+def test_the_best_preset_is_resolved_for_its_source_when_it_is_read(source, polarity, unconditional, rate):
+    asked = {"source": source, "targets": ["pd"]}
+    scoring = load_config(["tiny", "best"], asked).scoring
+    assert (scoring.polarity, scoring.unconditional, scoring.false_positive_rate) == (polarity, unconditional, rate)
+    words = {f"scoring.{name}": "typical" for name in ("polarity", "unconditional", "false_positive_rate")}
+    named = load_config("tiny", asked | words).scoring
+    assert (named.polarity, named.unconditional, named.false_positive_rate) == (polarity, unconditional, rate)
+    assert typical("polarity", source) == polarity
+
+
+def test_a_table_by_modality_may_come_from_anywhere(tmp_path):
+    (tmp_path / "c.yaml").write_text("scoring:\n  polarity: either\n  false_positive_rate: {t1: 0.2, other: 0.1}\n")
+    for source, rate in (("t1", 0.2), ("flair", 0.1)):
+        config = load_config(["tiny", "best", tmp_path / "c.yaml"], {"source": source})
+        assert (config.scoring.polarity, config.scoring.false_positive_rate) == ("either", rate)
+        config = load_config(["tiny", tmp_path / "c.yaml", "best"], {"source": source})  # the later one has the word
+        assert config.scoring.false_positive_rate == typical("false_positive_rate", source)
+    asked = dict([parse_override("scoring.unconditional={flair: 0.25, other: 1}")])
+    assert load_config("tiny", asked).scoring.unconditional == 0.25
+    first = load_config("best").scoring
+    load_config("best", {"scoring.false_positive_rate.flair": 0.5})
+    assert load_config("best").scoring == first  # what one call changes, the next one does not see
+
+
+def test_settings_in_one_line_say_what_is_trained():
+    assert described(load_config("small")) == "MMCCD (mmccd), flair → t2 → flair, scored by squared error, 1,000 steps"
+    asked = load_config(["tiny", "best"], {"source": "t1", "targets": ["t2", "flair"]})
+    assert described(asked) == "Veiled cycle (veiled-cycle), t1 → t2, flair → t1, scored by tail evidence, 500 steps"
+    assert described(load_config("tiny", {"method": "dae"})).startswith("DAE (dae), flair, scored by")

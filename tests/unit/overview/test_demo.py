@@ -5,20 +5,20 @@ from functools import partial
 
 import pytest
 
-from mmccd.overview import demo
-from mmccd.overview.demo import run_demo
-from mmccd.simulation.phantom import make_phantom
+from mmccd.overview import demo as demo_module
+from mmccd.overview.demo import demo
+from mmccd.simulation.phantom import phantom
 
 
 @pytest.fixture
 def small(monkeypatch, inline, toy_config):
     training = toy_config.training.model_copy(update={"steps": 1, "validate_every": 1})
-    monkeypatch.setattr(demo, "HEALTHY", 2)
-    monkeypatch.setattr(demo, "LESIONED", 1)
-    monkeypatch.setattr(demo, "SIZE_PX", 32)
-    monkeypatch.setattr(demo, "make_phantom", partial(make_phantom, spacing_mm=4.0))
+    monkeypatch.setattr(demo_module, "HEALTHY", 2)
+    monkeypatch.setattr(demo_module, "LESIONED", 1)
+    monkeypatch.setattr(demo_module, "SIZE_PX", 32)
+    monkeypatch.setattr(demo_module, "phantom", partial(phantom, spacing_mm=4.0))
     monkeypatch.setattr(
-        demo,
+        demo_module,
         "load_config",
         lambda names, overrides: toy_config.model_copy(
             update={"training": training, "method": overrides["method"], "seed": overrides["seed"]}
@@ -34,7 +34,7 @@ def test_from_nothing_to_a_table_and_a_picture_and_finished_steps_are_kept(small
         steps.append(name)
         yield lambda *_: None
 
-    result = run_demo(tmp_path, seed=3, workers=1, progress_of=progress_of)
+    result = demo(tmp_path, seed=3, workers=1, progress_of=progress_of)
 
     methods = ("mmccd", "cyclic-unet")
     assert steps == [
@@ -64,7 +64,7 @@ def test_from_nothing_to_a_table_and_a_picture_and_finished_steps_are_kept(small
 
     before = times()
     scan = tmp_path / "phantom" / "Phantom_0001" / "Phantom_0001_flair.nii.gz"
-    again = run_demo(tmp_path, seed=3, workers=1, scan=scan, progress_of=progress_of)
+    again = demo(tmp_path, seed=3, workers=1, scan=scan, progress_of=progress_of)
     assert steps[11:] == [
         "phantom",
         "prepare",

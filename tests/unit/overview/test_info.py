@@ -3,12 +3,13 @@ import json
 import pytest
 
 from mmccd.errors import DataError
-from mmccd.model.config import METHODS, presets
-from mmccd.overview.info import describe
+from mmccd.method.registry import METHODS
+from mmccd.model.config import presets
+from mmccd.overview.info import info
 
 
 def test_installation():
-    found = describe(None)
+    found = info(None)
     assert found["presets"] == list(presets())
     assert found["methods"] == list(METHODS)
     assert found["device"] in ("cpu", "cuda", "mps")
@@ -18,7 +19,7 @@ def test_installation():
 
 
 def test_store(phantom_store):
-    found = describe(phantom_store.path)
+    found = info(phantom_store.path)
     assert (found["size_px"], found["pixel_mm"], found["modalities"]) == (48, 5.0, ["flair", "t2"])
     assert found["subjects"] == {"train": 5, "validation": 1, "test": 2}
     assert found["slices"] == len(phantom_store.index)
@@ -27,9 +28,9 @@ def test_store(phantom_store):
 
 
 def test_model(model_folder):
-    assert describe(model_folder) == json.loads((model_folder / "card.json").read_text())
+    assert info(model_folder) == json.loads((model_folder / "card.json").read_text())
 
 
 def test_neither(tmp_path):
     with pytest.raises(DataError, match="neither a model nor a store"):
-        describe(tmp_path)
+        info(tmp_path)

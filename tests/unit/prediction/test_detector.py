@@ -12,9 +12,12 @@ from nibabel.orientations import apply_orientation
 import mmccd
 from mmccd.data.volumes import new_volume, read_volume, write_volume
 from mmccd.errors import ConfigError, DataError, GridError
+from mmccd.model.card import Data
+from mmccd.model.folder import load_model
+from mmccd.model.scorer import ModelScorer
 from mmccd.prediction.detector import TRAINED_ON, Detector
 from mmccd.prediction.preview import write_preview
-from mmccd.scoring.maps import scan_score, smoothed
+from mmccd.scoring.maps import scan_score
 from mmccd.scoring.thresholds import own_level
 
 SPACING = (3.9, 4.1, 4.3)
@@ -115,7 +118,7 @@ def test_map_does_not_depend_on_the_scale_of_the_intensities(base, base_map, det
     np.testing.assert_allclose(detection.anomaly, base_map, rtol=2e-3, atol=2e-3)
 
 
-def test_detection_keeps_its_promises(detector, lesioned_scan):
+def test_detection_is_what_it_is_said_to_be(detector, lesioned_scan):
     found = detector.detect(str(lesioned_scan))
     volume = read_volume(lesioned_scan)
     assert found.anomaly.dtype == np.float32
@@ -127,12 +130,12 @@ def test_detection_keeps_its_promises(detector, lesioned_scan):
     np.testing.assert_array_equal(found.brain, volume.data > 0)
     np.testing.assert_array_equal(found.mask, found.anomaly > found.threshold)
     assert found.mask.any()
-    assert found.threshold == detector.model.card["threshold"]["value"]
+    assert found.threshold == detector.model.card.threshold.value
     assert 0 < found.p_value <= 1
     assert found.lesion_volume_ml == pytest.approx(found.mask.sum() * 0.064)
     assert found.brain_volume_ml == pytest.approx(found.brain.sum() * 0.064)
     np.testing.assert_array_equal(found.affine, volume.affine)
-    assert found.warnings == ("axial pixels of 4.0 mm are coarse: small lesions are lost",)
+    assert found.warnings == ("axial pixels of 4.0 mm are coarse and slices are 4.0 mm thick: small lesions are lost",)
 
 
 def test_score_and_p_value_are_those_of_the_store_that_the_healthy_scores_come_from(
@@ -140,10 +143,10 @@ def test_score_and_p_value_are_those_of_the_store_that_the_healthy_scores_come_f
 ):
     rows = np.flatnonzero(phantom_store.index["subject"] == "Phantom_0007")
     slices, brain = (np.asarray(phantom_store.array(name)[rows]) for name in ("flair", "brain"))
-    errors = detector.score_slices({"flair": slices.astype(np.float32)}, brain, 4.0)
+    errors = detector.scorer.anomaly_map({"flair": slices.astype(np.float32)}, brain, (4.0, 5.0, 5.0))
     found = detector.detect(lesioned_scan)
-    assert found.score == pytest.approx(scan_score(errors, brain), rel=0.02)  # the store keeps float16
-    healthy = detector.model.card["healthy_scores"]
+    assert found.score == pytest.approx(scan_score(errors[brain]), rel=0.02)  # the store keeps float16
+    healthy = detector.model.card.healthy_scores
     assert len(healthy) == 1
     assert found.p_value == (0.5 if found.score > healthy[0] else 1)
 
@@ -151,14 +154,12 @@ def test_score_and_p_value_are_those_of_the_store_that_the_healthy_scores_come_f
 def test_the_threshold_for_scans_marks_less(detector, lesioned_scan, model_folder):
     strict = Detector.load(model_folder, threshold="scan").detect(lesioned_scan)
     usual = detector.detect(lesioned_scan)
-    assert strict.threshold == detector.model.card["scan_threshold"]["value"] > usual.threshold
+    assert strict.threshold == detector.model.card.scan_threshold.value > usual.threshold
     np.testing.assert_array_equal(strict.anomaly, usual.anomaly)
     assert strict.mask.sum() < usual.mask.sum()
 
 
-def test_a_relative_threshold_is_counted_from_the_level_of_the_scan(
-    detector, lesioned_scan, model_folder, phantom_store
-):
+def test_a_relative_threshold_is_counted_from_the_level_of_the_scan(detector, lesioned_scan, model_folder):
     usual = detector.detect(lesioned_scan)
     chosen = Detector.load(model_folder, threshold="relative")
     found = chosen.detect(lesioned_scan)
@@ -166,33 +167,32 @@ def test_a_relative_threshold_is_counted_from_the_level_of_the_scan(
     np.testing.assert_array_equal(found.mask, found.brain & (found.anomaly > found.threshold))
     level = own_level(found.anomaly[found.brain])  # on the scan's own pixels, a little lower than on the model's grid
     assert level > 0
-    assert found.threshold - chosen.threshold["value"] == pytest.approx(level, rel=0.05)
+    assert found.threshold - chosen.threshold.value == pytest.approx(level, rel=0.05)
     assert found.score == usual.score
     assert found.p_value == usual.p_value
 
-    rows = np.flatnonzero(phantom_store.index["subject"] == "Phantom_0007")
-    slices, brain = (np.asarray(phantom_store.array(name)[rows]) for name in ("flair", "brain"))
-    smooth_mm = chosen.intensity_baseline["smooth_mm"]
-    mean = smoothed(slices.astype(np.float32), brain, smooth_mm=smooth_mm, spacing_mm=(4.0, 5.0, 5.0))
-    for name, plain in (("threshold", slices), ("smoothed_threshold", mean)):
-        added = found.intensity_thresholds[name] - chosen.intensity_baseline[name]
-        assert added == pytest.approx(own_level(plain[brain].astype(np.float32)), abs=0.005)
-    assert usual.intensity_thresholds == detector.intensity_baseline
+
+@pytest.fixture
+def lifted(monkeypatch):
+    """All maps are higher by five, also where nothing is scored."""
+    made = ModelScorer.anomaly_map
+    monkeypatch.setattr(ModelScorer, "anomaly_map", lambda self, *args: made(self, *args) + np.float32(5))
 
 
-def test_a_scan_whose_map_is_lifted_as_a_whole_is_marked_alike(lesioned_scan, model_folder, monkeypatch):
+def test_a_scan_whose_map_is_lifted_as_a_whole_is_marked_alike(lesioned_scan, model_folder, request):
     relative, voxel = (Detector.load(model_folder, threshold=name) for name in ("relative", "voxel"))
     before = [one.detect(lesioned_scan).mask for one in (relative, voxel)]
-    score = Detector.score_slices
-    monkeypatch.setattr(Detector, "score_slices", lambda self, *args: score(self, *args) + np.float32(5))
+    request.getfixturevalue("lifted")
     after = [one.detect(lesioned_scan).mask for one in (relative, voxel)]
     assert (before[0] != after[0]).mean() < 1e-5
     assert after[1].sum() > 2 * before[1].sum()
 
 
-def test_a_threshold_below_zero_is_zero_and_marks_nothing_outside_the_brain(lesioned_scan, model_folder, tmp_path):
+def test_a_threshold_below_the_least_score_is_that_and_marks_nothing_outside_the_brain(
+    lesioned_scan, model_folder, tmp_path
+):
     relative = Detector.load(model_folder, threshold="relative")
-    relative.threshold = relative.threshold | {"value": -100.0}
+    relative.threshold = replace(relative.threshold, value=-100.0)
     found = relative.detect(lesioned_scan)
     assert found.threshold == 0
     assert not found.mask[~found.brain].any()
@@ -202,17 +202,31 @@ def test_a_threshold_below_zero_is_zero_and_marks_nothing_outside_the_brain(lesi
     assert any(text.endswith("(another scanner or contrast: `mmccd calibrate`)") for text in found.warnings)
 
 
+def test_what_scores_as_low_as_can_be_is_never_marked(lesioned_scan, model_folder, lifted):
+    """The rim of the brain is not scored: it holds the least value of the map, which here is far above zero."""
+    relative = Detector.load(model_folder, threshold="relative")
+    relative.threshold = replace(relative.threshold, value=-100.0)
+    found = relative.detect(lesioned_scan)
+    least = found.anomaly[found.brain].min()
+    assert found.threshold == 5
+    assert least == pytest.approx(5, abs=1e-5)
+    lowest = found.brain & (found.anomaly <= 5)
+    assert lowest.sum() > 1000
+    assert not (found.mask & lowest).any()
+    assert found.mask.sum() > 0.5 * found.brain.sum()
+
+
 def test_thresholds_that_are_not_there_are_refused_and_not_proposed(model_folder, lesioned_scan, monkeypatch):
     with pytest.raises(ConfigError, match="threshold is 'guess', expected one of voxel, scan, relative"):
         Detector.load(model_folder, threshold="guess")
-    model = mmccd.model.model.load_model(model_folder)
-    older = replace(model, card={key: value for key, value in model.card.items() if key != "relative_threshold"})
+    model = load_model(model_folder)
+    older = replace(model, card=model.card.model_copy(update={"relative_threshold": None}))
     with pytest.raises(ConfigError, match="the model has no threshold 'relative'") as caught:
         Detector(older, threshold="relative")
     assert caught.value.hint == "leave it out, or `mmccd calibrate` it anew"
     monkeypatch.setattr("mmccd.prediction.detector.MUCH_MARKED", 0.0)
     assert "(another scanner or contrast: `mmccd calibrate`)" in Detector(older).detect(lesioned_scan).warnings[-1]
-    assert Detector(older).threshold == model.card["threshold"]
+    assert Detector(older).threshold == model.card.threshold
 
 
 @pytest.mark.parametrize("axes", [[[0, -1], [1, -1], [2, 1]], [[2, 1], [0, -1], [1, 1]]], ids=["LPS", "sagittal"])
@@ -253,7 +267,7 @@ def test_batch_size_does_not_matter(model_folder, healthy_scan):
 @pytest.mark.openvino
 def test_openvino_finds_the_same(model_folder, healthy_scan, detector):
     other = Detector.load(model_folder, device="cpu", runtime="openvino")
-    assert [type(network).__name__ for network in other._methods[0].children()] == ["CompiledUNet", "CompiledUNet"]
+    assert [type(network).__name__ for network in other.scorer.method.children()] == ["CompiledUNet", "CompiledUNet"]
     found, expected = (one.detect(healthy_scan).anomaly for one in (other, detector))
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
@@ -311,7 +325,7 @@ def test_a_brain_that_the_grid_of_the_model_loses_is_refused(detector, healthy_s
 
 def test_a_brain_that_is_marked_as_a_whole_is_doubted(detector, healthy_scan, monkeypatch):
     assert not any("is marked" in text for text in detector.detect(healthy_scan).warnings)
-    monkeypatch.setattr(detector, "threshold", {"value": 0.0})
+    monkeypatch.setattr(detector, "threshold", replace(detector.threshold, value=0.0))
     (text,) = (text for text in detector.detect(healthy_scan).warnings if "of the brain is marked" in text)
     assert text.endswith("(another scanner or contrast: --threshold relative, or `mmccd calibrate`)")
 
@@ -334,7 +348,7 @@ def test_a_scan_of_the_training_is_known_whatever_its_file_is(
 
 
 def test_a_model_that_names_no_scans_knows_none(detector, healthy_scan):
-    card = detector.model.card | {"training_data": {}}
+    card = detector.model.card.model_copy(update={"training_data": Data()})
     assert not Detector(replace(detector.model, card=card), device="cpu").detect(healthy_scan).trained_on
 
 

@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -12,22 +13,18 @@ import numpy as np
 import pytest
 import torch
 
+from mmccd.data.cohort import Image, read_cohort
+from mmccd.data.validate import validate
 from mmccd.data.volumes import new_volume, read_volume, write_volume
-from mmccd.errors import ConfigError, DataError, MmccdWarning
-from mmccd.model.model import load_model, save_model
+from mmccd.errors import DataError, MmccdWarning
+from mmccd.model.folder import load_model, save_model
 from mmccd.prediction import predict as prediction
+from mmccd.prediction import record as record_module
 from mmccd.prediction.detector import Detector
-from mmccd.prediction.predict import find_inputs, predict
-
-
-@pytest.fixture
-def scans(tmp_path, healthy_scan, lesioned_scan):
-    """A folder of loose files."""
-    folder = tmp_path / "scans"
-    folder.mkdir()
-    shutil.copy(healthy_scan, folder / "a.nii.gz")
-    shutil.copy(lesioned_scan, folder / "b.nii.gz")
-    return folder
+from mmccd.prediction.inputs import Input, find_inputs
+from mmccd.prediction.predict import predict
+from mmccd.reporting.case import view_of
+from mmccd.reporting.scans import Scans, load_shown, read_predictions
 
 
 @pytest.fixture
@@ -88,7 +85,7 @@ def test_record_and_summary_of_a_case(detector, scans, output, no_pictures):
     assert {"model", "scan"} <= set(record["origin"])
     assert record["p_value_of"] == {
         "healthy_subjects": 1,
-        "healthy_scores": detector.model.card["healthy_scores"],
+        "healthy_scores": list(detector.model.card.healthy_scores),
         "from": "healthy validation slices",
     }
     (row,) = table(output)
@@ -97,6 +94,54 @@ def test_record_and_summary_of_a_case(detector, scans, output, no_pictures):
     assert float(row["lesion_volume_ml"]) == record["lesion_volume_ml"] > 0
     assert "coarse" in row["warnings"]
     assert (row["error"], row["hint"]) == ("", "")
+
+
+def test_what_is_odd_about_a_scan_is_said_alike_wherever_it_is_shown(
+    detector, healthy_scan, tmp_path, output, no_pictures
+):
+    """By `validate`, in the record and the summary of `predict`, and on the page of `report`."""
+    scan = read_volume(healthy_scan)
+    top = float(np.quantile(scan.data[scan.data > 0], 0.9))
+    folder = tmp_path / "cohort"
+    write_volume(folder / "P1" / "P1_flair.nii.gz", np.minimum(scan.data, top), scan)
+
+    (report,) = validate(read_cohort(folder))
+    (outcome,) = predict(detector, [folder], output)
+    record = json.loads((output / "P1.json").read_text())
+    (row,) = table(output)
+    predictions = read_predictions(output)
+    shown = load_shown(predictions, "P1", Scans.found_in([folder], "flair"))
+    view = view_of("P1", "case-1", predictions.records["P1"], shown, budget=None)
+    earlier = predictions.records["P1"].model_copy(update={"warnings": ()})  # of a version that knew fewer checks
+    anew = view_of("P1", "case-1", earlier, shown, budget=None)
+
+    assert shown.problem is None
+    (text,) = (text for text in report.warnings if text.startswith("clipped intensities: "))
+    assert len(report.warnings) == 2  # that pixels and slices are coarse, too
+    for warnings in (record["warnings"], row["warnings"].split("; "), view.warnings, anew.warnings):
+        assert tuple(warnings) == report.warnings
+    assert outcome.warnings == "; ".join(report.warnings)
+    assert text in row["warnings"]
+
+
+def test_a_doubt_about_a_header_is_said_once_and_under_a_random_name_alone(
+    detector, healthy_scan, tmp_path, output, no_pictures
+):
+    """The scan that a page shows beside hidden cases still has its own name."""
+    image = nib.load(healthy_scan)
+    image.header["qform_code"] = image.header["sform_code"] = 0
+    (tmp_path / "scans").mkdir()
+    nib.save(nib.Nifti1Image(image.dataobj, None, image.header), tmp_path / "scans" / "JaneDoe.nii.gz")
+
+    (outcome,) = predict(detector, [tmp_path / "scans"], output, anonymize=tmp_path / "key.json")
+    predictions = read_predictions(output)
+    shown = load_shown(predictions, outcome.case, Scans.found_in([tmp_path / "scans"], "flair"))
+    view = view_of(outcome.case, "case-1", predictions.records[outcome.case], shown, budget=None)
+
+    assert shown.volume is not None
+    assert outcome.warnings == "; ".join(view.warnings)
+    assert sum("its orientation is a guess" in text for text in view.warnings) == 1
+    assert not any("JaneDoe" in text for text in view.warnings)
 
 
 def test_names_in_headers_do_not_reach_the_results(detector, healthy_scan, tmp_path, output):
@@ -145,26 +190,10 @@ def test_one_volume_of_a_4d_file(detector, healthy_scan, tmp_path, output, no_pi
     scan = nib.load(healthy_scan)
     both = np.stack([np.zeros(scan.shape), scan.get_fdata()], axis=3).astype(np.float32)
     nib.save(nib.Nifti1Image(both, scan.affine), tmp_path / "x.nii.gz")
-    item = prediction.Input("x", prediction.Image(tmp_path / "x.nii.gz", 1))
+    item = Input("x", Image(tmp_path / "x.nii.gz", 1))
     outcome = prediction._predict_one(detector, item, output, False)
     assert outcome.status == "done"
     assert json.loads((output / "x.json").read_text())["origin"]["scan"].endswith("#1")
-
-
-def test_a_brain_mask_is_for_one_file(detector, scans, tmp_path, output, healthy_scan):
-    scan = read_volume(healthy_scan)
-    write_volume(tmp_path / "mask.nii.gz", (scan.data > 0).astype(np.uint8), scan)
-    (item,), _ = find_inputs([scans / "a.nii.gz"], "flair", brain=tmp_path / "mask.nii.gz")
-    assert item.brain.path == tmp_path / "mask.nii.gz"
-    for inputs in ([scans], [scans / "a.nii.gz", scans / "b.nii.gz"]):
-        with pytest.raises(ConfigError, match="--brain fits one input file only"):
-            find_inputs(inputs, "flair", brain=tmp_path / "mask.nii.gz")
-
-
-def test_a_brain_mask_is_not_for_a_manifest(scans, tmp_path):
-    (tmp_path / "m.csv").write_text("subject,flair\nS1,scans/a.nii.gz\n")
-    with pytest.raises(ConfigError):
-        find_inputs([tmp_path / "m.csv"], "flair", brain=scans / "b.nii.gz")
 
 
 def test_scans_of_one_name_fail_and_the_others_are_done(detector, scans, tmp_path, output, no_pictures):
@@ -183,40 +212,6 @@ def test_a_folder_with_the_name_of_a_scan_stops_no_other(scans, tmp_path, detect
     outcomes = predict(detector, [odd, scans / "a.nii.gz"], tmp_path / "out")
     assert [(outcome.case, outcome.status) for outcome in outcomes] == [("a", "done"), ("odd", "failed")]
     assert outcomes[1].error == "odd.nii.gz is not a NIfTI file"
-
-
-def test_folders_of_loose_files_and_of_modalities(scans, tmp_path, healthy_scan):
-    found, problems = find_inputs([scans], "flair")
-    assert ([item.case for item in found], problems) == (["a", "b"], {})
-    pair = tmp_path / "pair"
-    pair.mkdir()
-    for name in ("P1_flair", "P1_t2", "P2_flair"):
-        shutil.copy(healthy_scan, pair / f"{name}.nii.gz")
-    found, _ = find_inputs([pair], "flair")
-    assert [item.case for item in found] == ["P1", "P2"]
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    with pytest.raises(DataError):
-        find_inputs([empty], "flair")
-    with pytest.raises(DataError, match="no flair scan in"):
-        find_inputs([], "flair")
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        "seg",
-        "t1ce",
-        "brain",
-        "t1c",
-        "mask",
-    ],
-)
-def test_masks_and_contrast_beside_scans_are_not_scans(tmp_path, healthy_scan, other):
-    for name in ("P1_flair", f"P1_{other}"):
-        shutil.copy(healthy_scan, tmp_path / f"{name}.nii.gz")
-    found, _ = find_inputs([tmp_path], "flair")
-    assert [item.image.path.name for item in found] == ["P1_flair.nii.gz"]
 
 
 # --- again ---
@@ -252,9 +247,9 @@ def other_model(model_folder, tmp_path):
     """The same weights with another threshold and rim."""
     model = load_model(model_folder)
     config = model.config.model_copy(update={"scoring": model.config.scoring.model_copy(update={"edge_mm": 0.0})})
-    facts = {key: value for key, value in model.card.items() if key not in ("format", "config", "weights_sha256")}
-    facts |= {"threshold": facts["threshold"] | {"value": 0.5 * facts["threshold"]["value"]}}
-    save_model(tmp_path / "other", model.method, model.error, config, facts)
+    lower = replace(model.card.threshold, value=0.5 * model.card.threshold.value)
+    card = model.card.model_copy(update={"threshold": lower})
+    save_model(tmp_path / "other", model.method, model.error, config, card)
     return tmp_path / "other"
 
 
@@ -294,8 +289,7 @@ def test_a_killed_run_with_another_model_is_not_taken_for_the_first(
     model = load_model(model_folder)
     for weight in model.method.parameters():
         weight.mul_(1.1)
-    facts = {key: value for key, value in model.card.items() if key not in ("format", "config", "weights_sha256")}
-    save_model(tmp_path / "m", model.method, model.error, model.config, facts)
+    save_model(tmp_path / "m", model.method, model.error, model.config, model.card)
 
     def killed(*_):
         raise KeyboardInterrupt
@@ -403,7 +397,7 @@ def test_results_beside_their_scans_are_no_scans(detector, scans, no_pictures):
     found, problems = find_inputs(sorted(scans.glob("*.nii.gz")), "flair")  # as a shell gives them
     assert [item.case for item in found] == ["a", "b"]
     assert sorted(problems) == ["a_anomaly", "a_mask", "b_anomaly", "b_mask"]
-    assert "is a result of `mmccd predict`" in problems["a_anomaly"]
+    assert "is a result of `mmccd predict`" in problems["a_anomaly"].what
     (scans / "a.json").unlink()
     assert "a_anomaly" in [item.case for item in find_inputs([scans], "flair")[0]]
 
@@ -415,19 +409,6 @@ def test_a_flat_cohort_that_is_scored_into_itself_stays_one(detector, healthy_sc
         shutil.copy(healthy_scan, folder / f"{name}.nii.gz")
     for _ in range(2):
         assert [outcome.case for outcome in predict(detector, [folder], folder)] == ["p1", "p2"]
-
-
-def test_channels_of_nnunet_are_scored_by_what_their_dataset_says(healthy_scan, tmp_path):
-    images = tmp_path / "imagesTs"
-    images.mkdir()
-    for channel in range(2):
-        shutil.copy(healthy_scan, images / f"p1_{channel:04}.nii.gz")
-    with pytest.raises(DataError, match="channel"):
-        find_inputs([images], "flair")
-    (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "T2", "1": "FLAIR"}}')
-    found, problems = find_inputs([images], "flair")
-    assert [(item.case, item.image.path.name) for item in found] == [("p1", "p1_0001.nii.gz")]
-    assert not problems
 
 
 def test_results_without_a_record_of_a_killed_or_failed_run_are_replaced(
@@ -492,14 +473,14 @@ def test_an_output_that_cannot_be_written_is_an_error(detector, scans, tmp_path,
 
 
 def test_a_scan_that_may_not_be_read_is_named(detector, scans, output, no_pictures, monkeypatch):
-    real = prediction.sha256_of_file
+    real = record_module.sha256_of_file
 
     def denied(path):
         if path.name == "a.nii.gz":
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
-    monkeypatch.setattr(prediction, "sha256_of_file", denied)
+    monkeypatch.setattr(record_module, "sha256_of_file", denied)
     a, b = predict(detector, [scans], output)
     assert (a.status, b.status) == ("failed", "done")
 

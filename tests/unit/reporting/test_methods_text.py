@@ -1,24 +1,24 @@
 """The methods text says what ran, and only that."""
 
-import copy
-import json
 import re
 
 import pytest
 
-from mmccd.model import model as model_file
-from mmccd.model.model import CARD
+from mmccd.data.case_record import CaseRecord, read_case_record
+from mmccd.method.registry import METHODS
+from mmccd.model.config import load_config
+from mmccd.model.folder import read_card
 from mmccd.reporting.methods_text import methods_of_model, methods_of_predictions
 
 
 @pytest.fixture
 def record(predictions_folder):
-    return json.loads((predictions_folder / "Phantom_0007.json").read_text())
+    return read_case_record(predictions_folder / "Phantom_0007.json")
 
 
 @pytest.fixture
 def card(model_folder):
-    return json.loads((model_folder / CARD).read_text())
+    return read_card(model_folder)
 
 
 def test_scans_method_threshold_and_promise_are_named(record, card):
@@ -26,15 +26,15 @@ def test_scans_method_threshold_and_promise_are_named(record, card):
 
     assert "2 skull-stripped FLAIR scans" in text
     assert "by the Cyclic U-Net through T2" in text
-    assert f"Voxels above {record['threshold']:.4g} were marked" in text
-    assert record["threshold_origin"]["guarantee"] in text
+    assert f"Voxels above {record.threshold:.4g} were marked" in text
+    assert record.threshold_origin.guarantee in text
     assert "trained for 4 steps" in text
-    assert f"{record['provenance']['versions']['torch']}, " in text
+    assert f"{record.provenance['versions']['torch']}, " in text
     assert "Expert masks were drawn beside the results" in text
     assert "not a medical device" in text
     cited = re.findall(r"\[(\d)\]", text)
     assert cited == sorted(cited)  # numbered in the order of the text
-    assert len(references) == len(set(cited)) == 6
+    assert len(references) == len(set(cited)) == 7
     assert "mmccd" in references[0]
     assert any("NiiVue" in reference for reference in references)
 
@@ -49,25 +49,22 @@ def test_what_is_not_known_is_not_said(record):
 
 
 def test_each_threshold_has_its_own_theorem_and_a_brain_mask_is_no_stripped_skull(record, card):
-    other = copy.deepcopy(record)
-    other["threshold"], other["threshold_origin"] = 0.25, card["scan_threshold"]
-    other["origin"]["brain"] = "0" * 64
+    origin = record.origin | {"brain": "0" * 64}
+    other = record.model_copy(update={"threshold": 0.25, "threshold_origin": card.scan_threshold, "origin": origin})
     text, _ = methods_of_predictions([record, other], card, expert=False, viewer=False)
 
     assert "in 2 FLAIR scans" in text
     plain, scan = text.split("Voxels above 0.25 were marked in 1 scans.")
-    assert f"Voxels above {record['threshold']:.4g} were marked in 1 scans." in plain
+    assert f"Voxels above {record.threshold:.4g} were marked in 1 scans." in plain
     assert re.search(r"\(conformal risk control \[\d\]: on average at most", plain)
     assert re.search(r"\(split-conformal prediction \[\d\]: at most", scan)
 
 
 def test_relative_thresholds_of_many_scans_are_one_sentence(record, card):
-    records = [copy.deepcopy(record) for _ in range(3)]
-    for i, one in enumerate(records):
-        one["threshold"], one["threshold_origin"] = 2.0 + i, card["relative_threshold"]
+    relative = card.relative_threshold
+    records = [record.model_copy(update={"threshold": 2.0 + i, "threshold_origin": relative}) for i in range(3)]
     text, _ = methods_of_predictions(records, card, expert=False, viewer=False)
-    value = card["relative_threshold"]["value"]
-    marked = f"Voxels that exceed the upper quartile of the scan's own scores by more than {value:.4g} were marked."
+    marked = f"Voxels that exceed the upper quartile of the scan's own scores by more than {relative.value:.4g} were"
     assert text.count("Voxels ") == text.count(marked) == 1
 
 
@@ -77,25 +74,56 @@ def test_the_text_of_a_model_names_its_references_by_number(card):
     assert [int(n) for n in dict.fromkeys(re.findall(r"\[(\d)\]", text))] == list(range(1, len(references) + 1))
 
 
-def test_an_old_record_without_its_model_still_gives_a_text(record):
-    old = copy.deepcopy(record)
-    for key in ("model", "provenance", "p_value_of"):
-        del old[key]
+@pytest.mark.parametrize("method", METHODS)
+def test_all_that_a_method_rests_on_is_cited_and_numbered(record, card, method):
+    """In the page of its model, and in that of its predictions; and the way it works is said."""
+    about = METHODS[method].about
+    assert about.references
+    targets = {"targets": ["t2"]} if about.targets != "none" else {}
+    of_method = card.model_copy(update={"config": load_config("tiny", {"method": method, **targets})})
+    predicted = record.model_copy(update={"model": type(record.model)(method=method)})
+    for text, references in (
+        methods_of_model(of_method),
+        methods_of_predictions([predicted], of_method, expert=False, viewer=False),
+    ):
+        assert set(about.references) <= set(references)
+        numbers = [int(number) for marks in re.findall(r"\[(\d[\d, ]*)\]", text) for number in marks.split(", ")]
+        assert list(dict.fromkeys(numbers)) == list(range(1, len(references) + 1))
+        assert len(references) == len(set(references))
+        own = ", ".join(str(references.index(reference) + 1) for reference in about.references)
+        assert re.search(rf"{re.escape(about.phrase)}( through [A-Z0-9, ]+)? \[{own}\]", text)
+        assert "@" not in text
+
+
+def test_a_method_that_is_not_known_here_is_named_and_cites_nothing_of_its_own(record):
+    """A fusion, or a method of a later version."""
+    predicted = record.model_copy(update={"model": type(record.model)(method="fusion of flair, t2")})
+    text, references = methods_of_predictions([predicted], None, expert=False, viewer=False)
+    assert "by fusion of flair, t2: tissue" in text
+    assert not any("Modality Cycles" in reference for reference in references)
+
+
+def test_an_old_record_that_says_less_still_gives_a_text(record):
+    values = {key: value for key, value in record.as_json().items() if key not in ("provenance", "p_value_of")}
+    del values["threshold_origin"]["subjects"], values["threshold_origin"]["chosen_on"]
+    old = CaseRecord.model_validate(values)
 
     text, _ = methods_of_predictions([old], None, expert=False, viewer=False)
 
-    assert "an unnamed method" in text
+    assert "chosen on healthy slices of ? subjects" in text
+    assert "the share of ? healthy reference subjects" in text
     assert "unrecorded versions" in text
+    assert "on an unknown device" in text
 
 
 @pytest.mark.parametrize("name", ["builtin:flair", "builtin:t1", "builtin:t2"])
 def test_models_that_ship_describe_their_training(name):
-    shipped = json.loads((model_file.model_folder(name) / CARD).read_text())
+    shipped = read_card(name)
 
     text, references = methods_of_model(shipped)
 
-    assert f"{shipped['parameters']:,} parameters" in text
-    assert shipped["threshold"]["criterion"] in text
+    assert f"{shipped.parameters:,} parameters" in text
+    assert shipped.threshold.criterion in text
     assert f"(polarity: {'dark' if name == 'builtin:t1' else 'bright'})" in text
     assert "was chosen once before, on lesions of 32 patients" in text
     assert any("2308.16150" in reference for reference in references)

@@ -10,6 +10,7 @@ import pytest
 
 import mmccd
 from mmccd import figures
+from mmccd.data.problems import Problem
 from mmccd.reporting.page import DISCLAIMER, NIIVUE, asset, number, render
 
 ASSETS = Path(mmccd.__file__).parent / "reporting" / "assets"
@@ -44,7 +45,7 @@ class Inline(HTMLParser):
 @pytest.fixture(params=[True, False], ids=["with viewer", "without"])
 def page(request):
     values = {
-        "cases": [], "problems": [], "failed": [{"case": HOSTILE, "what": HOSTILE, "hint": HOSTILE}], "source": HOSTILE,
+        "cases": [], "problems": [], "failed": [Problem(HOSTILE, HOSTILE, HOSTILE)], "source": HOSTILE,
         "healthy": [], "chart": "", "threshold": None, "unit": "", "scans_given": True, "expert": False, "model": "",
         "unusual": 0, "with_findings": 0, "methods": HOSTILE, "references": [HOSTILE],
     }  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mmccd.errors import DataError, ModelError
-from mmccd.reporting.predictions import Settings, report_predictions
+from mmccd.reporting.predictions import Secrets, Settings, report_predictions
 
 CASES = ("Phantom_0006", "Phantom_0007", "Phantom_0008")
 
@@ -70,6 +70,8 @@ def test_each_case_has_planes_numbers_words_and_a_viewer(whole, predictions_fold
 
 def test_a_relative_threshold_is_shown_as_what_is_added_to_each_scans_level(folder, write, model_folder):
     origin = json.loads((model_folder / "card.json").read_text())["relative_threshold"] | {"value": 1.25}
+    _, usual = write()
+    assert "level + " not in usual
     for path in folder.glob("Phantom_*.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"threshold": 2.5, "threshold_origin": origin}))
     _, page = write()
@@ -106,7 +108,11 @@ def test_methods_are_those_of_the_model(whole):
 
     assert "Methods, ready to paste" in page
     assert "trained for 4 steps" in page
-    assert "2308.16150" not in page.partition('id="methods"')[2]  # the Cyclic U-Net was run, not MMCCD
+    methods = page.partition('id="methods"')[2]
+    assert "by the Cyclic U-Net through T2" in methods
+    assert "2308.16150" in methods  # the paper that has both
+    assert "(MMCCD)" not in methods  # which was not run
+    assert "2010.02502" not in methods
 
 
 def test_pages_are_the_same_each_time(whole, predictions_folder, phantom_folder, model_folder, tmp_path):
@@ -180,13 +186,81 @@ def test_cases_can_be_numbered_instead_of_named(write, folder, phantom_folder):
     assert "a file is odd" in article(page, "case 03")
 
 
-def test_viewers_get_coarser_to_fit_and_can_be_left_out(write, whole, phantom_folder):
-    _, small = write(scans=(phantom_folder,), max_mb=3.2)
+def test_no_problem_and_no_progress_names_a_numbered_case(folder, phantom_folder, tmp_path):
+    """Neither a scan that moved, nor one that changed, nor a map or an expert mask that is torn."""
+    scans, told = tmp_path / "scans", []
+    for case in ("Phantom_0007", "Phantom_0008"):
+        shutil.copytree(phantom_folder / case, scans / case)
+    (scans / "Phantom_0007" / "Phantom_0007_seg.nii.gz").write_bytes(b"torn")
+    shutil.copy(
+        scans / "Phantom_0007" / "Phantom_0007_flair.nii.gz", scans / "Phantom_0008" / "Phantom_0008_flair.nii.gz"
+    )
+    record = json.loads((folder / "Phantom_0006.json").read_text()) | {"case": "Phantom_0009"}
+    (folder / "Phantom_0009.json").write_text(json.dumps(record))
+    for end in ("anomaly", "mask"):
+        (folder / f"Phantom_0009_{end}.nii.gz").write_bytes(b"\x1f\x8b torn")
+
+    written = report_predictions(
+        folder,
+        tmp_path / "page.html",
+        Settings(scans=(scans,), anonymize=True),
+        progress=lambda *what: told.append(what),
+    )
+
+    page = (tmp_path / "page.html").read_text()
+    assert "Phantom_" not in page + str(written.problems) + str(told)
+    assert written.cases == 3
+    assert set(written.problems) == {"case 01", "case 02", "case 03", "case 04"}
+    assert "it has moved" in article(page, "case 01")
+    assert "no expert mask is shown: a file" in article(page, "case 02")
+    assert "has changed since it was predicted" in article(page, "case 03")
+    assert "a file cannot be read in full" in page.partition('<section id="missing"')[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "sub-01_flair.nii.gz has changed; see /data/sub-02_T1.nii and sub-01",
+            "a file has changed; see a file and case 1",
+        ),
+        ("Doe Jane.nii.gz does not exist", "a file does not exist"),
+        ("Doe Jane_FLAIR.NII.GZ and x_doe jane.nii", "a file and a file"),
+        ("half-written: Doe Jane_mask.nii.gz, Doe Jane.json not there", "half-written: a file, case 3.json not there"),
+        (
+            "several scans would be written as Doe Jane-2, not Doe Jane",
+            "several scans would be written as case 4, not case 3",
+        ),
+        ("my old scan.nii is odd", "a file is odd"),
+        ("Yıldız and YILDIZ", "a case and case 5"),
+        ("it holds 15 voxels, 5 are NaN", "it holds 15 voxels, case 2 are NaN"),
+    ],
+)
+def test_messages_can_lose_their_names(text, shown):
+    names = {"sub-01": "case 1", "5": "case 2", "Doe Jane": "case 3", "Doe Jane-2": "case 4", "Yildiz": "case 5"}
+
+    assert Secrets(names, {"my old scan.nii": "a file"}).redact(text) == shown
+
+
+def test_viewers_get_coarser_to_fit_then_fewer_and_can_be_left_out(write, whole, phantom_folder, monkeypatch):
+    """Voxels of the phantom are as coarse as a viewer's may be, until coarser ones are allowed."""
+
+    def voxels_mm(page):
+        assert page.count('class="button open-viewer"') == page.count(" mm voxels")
+        return re.findall(r"all slices, ([\d.]+) mm voxels", page)
+
+    _, lacking = write(scans=(phantom_folder,), max_mb=3.2)
+    monkeypatch.setattr("mmccd.reporting.viewer.COARSEST_MM", 8.0)
+    fitting, coarse = write(scans=(phantom_folder,), max_mb=3.2)
     written, none = write(scans=(phantom_folder,), viewer=False)
 
-    fine = float(re.search(r"all slices, ([\d.]+) mm", whole[1])[1])
-    assert "no viewer" in small or float(re.search(r"all slices, ([\d.]+) mm", small)[1]) >= fine
-    assert 'class="button open-viewer"' not in none
+    assert voxels_mm(whole[1]) == ["4"] * 3
+    assert voxels_mm(lacking) == []
+    assert voxels_mm(coarse) == ["8"] * 3
+    assert voxels_mm(none) == []
+    warned = [page.count("no viewer: the page would be too large") for page in (whole[1], lacking, coarse, none)]
+    assert warned == [0, 3, 0, 0]
+    assert fitting.size < 3.2e6
     assert written.size < 1.5e6
 
 

@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 
+from mmccd.data.own_folders import kind_of
 from mmccd.errors import DataError
-from mmccd.reporting.scans import Scans, holds_predictions, load_shown, read_predictions, without_names_of
+from mmccd.reporting.scans import Scans, load_shown, read_predictions
 
 CASE = "Phantom_0007"
 
@@ -28,7 +29,7 @@ def test_a_whole_folder(folder):
 
     assert sorted(found.records) == ["Phantom_0006", "Phantom_0007", "Phantom_0008"]
     assert (found.broken, found.failed) == ((), ())
-    assert holds_predictions(folder)
+    assert kind_of(folder) == "predictions"
 
 
 @pytest.mark.parametrize(
@@ -37,11 +38,13 @@ def test_a_whole_folder(folder):
         (lambda f: (f / f"{CASE}_mask.nii.gz").unlink(), f"half-written: {CASE}_mask.nii.gz not there"),
         (lambda f: (f / f"{CASE}.json").unlink(), f"half-written: {CASE}.json not there"),
         (lambda f: (f / f"{CASE}.json").write_text('{"case": "Pha'), "is torn"),
-        (lambda f: (f / f"{CASE}.json").write_text("[]"), "lacks case, source"),
+        (lambda f: (f / f"{CASE}.json").write_text("[]"), "is damaged: it holds a list"),
+        (lambda f: (f / f"{CASE}.json").write_text(f'{{"case": "{CASE}"}}'), "lacks brain_volume_ml, intensity"),
         (lambda f: (f / f"{CASE}.json").write_bytes(b"\xff\xfe\x00"), "is torn"),
-        (lambda f: change(f / f"{CASE}.json", score=None), "no number"),
+        (lambda f: change(f / f"{CASE}.json", score=None), "is damaged: score: Input should be a valid number"),
         (lambda f: change(f / f"{CASE}.json", case="another"), "the record of another case"),
-        (lambda f: change(f / f"{CASE}.json", origin="x"), "no usable origin"),
+        (lambda f: change(f / f"{CASE}.json", origin="x"), "is damaged: origin: Input should be a valid dictionary"),
+        (lambda f: change(f / f"{CASE}.json", threshold_origin=3), "is damaged: threshold_origin: "),
     ],
 )
 def test_a_case_that_is_half_there_is_named_and_the_others_are_read(folder, spoil, said):
@@ -51,7 +54,7 @@ def test_a_case_that_is_half_there_is_named_and_the_others_are_read(folder, spoi
 
     assert sorted(found.records) == ["Phantom_0006", "Phantom_0008"]
     (problem,) = found.broken
-    assert problem.case == CASE
+    assert problem.subject == CASE
     assert said in problem.what
     assert problem.hint
 
@@ -60,14 +63,14 @@ def test_a_case_in_the_summary_without_any_file_is_named(folder):
     for path in folder.glob(f"{CASE}*"):
         path.unlink()
 
-    assert [problem.case for problem in read_predictions(folder).broken] == [CASE]
+    assert [problem.subject for problem in read_predictions(folder).broken] == [CASE]
 
 
 def test_a_case_whose_name_begins_like_a_formula_is_found_by_its_name(folder):
     """A spreadsheet would compute it, so the table has a mark before it."""
     with (folder / "summary.csv").open("a") as stream:
         stream.write("'+p1,failed,,,,,,,,it does not exist,check the path\n")
-    assert [problem.case for problem in read_predictions(folder).failed] == ["+p1"]
+    assert [problem.subject for problem in read_predictions(folder).failed] == ["+p1"]
 
 
 def test_failures_of_predict_come_with_their_hints(folder):
@@ -76,7 +79,7 @@ def test_failures_of_predict_come_with_their_hints(folder):
 
     (problem,) = read_predictions(folder).failed
 
-    assert (problem.case, problem.what, problem.hint) == ("lost", "it does not exist", "check the path")
+    assert (problem.subject, problem.what, problem.hint) == ("lost", "it does not exist", "check the path")
 
 
 def test_a_case_that_was_refused_because_of_files_of_others_is_shown_with_that_reason(folder):
@@ -90,7 +93,7 @@ def test_a_case_that_was_refused_because_of_files_of_others_is_shown_with_that_r
     found = read_predictions(folder)
 
     assert found.broken == ()
-    assert [(problem.case, problem.what) for problem in found.failed] == [("head", "head.json: already there")]
+    assert [(problem.subject, problem.what) for problem in found.failed] == [("head", "head.json: already there")]
 
 
 def test_a_summary_that_cannot_be_read_and_json_of_something_else_are_passed_over(folder):
@@ -175,31 +178,6 @@ def test_a_map_that_cannot_be_read_is_an_error_of_its_case(folder):
 def test_a_place_without_scans_is_refused(folder, tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         scans_in(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        (
-            "sub-01_flair.nii.gz has changed; see /data/sub-02_T1.nii and sub-01",
-            "a file has changed; see a file and case 1",
-        ),
-        ("Doe Jane.nii.gz does not exist", "a file does not exist"),
-        ("Doe Jane_FLAIR.NII.GZ and x_doe jane.nii", "a file and a file"),
-        ("half-written: Doe Jane_mask.nii.gz, Doe Jane.json not there", "half-written: a file, case 3.json not there"),
-        (
-            "several scans would be written as Doe Jane-2, not Doe Jane",
-            "several scans would be written as case 4, not case 3",
-        ),
-        ("my old scan.nii is odd", "a file is odd"),
-        ("Yıldız and YILDIZ", "a case and case 5"),
-        ("it holds 15 voxels, 5 are NaN", "it holds 15 voxels, case 2 are NaN"),
-    ],
-)
-def test_messages_can_lose_their_names(text, shown):
-    names = {"sub-01": "case 1", "5": "case 2", "Doe Jane": "case 3", "Doe Jane-2": "case 4", "Yildiz": "case 5"}
-
-    assert without_names_of(text, names, {"my old scan.nii"}) == shown
 
 
 def test_names_that_messages_may_hold_are_those_of_cases_and_of_all_their_files(phantom_folder):

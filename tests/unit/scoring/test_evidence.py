@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmccd.method.cycle import cycle_map
+from mmccd.method.anomaly_map import Restoration, anomaly_map
 from mmccd.scoring.evidence import (
     BINS,
     HIGH,
@@ -27,8 +27,8 @@ POLARITIES = ("either", "bright", "dark")
 def evidence_of(counts, x, x_hat, **how):
     """Evidence of single values."""
     x, x_hat = torch.broadcast_tensors(torch.as_tensor(x).float(), torch.as_tensor(x_hat).float())
-    found = TailEvidence(counts, **how)(x.reshape(1, 1, 1, -1), x_hat.reshape(1, 1, 1, 1, -1))
-    return found.reshape(x.shape)
+    made = Restoration.of_whole_slices(x_hat.reshape(1, 1, 1, -1))
+    return TailEvidence(counts, **how)(x.reshape(1, 1, 1, -1), made).reshape(x.shape)
 
 
 @pytest.fixture(scope="module")
@@ -173,14 +173,12 @@ def test_on_the_nodes_it_is_the_table_between_them_the_mean_and_beyond_them_the_
 def test_each_mask_is_measured_on_its_own_in_full_precision(healthy):
     measure = TailEvidence(healthy, polarity="bright")
     x = torch.randn(2, 1, 5, 7)
-    restored = torch.randn(3, 2, 1, 5, 7)
-    found = measure(x, restored)
-    assert (found.shape, found.dtype) == (restored.shape, torch.float32)
-    torch.testing.assert_close(found[1], measure(x, restored[1:2])[0])
-    assert measure(x.bfloat16(), restored.bfloat16()).dtype == torch.float32
-    torch.testing.assert_close(
-        cycle_map(x, [(torch.ones(3, 1, 1, 5, 7, dtype=torch.bool), restored)], measure), found.mean(dim=0)
-    )
+    made = under_every_mask(torch.randn(3, 2, 1, 5, 7))
+    found = measure(x, made)
+    assert (found.shape, found.dtype) == (made.restored.shape, torch.float32)
+    torch.testing.assert_close(found[1], measure(x, under_every_mask(made.restored[1:2]))[0])
+    assert measure(x.bfloat16(), under_every_mask(made.restored.bfloat16())).dtype == torch.float32
+    torch.testing.assert_close(anomaly_map(x, [made], measure), found.mean(dim=0))
 
 
 def test_the_counts_are_what_is_kept(healthy):
@@ -189,74 +187,92 @@ def test_the_counts_are_what_is_kept(healthy):
     assert torch.equal(measure.counts.long(), healthy)
 
 
-# --- with an expected spread ---
+# --- with an expected error ---
 
 
-def test_without_a_spread_x_and_x_hat_are_compared_as_they_are():
+def under_every_mask(restored, sigma=None):
+    """Restorations, (masks, batch, ways, height, width), that count everywhere."""
+    return Restoration(torch.ones_like(restored[:, :1, :1], dtype=torch.bool), restored, sigma)
+
+
+def everywhere(source):
+    return torch.ones_like(source, dtype=torch.bool)
+
+
+def test_without_a_sigma_x_and_x_hat_are_compared_as_they_are():
     source, restored = torch.randn(2, 1, 3, 3), torch.randn(4, 2, 1, 3, 3)
-    x, x_hat = compared(source, restored)
+    x, x_hat = compared(source, under_every_mask(restored))
     assert torch.equal(x, source.expand(4, 2, 1, 3, 3))
     assert torch.equal(x_hat, restored)
 
 
-def test_with_a_spread_the_error_is_counted_in_spreads_from_the_middle_of_the_grid():
+def test_with_a_sigma_the_error_is_counted_in_sigmas_from_the_middle_of_the_grid():
     source = torch.tensor([1.0, 3.0, 5.0, -7.0]).reshape(1, 1, 1, 4)
-    restored = torch.stack([torch.ones(4), torch.tensor([1.0, 0.5, 0.25, 1.0])]).reshape(1, 1, 2, 1, 4)
-    places, x_hat = compared(source, restored)
+    sigma = torch.tensor([1.0, 0.5, 0.25, 1.0]).reshape(1, 1, 1, 1, 4)
+    places, x_hat = compared(source, under_every_mask(torch.ones(1, 1, 1, 1, 4), sigma))
     assert x_hat.flatten().tolist() == [1, 1, 1, 1]
-    assert places.flatten().tolist() == [2, 5, 14, -4]  # 0, 4, 16 and -8 spreads: 8 reach the ends of the grid
+    assert places.flatten().tolist() == [2, 5, 14, -4]  # 0, 4, 16 and -8 sigmas: 8 reach the ends of the grid
 
 
-def test_with_a_spread_errors_and_values_are_both_counted():
+def test_with_a_sigma_errors_and_values_are_both_counted():
     source = torch.tensor([1.0, 3.0]).reshape(1, 1, 1, 2)
-    restored = torch.stack([torch.ones(2), torch.full((2,), 0.5)]).reshape(1, 1, 2, 1, 2)
-    seen = torch.ones(1, 1, 1, 1, 2, dtype=torch.bool)
-    in_spreads, values = count_healthy_pairs(source, restored, seen)
-    assert torch.equal(values, count_healthy_pairs(source, restored[:, :, :1], seen))
+    restored, sigma = torch.ones(1, 1, 1, 1, 2), torch.full((1, 1, 1, 1, 2), 0.5)
+    region = everywhere(source)
+    in_sigmas, values = count_healthy_pairs(source, under_every_mask(restored, sigma), region)
+    assert torch.equal(values, count_healthy_pairs(source, under_every_mask(restored), region))
     assert values.nonzero().tolist() == [[25, 25], [25, 35]]  # x_hat is 1, x is 1 and 3
-    assert in_spreads.nonzero().tolist() == [[25, 30], [25, 45]]  # no error, and 4 spreads of 8
-    seen[..., 1] = False
-    assert count_healthy_pairs(source, restored, seen).sum(dim=(1, 2)).tolist() == [1, 1]
+    assert in_sigmas.nonzero().tolist() == [[25, 30], [25, 45]]  # no error, and 4 sigmas of 8
+    region[..., 1] = False
+    assert count_healthy_pairs(source, under_every_mask(restored, sigma), region).sum(dim=(1, 2)).tolist() == [1, 1]
 
 
-def test_with_a_spread_what_needs_no_restored_value_is_still_the_value():
+def test_pixels_count_where_they_were_hidden_and_are_scored():
+    source = torch.zeros(2, 1, 1, 4)
+    hidden = torch.tensor([[1, 1, 0, 0], [0, 1, 1, 0]], dtype=torch.bool).reshape(2, 1, 1, 1, 4)
+    region = torch.tensor([[1, 1, 1, 1], [0, 0, 1, 1]], dtype=torch.bool).reshape(2, 1, 1, 4)
+    counts = count_healthy_pairs(source, Restoration(hidden, torch.zeros(2, 2, 1, 1, 4)), region)
+    assert counts.sum() == 2 + 2 + 0 + 1
+
+
+def test_with_a_sigma_what_needs_no_restored_value_is_still_the_value():
     generator = torch.Generator().manual_seed(0)
-    spread = 0.2 + torch.rand(1, 1, 1, 200, 200, generator=generator)
-    restored = torch.cat([4 * torch.rand(spread.shape, generator=generator), spread], dim=2)
-    source = (restored[:, :, :1] + spread * torch.randn(spread.shape, generator=generator))[0]
-    seen = torch.ones_like(spread, dtype=torch.bool)
-    both, values = (count_healthy_pairs(source, some, seen) for some in (restored, restored[:, :, :1]))
-    given, half, alone = (TailEvidence(both, polarity="bright", unconditional=w)(source, restored) for w in (0, 0.5, 1))
+    sigma = 0.2 + torch.rand(1, 1, 1, 200, 200, generator=generator)
+    restored = 4 * torch.rand(sigma.shape, generator=generator)
+    source = (restored + sigma * torch.randn(sigma.shape, generator=generator))[0]
+    made, plain = under_every_mask(restored, sigma), under_every_mask(restored)
+    both, values = (count_healthy_pairs(source, some, everywhere(source)) for some in (made, plain))
+    given, half, alone = (TailEvidence(both, polarity="bright", unconditional=w)(source, made) for w in (0, 0.5, 1))
     torch.testing.assert_close(half, (given + alone) / 2)
-    plain = TailEvidence(values, polarity="bright", unconditional=1)(source, restored[:, :, :1])
-    torch.testing.assert_close(alone, plain)
+    torch.testing.assert_close(alone, TailEvidence(values, polarity="bright", unconditional=1)(source, plain))
 
 
 def test_of_several_ways_all_are_counted_and_the_least_evidence_counts():
     generator = torch.Generator().manual_seed(0)
-    ways = [torch.rand(1, 8, 2, 64, 64, generator=generator) + 0.2 for _ in range(3)]
+    ways = [torch.rand(2, 1, 8, 1, 64, 64, generator=generator) + 0.2 for _ in range(3)]
     source = 4 * torch.rand(8, 1, 64, 64, generator=generator)
-    together, seen = torch.cat(ways, dim=2), torch.rand(1, 8, 1, 64, 64, generator=generator) < 0.5
-    counts = count_healthy_pairs(source, together, seen)
-    assert torch.equal(counts, sum(count_healthy_pairs(source, way, seen) for way in ways))
+    region = torch.rand(8, 1, 64, 64, generator=generator) < 0.5
+    alone = [under_every_mask(restored, sigma) for restored, sigma in ways]
+    together = under_every_mask(*(torch.cat(parts, dim=2) for parts in zip(*ways, strict=True)))
+    counts = count_healthy_pairs(source, together, region)
+    assert torch.equal(counts, sum(count_healthy_pairs(source, way, region) for way in alone))
     for polarity in ("either", "bright", "dark"):
         measure = TailEvidence(counts, polarity=polarity)
-        each = torch.stack([measure(source, way) for way in ways])
+        each = torch.stack([anomaly_map(source, [way], measure) for way in alone])
         assert (each.argmin(dim=0).flatten().bincount() > 1000).all()
-        torch.testing.assert_close(measure(source, together), each.amin(dim=0))
+        torch.testing.assert_close(anomaly_map(source, [together], measure), each.amin(dim=0))
 
 
 def test_the_same_error_is_more_evident_where_a_smaller_one_was_expected():
     generator = torch.Generator().manual_seed(0)
-    spread = torch.where(torch.rand(1, 1, 1, 400, 400, generator=generator) < 0.5, 0.2, 1.0)
-    restored = torch.cat([torch.ones_like(spread), spread], dim=2)
-    source = (1 + spread * torch.randn(spread.shape, generator=generator))[0]
-    x, x_hat = compared(source, restored)
+    sigma = torch.where(torch.rand(1, 1, 1, 400, 400, generator=generator) < 0.5, 0.2, 1.0)
+    made = under_every_mask(torch.ones_like(sigma), sigma)
+    source = (1 + sigma * torch.randn(sigma.shape, generator=generator))[0]
+    x, x_hat = compared(source, made)
     for polarity, side in (("bright", 1), ("dark", -1), ("either", 1), ("either", -1)):
         measure = TailEvidence(count_pairs(x, x_hat), polarity=polarity)
-        found = measure(torch.full_like(source, 1 + side * 0.6), restored)
-        assert found.shape == spread.shape
-        sure, unsure = found[spread == 0.2].mean(), found[spread == 1.0].mean()
+        found = measure(torch.full_like(source, 1 + side * 0.6), made)
+        assert found.shape == sigma.shape
+        sure, unsure = found[sigma == 0.2].mean(), found[sigma == 1.0].mean()
         normal_tail = 2 * math.erfc(3 / math.sqrt(2)) / 2 if polarity == "either" else math.erfc(3 / math.sqrt(2)) / 2
         assert sure.item() == pytest.approx(-math.log(normal_tail), abs=1)
         assert unsure < sure - 4

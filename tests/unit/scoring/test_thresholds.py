@@ -1,10 +1,21 @@
 """The promises are tested as promises: on subjects drawn anew, many times over."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mmccd.errors import DataError
-from mmccd.scoring.thresholds import own_level, p_value, relative_threshold, scan_threshold, voxel_threshold
+from mmccd.scoring.thresholds import (
+    Threshold,
+    choose_thresholds,
+    own_level,
+    p_value,
+    relative_threshold,
+    scan_threshold,
+    threshold_of_scan,
+    voxel_threshold,
+)
 
 
 def healthy_subject(rng, size=150):
@@ -82,15 +93,44 @@ def test_a_relative_threshold_says_what_it_is_added_to():
     found = relative_threshold([[one] for one in some], rate=0.05)
     assert own_level(some[1]) == 75 + 7
     assert found.value == 95 - 75
-    assert found.as_dict() == {
-        "value": 20,
-        "criterion": "0.05 of the brain in healthy slices exceeds the upper quartile of the scan's own scores by more, "
+    assert found == Threshold(
+        20,
+        criterion="0.05 of the brain in healthy slices exceeds the upper quartile of the scan's own scores by more, "
         "mean over 2 subjects",
-        "guarantee": voxel_threshold(some, rate=0.05).guarantee + ", if a scan holds such slices alone",
-        "subjects": 2,
-        "added_to": "upper quartile of the scan's own scores",
-    }
-    assert "added_to" not in voxel_threshold(some, rate=0.05).as_dict()
+        guarantee=voxel_threshold(some, rate=0.05).guarantee + ", if a scan holds such slices alone",
+        subjects=2,
+        added_to="upper quartile of the scan's own scores",
+    )
+    assert voxel_threshold(some, rate=0.05).added_to is None
+
+
+def test_where_a_scan_is_cut():
+    scores = np.arange(101.0) + 7
+    alone, relative = Threshold(3.0, "", ""), Threshold(20.0, "", "", added_to="its level")
+    assert threshold_of_scan(alone, scores) == 3.0
+    assert threshold_of_scan(relative, scores) == 20 + 75 + 7
+
+
+def test_a_relative_threshold_never_marks_what_is_as_ordinary_as_can_be():
+    """Of maps that reach 0, nothing that scores 0; of intensities, which may be negative, not the lowest."""
+    below = Threshold(-50.0, "", "", added_to="its level")
+    for scores in (np.array([0.0, 0.0, 1.0, 2.0]), np.array([-3.0, -2.0, 1.0])):
+        cut = threshold_of_scan(below, scores)
+        assert cut == scores.min()
+        assert (scores > cut).sum() == (scores > scores.min()).sum()
+
+
+def test_all_thresholds_are_chosen_on_the_same_slices():
+    healthy = [[np.arange(101.0), np.arange(51.0)], [np.arange(101.0) + 7]]
+    found = choose_thresholds(healthy, rate=0.05, alarm_rate=0.4, slices=12)
+    patients = [np.concatenate(scans) for scans in healthy]
+    for one, reference in (
+        (found.voxel, voxel_threshold(patients, rate=0.05)),
+        (found.scan, scan_threshold(patients, rate=0.4)),
+        (found.relative, relative_threshold(healthy, rate=0.05)),
+    ):
+        assert one == replace(reference, chosen_on="healthy validation slices", slices=12)
+    assert found.healthy_scores == tuple(sorted(float(np.quantile(one, 0.99)) for one in patients))
 
 
 def test_p_value_counts_the_scan_itself():

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mmccd.data.volumes import check_same_grid, read_volume
 from mmccd.errors import ConfigError
 from mmccd.simulation.anatomy import Grid, make_anatomy, smooth_field
-from mmccd.simulation.phantom import make_phantom, plan_cohort, simulate
+from mmccd.simulation.phantom import phantom, plan_cohort, simulate
 from mmccd.simulation.signal import TISSUES, inversion_recovery, nulling_ti_ms, spin_echo
 
 MODALITIES = ("flair", "t1", "t2")
@@ -19,7 +19,7 @@ MODALITIES = ("flair", "t1", "t2")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two healthy subjects, a glioma, MS, a glioma, an artefact."""
     output = tmp_path_factory.mktemp("phantom") / "out"
-    make_phantom(output, subjects=2, lesions=4, seed=7, spacing_mm=4.0, workers=1)
+    phantom(output, subjects=2, lesions=4, seed=7, spacing_mm=4.0, workers=1)
     return output
 
 
@@ -85,7 +85,7 @@ def test_every_sixth_healthy_subject_validates(subjects: int, validation: list[i
 
 
 def test_same_seed_same_bytes_whatever_the_workers(cohort: Path, tmp_path: Path) -> None:
-    make_phantom(tmp_path, subjects=2, lesions=4, seed=7, spacing_mm=4.0, workers=2)
+    phantom(tmp_path, subjects=2, lesions=4, seed=7, spacing_mm=4.0, workers=2)
     assert contents(tmp_path) == contents(cohort)
 
 
@@ -205,32 +205,32 @@ def test_signal_equations() -> None:
 )
 def test_bad_arguments_are_refused(tmp_path: Path, arguments: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
-        make_phantom(tmp_path / "out", **arguments)
+        phantom(tmp_path / "out", **arguments)
     assert caught.value.hint
     assert not (tmp_path / "out").exists()
 
 
 def test_progress_counts_to_the_end(tmp_path: Path) -> None:
     calls: list[tuple[str, int, int]] = []
-    make_phantom(tmp_path, subjects=1, lesions=1, spacing_mm=4.0, workers=1, progress=lambda *call: calls.append(call))
+    phantom(tmp_path, subjects=1, lesions=1, spacing_mm=4.0, workers=1, progress=lambda *call: calls.append(call))
     assert calls == [("making phantoms", 1, 2), ("making phantoms", 2, 2)]
 
 
 def test_resume_leaves_finished_subjects_untouched(tmp_path: Path) -> None:
     arguments = {"subjects": 1, "lesions": 1, "spacing_mm": 4.0, "workers": 1}
-    make_phantom(tmp_path, **arguments)
+    phantom(tmp_path, **arguments)
     before = contents(tmp_path)
     finished = tmp_path / "Phantom_0002" / "Phantom_0002_seg.nii.gz"
     finished_ns = finished.stat().st_mtime_ns
     (tmp_path / "Phantom_0001" / "Phantom_0001_t2.nii.gz").unlink()
-    make_phantom(tmp_path, **arguments)
+    phantom(tmp_path, **arguments)
     assert finished.stat().st_mtime_ns == finished_ns
     assert contents(tmp_path) == before
 
 
 def test_other_parameters_are_refused(cohort: Path) -> None:
     with pytest.raises(ConfigError, match="made with other parameters: lesions 4 there, 5 asked for; seed 7") as caught:
-        make_phantom(cohort, subjects=2, lesions=5, seed=8, spacing_mm=4.0, workers=1)
+        phantom(cohort, subjects=2, lesions=5, seed=8, spacing_mm=4.0, workers=1)
     assert "another output folder" in caught.value.hint
 
 
@@ -238,12 +238,12 @@ def test_other_parameters_are_refused(cohort: Path) -> None:
 def test_unreadable_parameters_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "phantom.json").write_text(text)
     with pytest.raises(ConfigError, match=r"cannot be read|made with other parameters"):
-        make_phantom(tmp_path, subjects=1, lesions=0, workers=1)
+        phantom(tmp_path, subjects=1, lesions=0, workers=1)
 
 
 def test_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("dear")
     with pytest.raises(ConfigError, match="holds files that are not a phantom's"):
-        make_phantom(tmp_path, subjects=1, lesions=0, workers=1)
+        phantom(tmp_path, subjects=1, lesions=0, workers=1)
     with pytest.raises(ConfigError, match="is a file, must be a folder"):
-        make_phantom(tmp_path / "thesis.txt", subjects=1, lesions=0, workers=1)
+        phantom(tmp_path / "thesis.txt", subjects=1, lesions=0, workers=1)

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from mmccd.comparison.benchmark import Plan, benchmark
+from mmccd.comparison.benchmark import benchmark
+from mmccd.comparison.plan import Plan
 from mmccd.data.cohort import read_cohort
-from mmccd.data.prepare import StoreSettings, prepare
+from mmccd.data.prepare import prepare
+from mmccd.data.slices import StoreSettings
 from mmccd.data.splits import Split
 from mmccd.errors import ConfigError, WriteError
-from mmccd.simulation.phantom import make_phantom
+from mmccd.simulation.phantom import phantom
 from mmccd.system.locks import one_at_a_time, sole_use
-from mmccd.training.calibrate import recalibrate
+from mmccd.training.calibrate import calibrate
 from mmccd.training.fuse import fuse
 
 
@@ -114,11 +116,11 @@ def test_a_folder_that_cannot_be_is_named(tmp_path):
 @pytest.mark.parametrize("command", ["phantom", "prepare", "calibrate", "fuse", "benchmark"])
 def test_commands_keep_out_of_a_folder_in_use(tmp_path, phantom_folder, store_of_three, model_folder, command):
     run = {
-        "phantom": lambda out: make_phantom(out, subjects=1, lesions=0, spacing_mm=4.0, workers=1),
+        "phantom": lambda out: phantom(out, subjects=1, lesions=0, spacing_mm=4.0, workers=1),
         "prepare": lambda out: prepare(
             read_cohort(phantom_folder), Split(train=("Phantom_0001",)), out, StoreSettings("volume", 48, ("flair",))
         ),
-        "calibrate": lambda out: recalibrate(model_folder, store_of_three, out),
+        "calibrate": lambda out: calibrate(model_folder, store_of_three, out),
         "fuse": lambda out: fuse([model_folder, model_folder], store_of_three, out),
         "benchmark": lambda out: benchmark(store_of_three, out, Plan(device="cpu")),
     }[command]

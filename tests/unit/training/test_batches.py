@@ -41,13 +41,18 @@ def test_ranks_share_out_every_batch(world_size):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_loader_gives_whole_batches_of_both_modalities(phantom_store, workers):
+def test_loader_gives_whole_batches_of_both_modalities_and_their_brain(phantom_store, workers):
     pairs = SlicePairs(phantom_store, "flair", ("t2", "flair"))
     order = [np.array([5, 2, 9]), np.array([1])]
 
     batches = list(batch_loader(pairs, order, workers, pin_memory=False))
 
     assert [tuple(batch["source"].shape) for batch in batches] == [(3, 1, 48, 48), (1, 1, 48, 48)]
-    assert batches[0]["target"].dtype == torch.float16
-    for name, channel, modality in (("source", 0, "flair"), ("target", 0, "t2"), ("target", 1, "flair")):
+    assert (batches[0]["target"].dtype, batches[0]["brain"].dtype) == (torch.float16, torch.bool)
+    for name, channel, modality in (
+        ("source", 0, "flair"),
+        ("target", 0, "t2"),
+        ("target", 1, "flair"),
+        ("brain", 0, "brain"),
+    ):
         np.testing.assert_array_equal(batches[0][name][:, channel].numpy(), phantom_store.array(modality)[order[0]])

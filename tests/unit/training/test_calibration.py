@@ -4,15 +4,26 @@ import torch
 from torch import nn
 
 from mmccd.data.store import Store
-from mmccd.method.cycle import squared_error
+from mmccd.errors import MmccdWarning
+from mmccd.method.anomaly_map import squared_error
 from mmccd.method.cyclic_unet import CyclicUNet
 from mmccd.method.diffusion import linear_schedule
-from mmccd.method.masked_cycle import MaskedDiffusionCycle
+from mmccd.method.masked_cycle import MaskedCycle
 from mmccd.method.masks import comb_masks
 from mmccd.model.config import load_config
+from mmccd.model.scorer import ModelScorer
 from mmccd.scoring.maps import scored_region, smoothed
 from mmccd.scoring.thresholds import own_level
-from mmccd.training.calibration import calibrate, count_healthy, fit_error, healthy_maps, healthy_runs, thresholds_of
+from mmccd.training.calibration import (
+    calibration_of,
+    count_healthy,
+    fit_error,
+    healthy_runs,
+    healthy_scores,
+    intensity_thresholds,
+    thresholds_of,
+)
+from mmccd.training.kept import KeptArrays
 
 CPU = torch.device("cpu")
 
@@ -46,8 +57,15 @@ class WithPatient(Spy):
         return table
 
 
-def for_all(store, error):
-    return {patient: error for patient, _, _ in healthy_runs(store)}
+def calibrated(method, error, store, config):
+    """Thresholds with one error for all patients, or with one for each."""
+
+    def anomaly_map_of(run, brain):
+        own = error[run.patient] if isinstance(error, dict) else error
+        scorer = ModelScorer(method, own, config, CPU)
+        return scorer.anomaly_map({config.source: store.slices(config.source, run.rows)}, brain, run.spacing_mm)
+
+    return thresholds_of(healthy_scores(store, anomaly_map_of), store, config.scoring)
 
 
 @pytest.fixture
@@ -73,11 +91,11 @@ def test_a_typical_rate_is_that_of_the_source_for_the_model_and_for_intensities(
     store = WithT1(phantom_store.path, phantom_store.manifest)
     settings = {"source": source, "targets": ["flair"], "scoring.edge_mm": 0}
     typical, stated = (
-        calibrate(squares, for_all(store, squared_error), store, load_config("tiny", settings | scoring), CPU)
+        calibration_of(squares, store, load_config("tiny", settings | scoring), CPU)
         for scoring in ({"scoring.false_positive_rate": "typical"}, {"scoring.false_positive_rate": rate})
     )
-    assert typical["threshold"]["criterion"].startswith(f"{rate} of the brain")
-    assert typical == stated
+    assert typical.thresholds.voxel.criterion.startswith(f"{rate} of the brain")
+    assert (typical.thresholds, typical.intensity) == (stated.thresholds, stated.intensity)
 
 
 def test_sessions_of_a_patient_count_as_one_but_keep_levels_of_their_own(with_patient):
@@ -91,172 +109,215 @@ def test_sessions_of_a_patient_count_as_one_but_keep_levels_of_their_own(with_pa
     store = Sessions(with_patient.path, with_patient.manifest)
     expected = [
         sum(
-            int(with_patient.array("brain")[rows].sum())
-            for patient, rows, _ in healthy_runs(with_patient)
-            if patient == one
+            int(with_patient.array("brain")[run.rows].sum()) for run in healthy_runs(with_patient) if run.patient == one
         )
         for one in names
     ]
 
-    def score(_, rows, brain, slice_mm):
-        second = store.index["subject"].iloc[rows[0]] == "sub-01_ses-2"
+    def anomaly_map_of(run, brain):
+        second = run.scan == "sub-01_ses-2"
         return np.linspace(0, 1, brain.size, dtype=np.float32).reshape(brain.shape) + 10 * second
 
-    ((first, second),) = healthy_maps(store, score)
+    ((first, second),) = healthy_scores(store, anomaly_map_of)
     assert [first.size, second.size] == expected
-    found = thresholds_of([[first, second]], store, "flair", load_config("tiny").scoring)
-    assert found["relative_threshold"]["subjects"] == 1
-    assert 0 < found["relative_threshold"]["value"] < 1
-    assert found["threshold"]["value"] > 10
+    found = thresholds_of([[first, second]], store, load_config("tiny").scoring)
+    assert found.relative.subjects == 1
+    assert 0 < found.relative.value < 1
+    assert found.voxel.value > 10
 
 
 def test_healthy_slices_on_both_sides_of_a_lesion_are_two_runs(with_patient):
-    runs = [rows for patient, rows, _ in healthy_runs(with_patient) if patient == "Phantom_0007"]
+    runs = [run.rows for run in healthy_runs(with_patient) if run.patient == "Phantom_0007"]
     table = with_patient.index
     assert len(runs) == 2
     assert all(np.all(np.diff(table["slice"][rows]) == 1) for rows in runs)
     between = table.loc[runs[0][-1] + 1 : runs[1][0] - 1]
     assert len(between) > 0
     assert not between["healthy"].any()
-    every = np.concatenate([rows for _, rows, _ in healthy_runs(with_patient)])
+    every = np.concatenate([run.rows for run in healthy_runs(with_patient)])
     assert every.tolist() == with_patient.rows("validation", healthy=True).tolist()
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.2])
 def test_threshold_lets_the_rate_of_healthy_brain_pixels_through(phantom_store, squares, rate):
     config = load_config("tiny", {"scoring.false_positive_rate": rate})
-    found = calibrate(squares, for_all(phantom_store, squared_error), phantom_store, config, CPU)
+    found = calibration_of(squares, phantom_store, config, CPU)
+    threshold, baseline = found.thresholds.voxel, found.intensity
 
     rows = phantom_store.rows("validation", healthy=True)
     x, brain = phantom_store.array("flair")[rows].astype(np.float32), phantom_store.array("brain")[rows]
     scored = scored_region(brain, edge_mm=7.5, pixel_mm=5.0)
-    share = ((x**2 > found["threshold"]["value"]) & scored).sum() / brain.sum()
+    share = ((x**2 > threshold.value) & scored).sum() / brain.sum()
     assert rate - 0.001 < share <= rate
-    assert (found["threshold"]["subjects"], found["threshold"]["slices"]) == (1, len(rows))
-    assert found["threshold"]["chosen_on"] == "healthy validation slices"
-    baseline = found["intensity_baseline"]
-    assert baseline["polarity"] == "bright"
-    assert rate - 0.01 < (x > baseline["threshold"]["plain"])[brain].mean() <= rate
-    assert (baseline["smooth_mm"], baseline["threshold"]["smoothed"]) == (0, baseline["threshold"]["plain"])
+    assert (threshold.subjects, threshold.slices) == (1, len(rows))
+    assert threshold.chosen_on == "healthy validation slices"
+    assert baseline.polarity == "bright"
+    assert rate - 0.01 < (x > baseline.threshold.plain)[brain].mean() <= rate
+    assert (baseline.smooth_mm, baseline.threshold.smoothed) == (0, baseline.threshold.plain)
 
 
 def test_the_error_function_decides_the_threshold(phantom_store, squares):
     plain, doubled = (
-        calibrate(squares, for_all(phantom_store, error), phantom_store, load_config("tiny"), CPU)["threshold"]["value"]
-        for error in (squared_error, lambda x, x_hat: 2 * squared_error(x, x_hat))
+        calibrated(squares, error, phantom_store, load_config("tiny")).voxel.value
+        for error in (squared_error, lambda x, made: 2 * squared_error(x, made))
     )
     assert doubled == pytest.approx(2 * plain)
 
 
 def test_a_smoothed_map_and_the_intensity_smoothed_alike_let_the_same_rate_through(with_patient, squares):
     config = load_config("tiny", {"scoring.smooth_mm": 6, "scoring.edge_mm": 10})
-    found = calibrate(squares, for_all(with_patient, squared_error), with_patient, config, CPU)
+    found = calibration_of(squares, with_patient, config, CPU)
+    thresholds, baseline = found.thresholds, found.intensity
 
     runs = {}
-    for patient, rows, _ in healthy_runs(with_patient):
-        x, brain = with_patient.array("flair")[rows].astype(np.float32), with_patient.array("brain")[rows]
+    for run in healthy_runs(with_patient):
+        x, brain = with_patient.array("flair")[run.rows].astype(np.float32), with_patient.array("brain")[run.rows]
         spacing = {"smooth_mm": 6, "spacing_mm": (4.0, 5.0, 5.0)}
         region = scored_region(brain, edge_mm=10, pixel_mm=5.0)
         maps = smoothed(x**2, region, **spacing)[brain], smoothed(x, brain, **spacing)[brain]
-        runs.setdefault(patient, []).append(maps)
+        runs.setdefault(run.patient, []).append(maps)
     ours, alike = ([np.concatenate(parts) for parts in kinds] for kinds in zip(
-        *(zip(*found, strict=True) for found in runs.values()), strict=True
+        *(zip(*parts, strict=True) for parts in runs.values()), strict=True
     ))  # fmt: skip
 
     def marked(scores, threshold):
         return np.mean([(one > threshold).mean() for one in scores])  # subjects count alike
 
-    assert 0.049 < marked(ours, found["threshold"]["value"]) <= 0.05
-    assert found["scan_threshold"]["value"] == max(one.max() for one in ours)
-    assert 0.049 < marked([one - own_level(one) for one in ours], found["relative_threshold"]["value"]) <= 0.05
-    assert found["healthy_scores"] == pytest.approx(sorted(np.quantile(one, 0.99) for one in ours))
-    assert found["threshold"]["guarantee"].startswith("on average at most 0.367 of the brain in healthy slices")
-    baseline = found["intensity_baseline"]
-    assert baseline["smooth_mm"] == 6
-    assert 0.049 < marked(alike, baseline["threshold"]["smoothed"]) <= 0.05
-    assert baseline["threshold"]["smoothed"] < baseline["threshold"]["plain"]
+    assert 0.049 < marked(ours, thresholds.voxel.value) <= 0.05
+    assert thresholds.scan.value == max(one.max() for one in ours)
+    assert 0.049 < marked([one - own_level(one) for one in ours], thresholds.relative.value) <= 0.05
+    assert thresholds.healthy_scores == pytest.approx(sorted(np.quantile(one, 0.99) for one in ours))
+    assert thresholds.voxel.guarantee.startswith("on average at most 0.367 of the brain in healthy slices")
+    assert baseline.smooth_mm == 6
+    assert 0.049 < marked(alike, baseline.threshold.smoothed) <= 0.05
+    assert baseline.threshold.smoothed < baseline.threshold.plain
     above = [one - own_level(one) for one in alike]
-    assert 0.049 < marked(above, baseline["relative_threshold"]["smoothed"]) <= 0.05
-    assert (found["threshold"]["subjects"], found["threshold"]["slices"]) == (
-        2,
-        len(with_patient.rows("validation", healthy=True)),
-    )
+    assert 0.049 < marked(above, baseline.relative_threshold.smoothed) <= 0.05
+    slices = len(with_patient.rows("validation", healthy=True))
+    assert (thresholds.voxel.subjects, thresholds.voxel.slices) == (2, slices)
 
 
-def test_dark_modality_has_its_low_values_as_scores(phantom_store, squares):
-    config = load_config("tiny", {"source": "t2", "targets": ["flair"]})
-    found = calibrate(squares, for_all(phantom_store, squared_error), phantom_store, config, CPU)
-    assert found["intensity_baseline"]["polarity"] == "bright"
+def test_dark_modality_has_its_low_values_as_scores(phantom_store):
+    scoring = load_config("tiny").scoring
+    assert intensity_thresholds(phantom_store, "t2", scoring).polarity == "bright"
 
     class Renamed(Store):
         def array(self, name):
             return super().array({"t1": "flair"}.get(name, name))
 
     store = Renamed(phantom_store.path, phantom_store.manifest)
-    baseline = calibrate(squares, for_all(store, squared_error), store, load_config("tiny", {"source": "t1"}), CPU)[
-        "intensity_baseline"
-    ]
+    baseline = intensity_thresholds(store, "t1", scoring)
     rows = store.rows("validation", healthy=True)
     inside = store.array("t1")[rows].astype(np.float32)[store.array("brain")[rows]]
-    assert baseline["polarity"] == "dark"
-    assert 0.03 < (-inside > baseline["threshold"]["plain"]).mean() <= 0.05
+    assert baseline.polarity == "dark"
+    assert 0.03 < (-inside > baseline.threshold.plain).mean() <= 0.05
 
 
 def test_no_lesion_and_no_test_subject_is_looked_at(with_patient, squares):
     healthy = set(with_patient.rows("validation", healthy=True).tolist())
-    calibrate(squares, for_all(with_patient, squared_error), with_patient, load_config("tiny"), CPU)
-    count_healthy(squares, with_patient, load_config("tiny"), CPU)
-    assert with_patient.seen == {"flair": healthy, "brain": healthy}
+    for settings in ({}, {"scoring.error": "tail"}):
+        calibration_of(squares, with_patient, load_config("tiny", settings), CPU)
+        assert with_patient.seen == {"flair": healthy, "brain": healthy}
 
     # Nor where maps are smoothed: a lesion would shine into its healthy neighbours.
-    smooth = load_config("tiny", {"scoring.smooth_mm": 3})
-    calibrate(squares, for_all(with_patient, squared_error), with_patient, smooth, CPU)
+    calibration_of(squares, with_patient, load_config("tiny", {"scoring.smooth_mm": 3}), CPU)
     assert with_patient.seen == {"flair": healthy, "brain": healthy}
 
 
 def test_a_patient_is_calibrated_with_evidence_that_its_own_pixels_had_no_part_in(with_patient, squares):
-    config = load_config("tiny", {"scoring.evidence": "tail"})
+    config = load_config("tiny", {"scoring.error": "tail"})
     counts = count_healthy(squares, with_patient, config, CPU)
     error, errors = fit_error(squares, with_patient, config, CPU)
-    assert list(errors) == ["Phantom_0006", "Phantom_0007"]
-    assert torch.equal(error.counts, counts.sum(dim=0).double())
-    assert torch.equal(errors["Phantom_0006"].counts, counts[1].double())
-    assert torch.equal(errors["Phantom_0007"].counts, counts[0].double())
-    with_own = calibrate(squares, for_all(with_patient, error), with_patient, config, CPU)
-    without = calibrate(squares, errors, with_patient, config, CPU)
-    assert without["scan_threshold"]["value"] > with_own["scan_threshold"]["value"]
+    assert list(errors) == list(counts) == ["Phantom_0006", "Phantom_0007"]
+    assert torch.equal(error.counts, sum(counts.values()).double())
+    assert torch.equal(errors["Phantom_0006"].counts, counts["Phantom_0007"].double())
+    assert torch.equal(errors["Phantom_0007"].counts, counts["Phantom_0006"].double())
+    with_own = calibrated(squares, error, with_patient, config)
+    without = calibrated(squares, errors, with_patient, config)
+    assert without.scan.value > with_own.scan.value
+    found = calibration_of(squares, with_patient, config, CPU)
+    assert torch.equal(found.error.counts, error.counts)
+    assert found.thresholds == without
 
 
 def test_a_single_patient_has_no_other_to_be_compared_with(phantom_store, squares):
-    config = load_config("tiny", {"scoring.evidence": "tail"})
+    config = load_config("tiny", {"scoring.error": "tail"})
     error, errors = fit_error(squares, phantom_store, config, CPU)
     assert torch.equal(errors["Phantom_0006"].counts, error.counts)
 
 
 def test_sessions_of_one_patient_count_once(with_patient, squares, monkeypatch):
-    config = load_config("tiny", {"scoring.evidence": "tail"})
+    config = load_config("tiny", {"scoring.error": "tail"})
     monkeypatch.setattr("mmccd.training.calibration.patient_of", lambda _: "one")
-    counts = count_healthy(squares, with_patient, config, CPU)
-    assert counts.shape[0] == 1
-    _, errors = fit_error(squares, with_patient, config, CPU)
-    found = calibrate(squares, errors, with_patient, config, CPU)
-    assert found["threshold"]["subjects"] == len(found["healthy_scores"]) == 1
+    assert list(count_healthy(squares, with_patient, config, CPU)) == ["one"]
+    found = calibration_of(squares, with_patient, config, CPU).thresholds
+    assert found.voxel.subjects == len(found.healthy_scores) == 1
 
 
-def test_every_healthy_pixel_is_counted_as_often_as_it_was_restored(with_patient, squares):
+@pytest.mark.parametrize("edge_mm", [0.0, 10.0])
+def test_every_healthy_pixel_that_is_scored_is_counted_as_often_as_it_was_restored(with_patient, squares, edge_mm):
+    """Not those that the brain merely touches, whose intensities are a mixture with the background."""
+    config = load_config("tiny", {"scoring.edge_mm": edge_mm})
     rows = with_patient.rows("validation", healthy=True)
     x = with_patient.array("flair")[rows].astype(np.float32)
-    once = count_healthy(squares, with_patient, load_config("tiny"), CPU).sum(dim=0)
-    assert once.sum() == (x > -3).sum()
+    scored = scored_region(np.asarray(with_patient.array("brain")[rows]), edge_mm=edge_mm, pixel_mm=5.0)
+    once = sum(count_healthy(squares, with_patient, config, CPU).values())
+    assert once.sum() == scored.sum() < (x > -3).sum()
     assert once[20].sum() == once.sum()  # all were restored to 0
-    histogram, _ = np.histogram(x[x > -3].clip(-4, 8), bins=np.arange(-4.1, 8.2, 0.2))
+    histogram, _ = np.histogram(x[scored].clip(-4, 8), bins=np.arange(-4.1, 8.2, 0.2))
     assert np.abs(once[20].numpy() - histogram).sum() < 0.01 * once.sum()  # but for ties between two bins
 
-    def sixes(size):
-        return comb_masks(size, width_px=6, combs=2)
+    sixes = comb_masks(48, width_px=6, combs=2)
+    combs = MaskedCycle(
+        Zero(), Zero(), masks=sixes, training_masks=sixes, schedule=linear_schedule(), steps=(999,), masks_at_once=3
+    )
+    assert torch.equal(sum(count_healthy(combs, with_patient, config, CPU).values()), 2 * once)
 
-    combs = MaskedDiffusionCycle(
-        Zero(), Zero(), masks_for=sixes, training_masks_for=sixes, schedule=linear_schedule(),
-        steps=(999,), training_steps=(999,), masks_at_once=3,
-    )  # fmt: skip
-    assert torch.equal(count_healthy(combs, with_patient, load_config("tiny"), CPU).sum(dim=0), 2 * once)
+
+# --- long calibrations ---
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_killed_calibration_goes_on_where_it_was(with_patient, squares, tmp_path, monkeypatch):
+    config = load_config("tiny", {"scoring.error": "tail", "scoring.smooth_mm": 4})
+    expected = calibration_of(squares, with_patient, config, CPU)
+    monkeypatch.setattr("mmccd.training.calibration.BATCH", 4)  # slices of a piece
+    calls = []
+
+    def killed(words, done, total):
+        calls.append((words, done, total))
+        if len(calls) == 9:
+            raise KilledError
+
+    total = 2 * len(with_patient.rows("validation", healthy=True))
+    kept = KeptArrays(tmp_path / "kept", {"what": 1})
+    with pytest.raises(KilledError):
+        calibration_of(squares, with_patient, config, CPU, kept=kept, progress=killed)
+    words, done, all_of_them = calls[0]
+    assert words.startswith(f"calibrating: 2 network evaluations for each of {total} slices, about ")
+    assert (done, all_of_them) == (0, total)
+    made = sorted((tmp_path / "kept").rglob("*.npy"))
+    assert len(made) == 8
+    stamps = [path.stat().st_mtime_ns for path in made]
+
+    found = calibration_of(squares, with_patient, config, CPU, kept=kept, progress=lambda *call: calls.append(call))
+    assert found.thresholds == expected.thresholds
+    assert torch.equal(found.error.counts, expected.error.counts)
+    assert [path.stat().st_mtime_ns for path in made] == stamps  # nothing was done twice
+    assert calls[-1] == ("calibrating", total, total)
+    kept.clear()
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_long_calibration_is_announced_by_a_warning(phantom_store, monkeypatch):
+    sixes = comb_masks(48, width_px=6, combs=2)
+    method = MaskedCycle(
+        Zero(), Zero(), masks=sixes, training_masks=sixes, schedule=linear_schedule(), steps=range(999, -1, -10)
+    )
+    monkeypatch.setattr("mmccd.training.calibration.LONG_S", 1e-9)
+    slices = len(phantom_store.rows("validation", healthy=True))
+    with pytest.warns(MmccdWarning, match=f"404 network evaluations for each of {slices} slices, about .*--resume"):
+        calibration_of(method, phantom_store, load_config("tiny"), CPU)

@@ -4,7 +4,7 @@ import pytest
 from mmccd.data.store import Store
 from mmccd.model.config import load_config
 from mmccd.training import pictures as training_pictures
-from mmccd.training.pictures import CurveCallback, PictureCallback, logged_losses
+from mmccd.training.pictures import CurveCallback, PictureCallback
 from mmccd.training.task import TranslationTask
 
 
@@ -43,7 +43,7 @@ def test_picture_shows_x_y_and_the_cycle(phantom_store, toy_config, tmp_path, mo
 
     monkeypatch.setattr(training_pictures, "grid_png", grid_png)
     callback = PictureCallback(store, tmp_path)
-    callback.on_validation_epoch_end(Trainer, TranslationTask(toy_config).eval())
+    callback.on_validation_epoch_end(Trainer, TranslationTask(toy_config, 48).eval())
 
     assert (tmp_path / "pictures" / "step_000125.png").read_bytes() == b"png"
     assert "125" in seen["title"]
@@ -65,7 +65,7 @@ def test_picture_of_a_method_without_target_shows_x_and_what_it_restores(
         training_pictures, "grid_png", lambda panels, **labels: seen.update(panels=panels, **labels) or b""
     )
     callback = PictureCallback(phantom_store, tmp_path)
-    task = TranslationTask(load_config("tiny", toy_settings | {"method": "dae"})).eval()
+    task = TranslationTask(load_config("tiny", toy_settings | {"method": "dae"}), 48).eval()
     callback.on_validation_epoch_end(Trainer, task)
     assert seen["columns"] == ["flair x", "x̂", "(x − x̂)²"]
     for row, panels in zip(callback.rows, seen["panels"], strict=True):
@@ -80,7 +80,7 @@ def test_only_the_first_process_draws(phantom_store, toy_config, tmp_path, zero,
         is_global_zero = zero
         global_step = 1
 
-    task = TranslationTask(toy_config) if module == "task" else None
+    task = TranslationTask(toy_config, 48) if module == "task" else None
     PictureCallback(phantom_store, tmp_path).on_validation_epoch_end(Other, task)
     CurveCallback(tmp_path).on_validation_end(Other, task)
     assert list(tmp_path.iterdir()) == []
@@ -93,26 +93,17 @@ def write_log(logs, first_step, *rows, columns="train/forward,validation/cycle,v
     (folder / "metrics.csv").write_text("\n".join([f"epoch,step,{columns}", *rows]) + "\n")
 
 
-def test_losses_of_a_resumed_training_are_one_table(tmp_path):
-    write_log(tmp_path, 0, "0,24,0.5,,", "0,49,0.4,,", "0,49,,3,0.6", "0,74,0.3,,")
-    write_log(tmp_path, 50, "0,74,0.25,,", "0,99,0.2,,", "0,99,,2,0.5")
-    losses = logged_losses(tmp_path)
-    assert list(losses.index) == [25, 50, 75, 100]
-    assert list(losses["train/forward"]) == [0.5, 0.4, 0.25, 0.2]
-    assert losses["validation/cycle"].dropna().to_dict() == {50: 3.0, 100: 2.0}
-
-
 @pytest.fixture
 def drawn(monkeypatch):
     """What `curves_png` was asked to draw: the values of each curve by panel, and the labels."""
     seen = {}
 
     def curves_png(panels, **labels):
-        curves = {
-            title: {curve.name: (list(curve.steps), list(curve.values)) for curve in curves}
-            for title, curves in panels.items()
-        }
-        seen.update(panels=list(curves.items()), **labels)
+        curves = [
+            (panel.title, {curve.name: (list(curve.steps), list(curve.values)) for curve in panel.curves})
+            for panel in panels
+        ]
+        seen.update(panels=curves, quantities=[panel.quantity for panel in panels], **labels)
         return b"png"
 
     monkeypatch.setattr(training_pictures, "curves_png", curves_png)
@@ -124,14 +115,14 @@ def test_curves_are_those_of_the_logs(toy_config, tmp_path, drawn):
         tmp_path, 0, "0,24,0.5,,,", "0,49,0.4,,,", "0,49,,3,0.6,0.7",
         columns="train/forward,validation/cycle,validation/forward,validation/backward",
     )  # fmt: skip
-    CurveCallback(tmp_path).on_validation_end(Trainer, TranslationTask(toy_config))
+    CurveCallback(tmp_path).on_validation_end(Trainer, TranslationTask(toy_config, 48))
 
     assert (tmp_path / "curves.png").read_bytes() == b"png"
     assert "125" in drawn["title"]
     assert drawn["panels"] == [
         ("Forward network, flair → t2", {"training": ([25, 50], [0.5, 0.4]), "validation": ([50], [0.6])}),
         ("Backward network, t2 → flair", {"validation": ([50], [0.7])}),
-        ("Restored whole, healthy validation slices", {"validation": ([50], [3.0])}),
+        ("Healthy validation slices, restored by the cheapest sampler", {"validation": ([50], [3.0])}),
     ]
 
 
@@ -140,10 +131,15 @@ def test_curves_of_a_method_without_target(toy_settings, tmp_path, drawn):
         tmp_path, 0, "0,24,0.5,0.1,,,", "0,24,,,3,0.2,0.6",
         columns="train/reconstruction,train/divergence,validation/cycle,validation/divergence,validation/reconstruction",
     )  # fmt: skip
-    task = TranslationTask(load_config("tiny", toy_settings | {"method": "vae"}))
+    task = TranslationTask(load_config("tiny", toy_settings | {"method": "vae"}), 48)
     CurveCallback(tmp_path).on_validation_end(Trainer, task)
     assert drawn["panels"] == [
         ("Reconstruction of flair", {"training": ([25], [0.5]), "validation": ([25], [0.6])}),
         ("Divergence of the code", {"training": ([25], [0.1]), "validation": ([25], [0.2])}),
-        ("Restored whole, healthy validation slices", {"validation": ([25], [3.0])}),
+        ("Healthy validation slices, restored by the cheapest sampler", {"validation": ([25], [3.0])}),
+    ]
+    assert drawn["quantities"] == [
+        "mean squared error",
+        "Kullback-Leibler divergence per pixel, doubled",
+        "mean squared error",
     ]

@@ -10,7 +10,6 @@ import weakref
 from contextlib import contextmanager
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
@@ -18,8 +17,10 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from mmccd.data.store import Store, open_store
 from mmccd.errors import ConfigError, DataError, MmccdWarning, ModelError
 from mmccd.model.config import load_config
-from mmccd.model.model import load_model
-from mmccd.training.pictures import PictureCallback, logged_losses
+from mmccd.model.folder import load_model
+from mmccd.model.losses import logged_losses
+from mmccd.training.kept import KeptArrays
+from mmccd.training.pictures import PictureCallback
 from mmccd.training.task import TranslationTask
 from mmccd.training.train import Hardware, train
 
@@ -46,9 +47,19 @@ class KilledError(Exception):
 
 
 def kill_at(step):
-    def progress(_what, done, _total):
-        if done == step:
+    def progress(what, done, _total):
+        if done == step and not what.startswith("calibrating"):
             raise KilledError
+
+    return progress
+
+
+def steps_into(told):
+    """Progress of the steps alone: the calibration that follows them counts slices."""
+
+    def progress(what, done, total):
+        if not what.startswith("calibrating"):
+            told.append((what, done, total))
 
     return progress
 
@@ -58,9 +69,9 @@ def kill_at(step):
 
 def test_the_same_seed_gives_the_same_weights(phantom_store, toy_config, trained_folder, tmp_path):
     again = train(phantom_store, tmp_path / "again", toy_config, hardware=CPU)
-    assert again.digest == load_model(trained_folder).digest
+    assert again.card.weights_sha256 == load_model(trained_folder).card.weights_sha256
     other = train(phantom_store, tmp_path / "other", toy_config.model_copy(update={"seed": 1}), hardware=CPU)
-    assert other.digest != again.digest
+    assert other.card.weights_sha256 != again.card.weights_sha256
 
 
 @pytest.mark.parametrize("step", [1, 3, 5])
@@ -74,18 +85,16 @@ def test_an_interrupted_run_ends_with_the_same_weights(phantom_store, six_steps,
     assert (output / "training" / "last.ckpt").exists() == (step > 1)
     seen = []
 
-    resumed = train(
-        phantom_store, output, six_steps, resume=True, hardware=CPU, progress=lambda *told: seen.append(told[1:])
-    )
+    resumed = train(phantom_store, output, six_steps, resume=True, hardware=CPU, progress=steps_into(seen))
 
-    assert resumed.digest == whole.digest
-    assert resumed.card["threshold"] == whole.card["threshold"]
-    assert seen == [(done, 6) for done in range(step // 2 * 2 + 1, 7)]
+    assert resumed.card.weights_sha256 == whole.card.weights_sha256
+    assert resumed.card.threshold == whole.card.threshold
+    assert [told[1:] for told in seen] == [(done, 6) for done in range(step // 2 * 2 + 1, 7)]
     pictures = sorted(path.name for path in (output / "training" / "pictures").iterdir())
     assert pictures == sorted(path.name for path in (whole_folder / "training" / "pictures").iterdir())
     curves = logged_losses(output / "training")  # also of the steps before the interruption
-    assert list(curves.index) == [2, 4, 6]
-    pd.testing.assert_frame_equal(curves, logged_losses(whole_folder / "training"))
+    assert curves["validation/forward"][0] == [2, 4, 6]
+    assert curves == logged_losses(whole_folder / "training")
 
 
 def test_a_run_killed_after_its_last_step_is_finished_by_resume(
@@ -95,17 +104,51 @@ def test_a_run_killed_after_its_last_step_is_finished_by_resume(
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr("mmccd.training.train.calibrate", killed)
+        patch.setattr("mmccd.training.train.calibration_of", killed)
         with pytest.raises(KilledError):
             train(phantom_store, tmp_path / "model", six_steps, hardware=CPU)
     resumed = train(phantom_store, tmp_path / "model", six_steps, resume=True, hardware=CPU)
-    assert resumed.digest == uninterrupted[1].digest
-    assert resumed.card["training"]["steps"] == 6
+    assert resumed.card.weights_sha256 == uninterrupted[1].card.weights_sha256
+    assert resumed.card.training.steps == 6
+
+
+def test_a_run_killed_in_its_calibration_goes_on_there(phantom_store, six_steps, uninterrupted, tmp_path):
+    """With a sampler of many evaluations this is hours; what was done is kept until the model is written."""
+    made = []
+
+    def kill(what, done, _total):
+        if what == "calibrating" and done:
+            raise KilledError
+
+    class Counted(KeptArrays):
+        def get(self, name, make):
+            return super().get(name, lambda: (made.append(name), make())[1])
+
+    output = tmp_path / "model"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmccd.training.train.KeptArrays", Counted)
+        with pytest.raises(KilledError):
+            train(phantom_store, output, six_steps, hardware=CPU, progress=kill)
+        assert len(made) == 1
+        assert len(list((output / "training" / "calibration").rglob("*.npy"))) == 1
+        resumed = train(phantom_store, output, six_steps, resume=True, hardware=CPU)
+    assert len(made) == len(set(made))
+    assert resumed.card.threshold == uninterrupted[1].card.threshold
+    assert not (output / "training" / "calibration").exists()
+
+
+def test_the_cost_of_the_calibration_is_said_before_it_begins(phantom_store, toy_config, tmp_path):
+    told = []
+    train(phantom_store, tmp_path, change(toy_config, steps=2), hardware=CPU, progress=lambda *one: told.append(one))
+    (first, *_), slices = told[2], len(phantom_store.rows("validation", healthy=True))
+    assert first.startswith(f"calibrating: 2 network evaluations for each of {slices} slices, about ")
+    assert told[2][1:] == (0, slices)
+    assert told[-1][1:] == (slices, slices)
 
 
 def test_resume_without_a_checkpoint_begins(phantom_store, toy_config, trained_folder, tmp_path):
     model = train(phantom_store, tmp_path / "new", toy_config, resume=True, hardware=CPU)
-    assert model.digest == load_model(trained_folder).digest
+    assert model.card.weights_sha256 == load_model(trained_folder).card.weights_sha256
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.5])
@@ -172,12 +215,12 @@ def stopped(phantom_store, patient, tmp_path_factory):
     """A model whose training stopped early, and what was told meanwhile."""
     output, told = tmp_path_factory.mktemp("stopped") / "model", []
     with scripted_errors():
-        return train(phantom_store, output, patient, hardware=CPU, progress=lambda *step: told.append(step)), told
+        return train(phantom_store, output, patient, hardware=CPU, progress=steps_into(told)), told
 
 
 def test_training_stops_when_the_healthy_error_no_longer_falls(stopped):
     model, told = stopped
-    assert model.card["training"] == {"steps": 8, "validation/cycle": 1.0}
+    assert model.card.training.as_json() == {"steps": 8, "validation/cycle": 1.0}
     assert [step[1:] for step in told] == [*((done, 12) for done in range(1, 9)), (8, 8)]
     assert told[-1][0].startswith("stopped early at step 8")
 
@@ -188,10 +231,10 @@ def test_a_new_lowest_error_renews_the_patience(phantom_store, patient, tmp_path
     with scripted_errors(later):
         model = train(
             phantom_store, tmp_path, change(patient, patience=patience), hardware=CPU,
-            progress=lambda *step: told.append(step[0]),
+            progress=steps_into(told),
         )  # fmt: skip
-    assert model.card["training"]["steps"] == steps
-    assert ("stopped early" in told[-1]) == (steps < 12)
+    assert model.card.training.steps == steps
+    assert ("stopped early" in told[-1][0]) == (steps < 12)
 
 
 def test_an_interrupted_run_stops_where_it_would_have(phantom_store, patient, stopped, tmp_path):
@@ -200,8 +243,8 @@ def test_an_interrupted_run_stops_where_it_would_have(phantom_store, patient, st
         with pytest.raises(KilledError):
             train(phantom_store, tmp_path, patient, hardware=CPU, progress=kill_at(7))
         resumed = train(phantom_store, tmp_path, patient, resume=True, hardware=CPU)
-    assert resumed.card["training"] == stopped[0].card["training"]
-    assert resumed.digest == stopped[0].digest
+    assert resumed.card.training == stopped[0].card.training
+    assert resumed.card.weights_sha256 == stopped[0].card.weights_sha256
 
 
 def test_a_run_killed_after_it_stopped_is_finished_by_resume(phantom_store, patient, stopped, tmp_path, monkeypatch):
@@ -211,15 +254,13 @@ def test_a_run_killed_after_it_stopped_is_finished_by_resume(phantom_store, pati
     seen = []
     with scripted_errors():
         with monkeypatch.context() as patch:
-            patch.setattr("mmccd.training.train.calibrate", killed)
+            patch.setattr("mmccd.training.train.calibration_of", killed)
             with pytest.raises(KilledError):
                 train(phantom_store, tmp_path, patient, hardware=CPU)
-        resumed = train(
-            phantom_store, tmp_path, patient, resume=True, hardware=CPU, progress=lambda *told: seen.append(told)
-        )
+        resumed = train(phantom_store, tmp_path, patient, resume=True, hardware=CPU, progress=steps_into(seen))
     assert seen == []
-    assert resumed.card["training"]["steps"] == 8
-    assert resumed.digest == stopped[0].digest
+    assert resumed.card.training.steps == 8
+    assert resumed.card.weights_sha256 == stopped[0].card.weights_sha256
 
 
 # --- out of memory ---
@@ -250,8 +291,8 @@ def test_a_batch_beyond_memory_is_halved(phantom_store, toy_config, tmp_path, fi
     said = " ".join(str(each.message) for each in warned)
     assert re.findall(r"training\.batch_size=(\d+)", said) == [str(size) for size in tried]
     direct = train(phantom_store, tmp_path / "direct", change(toy_config, batch_size=fits), hardware=CPU)
-    assert model.card["config"] == direct.card["config"]
-    assert model.digest == direct.digest
+    assert model.config == direct.config
+    assert model.card.weights_sha256 == direct.card.weights_sha256
     left, expected = (sorted(path.parent.relative_to(tmp_path / name) for path in (tmp_path / name).rglob("*.*"))
                       for name in ("model", "direct"))  # fmt: skip
     assert left == expected
@@ -261,7 +302,10 @@ def test_memory_that_runs_out_after_a_checkpoint_loses_nothing(phantom_store, si
     with memory_for(1, steps=3), pytest.raises(ConfigError, match="out of memory at step 3, in batches of 4") as caught:
         train(phantom_store, tmp_path, six_steps, hardware=CPU)
     assert "training.batch_size=2" in caught.value.hint
-    assert train(phantom_store, tmp_path, six_steps, resume=True, hardware=CPU).digest == uninterrupted[1].digest
+    assert (
+        train(phantom_store, tmp_path, six_steps, resume=True, hardware=CPU).card.weights_sha256
+        == uninterrupted[1].card.weights_sha256
+    )
 
 
 def test_one_slice_that_is_beyond_memory_is_refused(phantom_store, toy_config, tmp_path):
@@ -282,8 +326,8 @@ def test_a_batch_that_was_halved_stays_when_the_training_resumes(phantom_store, 
     with pytest.warns(MmccdWarning, match=r"going on with training\.batch_size=2 instead of 4"):
         resumed = train(phantom_store, tmp_path / "model", six_steps, resume=True, hardware=CPU)
     direct = train(phantom_store, tmp_path / "direct", change(six_steps, batch_size=2), hardware=CPU)
-    assert resumed.card["config"] == direct.card["config"]
-    assert resumed.digest == direct.digest
+    assert resumed.config == direct.config
+    assert resumed.card.weights_sha256 == direct.card.weights_sha256
 
 
 # --- diverged ---
@@ -337,8 +381,8 @@ def test_resume_with_another_threshold_is_not_refused(phantom_store, six_steps, 
     scoring = six_steps.scoring.model_copy(update={"false_positive_rate": 0.2})
     other = six_steps.model_copy(update={"scoring": scoring})
     resumed = train(phantom_store, tmp_path, other, resume=True, hardware=CPU)
-    assert resumed.card["threshold"]["value"] < uninterrupted[1].card["threshold"]["value"]
-    assert resumed.card["threshold"]["criterion"].startswith("0.2 of the brain")
+    assert resumed.card.threshold.value < uninterrupted[1].card.threshold.value
+    assert resumed.card.threshold.criterion.startswith("0.2 of the brain")
     for name, tensor in uninterrupted[1].method.state_dict().items():
         assert torch.equal(tensor, resumed.method.state_dict()[name])
 
@@ -467,10 +511,10 @@ def test_a_trained_network_has_learnt_something(trained_folder):
 
 def test_precision_follows_the_setting(phantom_store, toy_config, tmp_path, monkeypatch):
     config = change(toy_config, steps=1, precision="bf16")
-    assert "bf16" in train(phantom_store, tmp_path / "a", config, hardware=CPU).card["provenance"]["precision"]
+    assert "bf16" in train(phantom_store, tmp_path / "a", config, hardware=CPU).card.provenance["precision"]
     monkeypatch.setattr("mmccd.system.devices.has_bf16", lambda device: False)
     config = change(toy_config, steps=1, precision="auto")
-    assert train(phantom_store, tmp_path / "b", config, hardware=CPU).card["provenance"]["precision"] == "32-true"
+    assert train(phantom_store, tmp_path / "b", config, hardware=CPU).card.provenance["precision"] == "32-true"
 
 
 def test_ctrl_c_reaches_the_caller(phantom_store, toy_config, tmp_path):

@@ -1,17 +1,21 @@
-"""Patched diffusion: only a patch drowns in noise, and is restored from itself and all that is around it."""
+"""Patched diffusion: only a patch is noised, and is restored from itself and all that is around it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from mmccd.method.baselines.reconstruction import Reconstruction
-from mmccd.method.cycle import Restoration, cycle_map
-from mmccd.method.diffusion import NoiseSchedule
-from mmccd.method.noise import Draw, shared_noise
+from mmccd.method import references
+from mmccd.method.anomaly_map import Restoration, anomaly_map
+from mmccd.method.baselines.diffusion_reconstruction import DiffusionReconstruction
+from mmccd.method.baselines.reconstruction import RECONSTRUCTION
+from mmccd.method.diffusion import NoiseSchedule, denoise
+from mmccd.method.method import About, Batch, Parts
+from mmccd.method.noise import simplex
 
 
-class PatchedDiffusion(Reconstruction):
+class PatchedDiffusion(DiffusionReconstruction):
     """pDDPM (Behrendt et al., MIDL 2023), https://arxiv.org/abs/2303.03758.
 
     As in the authors' code: simplex noise, the clean image predicted, loss in the patch alone. Differs: squared instead
@@ -19,53 +23,71 @@ class PatchedDiffusion(Reconstruction):
 
     Args:
         network: Of the slice with a noisy patch, and of the step; predicts the clean slice.
-        masks_for: Side of the slices in pixels to the patches, (patches, size, size) bool.
+        patches: (patches, size, size) bool.
         schedule: Noise schedule.
-        steps: Steps that the sampler visits, from high to low; the first says how deep a patch is drowned.
-        draw: The noise; simplex in the authors' code.
+        steps: Steps that the sampler visits, from high to low; the first says how much noise a patch gets.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        *,
-        masks_for: Callable[[int], Tensor],
-        schedule: NoiseSchedule,
-        steps: Sequence[int],
-        draw: Draw,
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.masks_for = masks_for
-        self.schedule = schedule
-        self.steps = tuple(steps)
-        self.draw = draw
+    about: ClassVar[About] = About(
+        label="pDDPM",
+        phrase="patched DDPM",
+        references=(references.PDDPM, references.DDIM),
+        losses={"reconstruction": RECONSTRUCTION},
+    )
+    draw = staticmethod(simplex)
+    patches: Tensor
 
-    def losses(self, source: Tensor, _target: Tensor) -> dict[str, Tensor]:
+    def __init__(self, network: nn.Module, *, patches: Tensor, schedule: NoiseSchedule, steps: Sequence[int]) -> None:
+        super().__init__(network, schedule=schedule, steps=steps)
+        self.register_buffer("patches", patches, persistent=False)
+
+    @classmethod
+    def build(cls, parts: Parts) -> Self:
+        """Untrained, for slices of one size."""
+        steps = parts.restoring_steps()
+        return cls(parts.unet(1, 1), patches=patch_masks(parts.size_px), schedule=parts.schedule, steps=steps)
+
+    @property
+    def evaluations(self) -> int:
+        """One a step, for each patch."""
+        return len(self.patches) * len(self.steps)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Mean squared error of the predicted patch, at a random step and one random patch per sample."""
-        patches = self.masks_for(source.shape[-1]).to(source.device)
-        patch = patches[torch.randint(len(patches), (len(source),), device=source.device)][:, None]
-        t = torch.randint(len(self.schedule.alpha_bar), (len(source),), device=source.device)
-        batch, channels, height, width = source.shape
-        noise = self.draw((batch, channels, height, width), None, source.device)
-        noisy = self.schedule.add_noise(source, noise, t)
+        source = batch.source
+        patch = self.patches[torch.randint(len(self.patches), (len(source),), device=source.device)][:, None]
+        noisy, t = self.noised(source)
         error = (self.network(torch.where(patch, noisy, source), t) - source).square()
         return {"reconstruction": (error * patch).sum() / patch.sum()}
 
     def restorations(self, source: Tensor) -> Iterator[Restoration]:
         """Each patch and what is restored in it; the rest of x_hat is x itself."""
-        noise = shared_noise(source, 1, 0, self.draw)(source)
-        for patch in self.masks_for(source.shape[-1]).to(source.device):
-            drowned = self.schedule.add_noise(source, noise, self._at(source, self.steps[0]))
-            noisy = torch.where(patch, drowned, source)
-            for t, t_next in zip(self.steps, [*self.steps[1:], None], strict=True):
-                clean = self.network(noisy, self._at(source, t))
-                noisy = torch.where(patch, self.schedule.ddim(noisy, clean, t, t_next), source)
-            yield patch[None, None, None], noisy[None]
+        noisy = self.at_first_step(source)
+        for patch in self.patches:
+
+            def predict(image: Tensor, t: Tensor, patch: Tensor = patch) -> Tensor:
+                clean: Tensor = self.network(torch.where(patch, image, source), t)
+                return clean
+
+            restored = torch.where(patch, denoise(noisy, predict, self.schedule, self.steps), source)
+            yield Restoration(patch[None, None, None], restored[None])
 
     def restore(self, source: Tensor) -> Tensor:
         """All patches put together; the mean where they overlap."""
-        return cycle_map(source, self.restorations(source), error=lambda _, restored: restored)
+        return anomaly_map(source, self.restorations(source), error=lambda _, restoration: restoration.restored)
 
-    def _at(self, source: Tensor, t: int) -> Tensor:
-        return torch.full((len(source),), t, device=source.device)
+    def quick(self) -> "PatchedDiffusion":
+        """In one step."""
+        return type(self)(self.network, patches=self.patches, schedule=self.schedule, steps=self.steps[:1])
+
+
+def patch_masks(size_px: int) -> Tensor:
+    """Four overlapping squares, one in each corner, with sides of 5/8 of the slice as pDDPM's 60 of 96 pixels.
+
+    Returns:
+        (4, size, size) bool, True = hidden.
+    """
+    side = round(5 / 8 * size_px)
+    near = torch.arange(size_px) < side
+    lines = torch.stack([near, near.flip(0)])
+    return (lines[:, None, :, None] & lines[None, :, None, :]).flatten(0, 1)

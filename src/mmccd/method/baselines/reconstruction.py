@@ -2,29 +2,47 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import ClassVar, Self
 
-import torch
 from torch import Tensor, nn
 
-from mmccd.method.cycle import Restoration
+from mmccd.method.anomaly_map import Restoration
+from mmccd.method.method import About, Batch, Loss, Parts
+
+RECONSTRUCTION = Loss("Reconstruction of {source}")
 
 
 class Reconstruction(nn.Module, ABC):
     """A method of one modality: the source goes in, and comes out as a healthy slice would."""
+
+    about: ClassVar[About]
+
+    @property
+    def evaluations(self) -> int:
+        """One, unless a method says otherwise."""
+        return 1
+
+    @classmethod
+    @abstractmethod
+    def build(cls, parts: Parts) -> Self:
+        """Untrained."""
 
     @abstractmethod
     def restore(self, source: Tensor) -> Tensor:
         """x_hat of x, (batch, 1, height, width)."""
 
     @abstractmethod
-    def losses(self, source: Tensor, _target: Tensor) -> dict[str, Tensor]:
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
         """What training makes small; the target is not used."""
 
-    def cycle(self, source: Tensor) -> tuple[Tensor, Tensor]:
+    def translate(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """No translation, (batch, 0, ...), and x_hat."""
         return source[:, :0], self.restore(source)
 
     def restorations(self, source: Tensor) -> Iterator[Restoration]:
-        """The whole slice at once: one "mask" that counts every pixel."""
-        restored = self.restore(source)
-        yield torch.ones_like(restored[None, :1], dtype=torch.bool), restored[None]
+        """The whole slice at once."""
+        yield Restoration.of_whole_slices(self.restore(source))
+
+    def quick(self) -> "Reconstruction":
+        """Itself, unless a method samples."""
+        return self

@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from mmccd.errors import ConfigError, MmccdWarning
-from mmccd.method.cycle import squared_error
+from mmccd.method.anomaly_map import squared_error
 from mmccd.method.cyclic_unet import CyclicUNet
-from mmccd.model.config import ScoringConfig
-from mmccd.model.model import load_model
-from mmccd.model.run import anomaly_volume, in_batches
+from mmccd.model.config import load_config
+from mmccd.model.folder import load_model
+from mmccd.model.scorer import ModelScorer, SumOfScorers, batches_of
 from mmccd.scoring.maps import scored_region, smoothed
 
 CPU = torch.device("cpu")
@@ -18,7 +18,12 @@ SLICES = np.random.default_rng(0).normal(size=(7, 48, 48)).astype(np.float32)
 
 
 def run(function, slices=SLICES, *, batch_size, bf16=False):
-    return list(in_batches(function, slices, CPU, batch_size=batch_size, bf16=bf16))
+    """What a function gives for each batch, by its rows."""
+    found = []
+    for batch in batches_of(slices, CPU, batch_size=batch_size, bf16=bf16):
+        with batch as source:
+            found.append((batch.rows, function(source)))
+    return found
 
 
 def same(source):
@@ -151,10 +156,10 @@ def brain():
 
 
 def volume(method, slices, brain, *, error=squared_error, batch_size=4, bf16=False, slice_mm=5.0, **scoring):
-    return anomaly_volume(
-        method, error, slices, brain, ScoringConfig(**scoring), pixel_mm=5.0, slice_mm=slice_mm, device=CPU,
-        batch_size=batch_size, bf16=bf16,
-    )  # fmt: skip
+    precision = {"precision": "bf16" if bf16 else "float32"}
+    config = load_config("tiny", {"scoring": scoring, "training": precision})
+    scorer = ModelScorer(method, error, config, CPU, batch_size)
+    return scorer.anomaly_map({"flair": slices}, brain, (slice_mm, 5.0, 5.0))
 
 
 def test_the_rim_and_what_lies_outside_are_zero(method, brain):
@@ -169,7 +174,7 @@ def test_the_rim_and_what_lies_outside_are_zero(method, brain):
 
 
 def test_the_error_function_decides_the_map(method, brain):
-    found = volume(method, SLICES, brain, error=lambda x, x_hat: (x - x_hat).abs().expand_as(x_hat), edge_mm=0)
+    found = volume(method, SLICES, brain, error=lambda x, made: (x - made.restored).abs(), edge_mm=0)
     np.testing.assert_allclose(found, np.where(brain, np.abs(SLICES), 0), rtol=1e-6)
 
 
@@ -222,3 +227,27 @@ def test_a_scan_goes_on_with_less_memory(brain):
     with pytest.warns(MmccdWarning, match="going on with batches of 2"):
         found = volume(CyclicUNet(Narrow(), Zero()), SLICES, brain, edge_mm=0)
     np.testing.assert_allclose(found, np.where(brain, SLICES**2, 0), rtol=1e-6)
+
+
+def test_what_a_lack_of_memory_leads_to_is_let_go(brain):
+    """The error holds the frames in which it came up, and these all tensors of the batch: no room for a smaller one."""
+    batches = batches_of(SLICES, CPU, batch_size=2, bf16=False)
+    batch = next(batches)
+    with batch:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    assert batch.out_of_memory is True
+    assert not any(isinstance(value, BaseException) for value in vars(batch).values())
+
+
+def test_the_evidence_of_several_models_is_added(method, brain):
+    class Fixed:
+        def __init__(self, value):
+            self.value = value
+
+        def anomaly_map(self, slices, brain, spacing_mm):
+            return np.where(brain, slices["flair"] * self.value, 0).astype(np.float32)
+
+    both = SumOfScorers([Fixed(1.0), Fixed(0.5)])
+    found = both.anomaly_map({"flair": SLICES}, brain, (5.0, 5.0, 5.0))
+    np.testing.assert_allclose(found, np.where(brain, 1.5 * SLICES, 0), rtol=1e-6)
+    assert found.dtype == np.float32

@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from mmccd.errors import ConfigError, ModelError
-from mmccd.method.cycle import squared_error
-from mmccd.model import model as model_file
+from mmccd.method.anomaly_map import Restoration, squared_error
 from mmccd.model.config import load_config
-from mmccd.model.model import builtin_models, load_model, save_model
+from mmccd.model.folder import builtin_models, load_model, model_folder, save_model
 from mmccd.scoring.evidence import TailEvidence, count_pairs
 from mmccd.system.files import sha256_of_file
 
@@ -27,7 +26,7 @@ def change_card(folder, **changes):
 def test_a_model_is_two_files_and_nothing_else_is_needed(copy, model_folder):
     assert sorted(path.name for path in copy.iterdir()) == ["card.json", "model.safetensors"]
     model = load_model(copy)
-    assert model.digest == sha256_of_file(copy / "model.safetensors")
+    assert model.card.weights_sha256 == sha256_of_file(copy / "model.safetensors")
     assert not model.method.training
     assert not any(weight.requires_grad for weight in model.method.parameters())
     expected = load_model(model_folder).method.state_dict()
@@ -36,26 +35,29 @@ def test_a_model_is_two_files_and_nothing_else_is_needed(copy, model_folder):
 
 def test_there_and_back(copy, tmp_path):
     model = load_model(copy)
-    facts = {**model.card, "note": float("nan")}
-    saved = save_model(tmp_path / "again", model.method, model.error, model.config, facts)
-    assert saved.digest == model.digest
+    change_card(copy, note="of a later version", training={"steps": 4, "validation/cycle": None})
+    model = load_model(copy)
+    saved = save_model(tmp_path / "again", model.method, model.error, model.config, model.card)
+    assert saved.card.weights_sha256 == model.card.weights_sha256
     card = load_model(tmp_path / "again").card
-    assert card["note"] is None
-    assert card["parameters"] == sum(weight.numel() for weight in model.method.state_dict().values())
-    assert "never use it for diagnosis" in card["intended_use"]
+    assert card.as_json() == model.card.as_json() == saved.card.as_json()
+    assert card.digest == saved.card.digest
+    written = json.loads((tmp_path / "again" / "card.json").read_text())
+    assert written["note"] == "of a later version"  # what is not known is kept
+    assert written["training"] == {"steps": 4}
+    assert card.parameters == sum(weight.numel() for weight in model.method.state_dict().values())
+    assert "never use it for diagnosis" in written["intended_use"]
 
 
 @pytest.fixture
 def with_evidence(copy):
     """The toy model, its card saying that it scores by evidence; a function that saves it with some error."""
     model = load_model(copy)
-    scoring = {"evidence": "tail", "polarity": "typical", "unconditional": 0.25}
+    scoring = {"error": "tail", "polarity": "bright", "unconditional": 0.25}
     config = model.config.model_copy(update={"scoring": model.config.scoring.model_copy(update=scoring)})
-    own = ("format", "config", "weights_sha256", "parameters")
-    facts = {key: value for key, value in model.card.items() if key not in own}
 
     def save(error):
-        save_model(copy, model.method, error, config, facts)
+        save_model(copy, model.method, error, config, model.card)
         return copy
 
     return save
@@ -67,10 +69,10 @@ def test_the_counts_behind_evidence_are_part_of_the_model(with_evidence):
     loaded = load_model(with_evidence(error))
     assert isinstance(loaded.error, TailEvidence)
     assert torch.equal(loaded.error.counts, error.counts)
-    image, restored = torch.randn(2, 1, 9, 9), torch.randn(3, 2, 1, 9, 9)
-    assert torch.equal(loaded.error(image, restored), error(image, restored))  # polarity and weight as in the settings
+    image, made = torch.randn(2, 1, 9, 9), Restoration.of_whole_slices(torch.randn(2, 3, 9, 9))
+    assert torch.equal(loaded.error(image, made), error(image, made))  # polarity and weight as in the settings
     networks = loaded.method.state_dict().values()
-    assert loaded.card["parameters"] == sum(weight.numel() for weight in networks)  # counts are no parameters
+    assert loaded.card.parameters == sum(weight.numel() for weight in networks)  # counts are no parameters
 
 
 def test_evidence_without_counts_and_counts_without_evidence_are_refused(with_evidence, tmp_path):
@@ -170,7 +172,26 @@ def test_settings_of_a_later_version_are_named(copy):
         load_model(copy)
 
 
-@pytest.mark.parametrize("key", ["grid", "threshold"])
+def test_values_of_a_card_that_cannot_be_are_named(copy):
+    card = json.loads((copy / "card.json").read_text())
+    for changed, message in (
+        ({"grid": card["grid"] | {"protocol": "sagittal"}}, "card.json in .*: protocol is 'sagittal'"),
+        ({"grid": card["grid"] | {"size_px": 0}}, "card.json in .*: slices of 0 pixels"),
+        ({"threshold": card["threshold"] | {"value": "high"}}, r"card.json in .* is damaged: threshold\.value"),
+        ({"healthy_scores": None}, "card.json in .* is damaged: healthy_scores"),
+    ):
+        change_card(copy, **(card | changed))
+        with pytest.raises(ModelError, match=message):
+            load_model(copy)
+
+
+def test_slices_of_the_paper_go_by_their_old_name_too(copy):
+    card = json.loads((copy / "card.json").read_text())
+    change_card(copy, grid=card["grid"] | {"protocol": "published"})
+    assert load_model(copy).grid.protocol == "paper-slices"
+
+
+@pytest.mark.parametrize("key", ["format", "grid", "threshold"])
 def test_cards_that_lack_what_prediction_needs(copy, key, healthy_scan):
     from mmccd.prediction.detector import Detector
 
@@ -191,14 +212,14 @@ def test_a_model_ships_for_each_modality_and_is_small(modality):
     assert model.config.source == modality
     assert model.config.method == "veiled-cycle"
     assert isinstance(model.error, TailEvidence)
-    assert model.card["intended_use"].startswith("Research")
-    files = list(model_file.model_folder(f"builtin:{modality}").iterdir())
+    assert model.card.intended_use.startswith("Research")
+    files = list(model_folder(f"builtin:{modality}").iterdir())
     assert sorted(file.name for file in files) == ["card.json", "model.safetensors"]
     assert sum(file.stat().st_size for file in files) < 10e6
 
 
 def test_the_model_card_says_what_a_user_must_know():
-    page = (model_file.model_folder("builtin:flair").parent / "MODEL_CARD.md").read_text()
+    page = (model_folder("builtin:flair").parent / "MODEL_CARD.md").read_text()
     for text in (
         "CC BY 4.0",
         "arXiv 2107.02314",

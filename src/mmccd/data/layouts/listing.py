@@ -1,0 +1,71 @@
+"""What a reader of a layout says: "this file is that role of that subject". It names files, and opens no image."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmccd.data.case_record import is_result
+from mmccd.data.nifti import is_nifti_name
+from mmccd.errors import DataError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file (or channel of a file) of one subject; ``role`` is a modality, ``brain`` or ``lesion``."""
+
+    subject: str
+    role: str
+    path: Path
+    channel: int | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Entries in any order, what a table says of each subject's split, problems, and files whose names fit no role."""
+
+    entries: list[Entry] = field(default_factory=list)
+    splits: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    unused: list[Path] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one layout is recognised and read; ``expects`` describes it to users."""
+
+    detect: Callable[[Path], bool]
+    read: Callable[[Path], Listing]
+    expects: str
+
+
+def nifti_files(folder: Path, depth: int = 0) -> Iterator[Path]:
+    """NIfTI files up to ``depth`` folders down, but hidden ones and results of `predict`; links may be broken.
+
+    A folder that is named like a scan and holds none is yielded, so that it is complained about.
+    """
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        inside = list(nifti_files(path, depth - 1)) if depth > 0 and path.is_dir() else []
+        if inside:
+            yield from inside
+        elif is_nifti_name(path.name) and not is_result(path):
+            yield path
+
+
+def files_in(folder: Path) -> list[Path]:
+    """NIfTI files of a folder that need not be there."""
+    return list(nifti_files(folder)) if folder.is_dir() else []
+
+
+def check_modality(path: Path, name: str) -> None:
+    """Files of a store are named after modalities, so no name may lead out of its folder.
+
+    Raises:
+        DataError: it is none.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_+-]*", name):
+        raise DataError(
+            f"{path.name} has a modality or column {name!r}", "name a modality with letters, digits, _, + and -"
+        )

@@ -1,0 +1,33 @@
+"""What is wrong with a subject, in one form for every command that meets it."""
+
+from dataclasses import dataclass
+
+from mmccd.errors import MmccdError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a subject or a case cannot be used, or not in full.
+
+    Attributes:
+        subject: Its id.
+        what: What is wrong.
+        hint: What to do about it.
+    """
+
+    subject: str
+    what: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """One sentence, with what to do about it in brackets."""
+        return f"{self.what} ({self.hint})" if self.hint else self.what
+
+    @classmethod
+    def of(cls, subject: str, error: Exception) -> "Problem":
+        """From what stopped the work on a subject: an error of ours, of the system, or a lack of memory."""
+        if isinstance(error, MmccdError):
+            return cls(subject, error.message, error.hint)
+        reason = str(getattr(error, "strerror", None) or error)
+        said = ": ".join(part for part in (type(error).__name__, reason) if part)  # MemoryError often says no more
+        return cls(subject, said, "check the file and the memory")

@@ -1,0 +1,33 @@
+"""What is wrong with a subject is said in one form, whatever stopped the work on it."""
+
+import pytest
+
+from mmccd.data.problems import Problem
+from mmccd.errors import DataError
+
+
+@pytest.mark.parametrize(("hint", "said"), [("mend it", "it is torn (mend it)"), ("", "it is torn")])
+def test_a_problem_reads_as_one_sentence(hint, said):
+    assert str(Problem("P_1", "it is torn", hint)) == said
+
+
+def test_an_error_of_ours_keeps_what_it_says_and_its_hint():
+    found = Problem.of("P_1", DataError("a.nii.gz is empty", "copy it again"))
+
+    assert found == Problem("P_1", "a.nii.gz is empty", "copy it again")
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (MemoryError("9 GiB"), "MemoryError: 9 GiB"),
+        (MemoryError(), "MemoryError"),
+        (PermissionError(13, "Permission denied", "/data/Doe/a.nii"), "PermissionError: Permission denied"),
+        (OSError("odd"), "OSError: odd"),
+    ],
+)
+def test_an_error_of_the_machine_is_named_without_its_place_and_has_a_hint(error, what):
+    found = Problem.of("P_1", error)
+
+    assert (found.subject, found.what) == ("P_1", what)
+    assert found.hint
