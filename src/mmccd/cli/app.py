@@ -16,7 +16,7 @@ from mmccd.cli import data as cli_data
 from mmccd.cli import models as cli_models
 from mmccd.cli import report as cli_report
 from mmccd.cli import results as cli_results
-from mmccd.cli.options import BUG, CLOSED, FINE, FROM_SIGNALS, INTERRUPTED, NONE_WORKED, TERMINATED, USAGE, out
+from mmccd.cli.output import BUG, CLOSED, FINE, FROM_SIGNALS, INTERRUPTED, NONE_WORKED, TERMINATED, USAGE, out
 from mmccd.errors import ConfigError, MmccdError, ModelError
 from mmccd.system.complaints import complain, warnings_as_lines
 from mmccd.system.signals import leaving_when_asked

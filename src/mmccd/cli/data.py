@@ -7,7 +7,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mmccd.cli.options import CORES, Data, Layout, Quiet, Seed, Workers, finish, out
+from mmccd.cli.options import CORES, Data, Layout, Quiet, Seed, Workers
+from mmccd.cli.output import finish, out
 from mmccd.errors import ConfigError
 from mmccd.system.complaints import warn
 from mmccd.system.progress import reported_progress

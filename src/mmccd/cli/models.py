@@ -8,7 +8,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mmccd.cli.options import Anonymize, Device, Layout, Quiet, finish, out
+from mmccd.cli.options import Anonymize, Device, Layout, Quiet
+from mmccd.cli.output import finish, out
 from mmccd.system.complaints import warn
 from mmccd.system.progress import reported_progress
 

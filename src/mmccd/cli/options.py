@@ -1,21 +1,10 @@
-"""What the commands share: options, exit codes, and how they print."""
+"""Options that several commands have."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-
-from mmccd.system.complaints import in_one_line
-
-FINE, BUG, USAGE, SOME_FAILED, NONE_WORKED, INTERRUPTED, CLOSED, TERMINATED = 0, 1, 2, 3, 4, 130, 141, 143
-FROM_SIGNALS = 128
-"""An exit code above it is that of a signal."""
-
-out = Console(width=None if sys.stdout.isatty() else 120)  # a log is no 80-column terminal
 
 Data = Annotated[
     Path, typer.Argument(help="Cohort: BraTS, nnU-Net, MSD Task01, BIDS or subject folders, or a CSV manifest.")
@@ -30,22 +19,3 @@ Anonymize = Annotated[
     typer.Option(help="JSON file of random names for the cases: made or extended, and private. Results hold no other."),
 ]
 CORES = os.cpu_count() or 1
-
-
-def print_evaluation(lines: list[list[str]]) -> None:
-    """Methods as columns: the table stays narrow enough for a terminal."""
-    table = Table(*[line[0] for line in lines][:1], *[line[0] for line in lines[1:]])
-    for i, metric in enumerate(lines[0][1:], start=1):
-        table.add_row(metric, *(line[i] for line in lines[1:]))
-    out.print(table)
-    out.print(
-        "Mean over patients [95 % interval]. Only oracle_dice chose its threshold with these labels.", highlight=False
-    )
-
-
-def finish(failures: dict[str, str], total: int) -> None:
-    """List what failed, and leave with the exit code that says whether anything worked."""
-    for case, reason in failures.items():
-        print(in_one_line(f"failed: {case}: {reason}"), file=sys.stderr)
-    if failures:
-        raise typer.Exit(NONE_WORKED if len(failures) >= total else SOME_FAILED)

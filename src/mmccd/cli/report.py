@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from mmccd.cli.options import Layout, Quiet, finish, out
+from mmccd.cli.options import Layout, Quiet
+from mmccd.cli.output import finish, out
 from mmccd.system.progress import reported_progress
 
 

@@ -8,19 +8,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mmccd.cli.options import (
-    CORES,
-    Anonymize,
-    Data,
-    Device,
-    Layout,
-    Quiet,
-    Seed,
-    Workers,
-    finish,
-    out,
-    print_evaluation,
-)
+from mmccd.cli.options import CORES, Anonymize, Data, Device, Layout, Quiet, Seed, Workers
+from mmccd.cli.output import finish, out, print_evaluation
 from mmccd.errors import ConfigError
 from mmccd.system.progress import reported_progress
 

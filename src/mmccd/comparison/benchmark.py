@@ -21,7 +21,7 @@ from mmccd.errors import ConfigError
 from mmccd.evaluation.paper_protocol import LesionSlice
 from mmccd.method.anomaly_map import squared_error
 from mmccd.model.build import build_method
-from mmccd.model.card import KINDS
+from mmccd.model.card import THRESHOLD_KINDS
 from mmccd.model.config import load_config
 from mmccd.model.folder import load_model
 from mmccd.model.model import Model
@@ -130,7 +130,7 @@ def _scored(
     facts, pieces = score_volumes(judge, store, source)
     further = {name: one for name, one in others.items() if source in one.modalities}
     facts["kinds"] = {name: score_volumes(judge, one, source)[0]["rows"] for name, one in further.items()}
-    facts["thresholds"] = {kind: getattr(judge.thresholds, kind).value for kind in KINDS}
+    facts["thresholds"] = {kind: getattr(judge.thresholds, kind).value for kind in THRESHOLD_KINDS}
     return facts, pieces, sum(int((one.index["split"] == "test").sum()) for one in (store, *further.values()))
 
 

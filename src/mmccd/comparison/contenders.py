@@ -52,11 +52,6 @@ class Contender:
     scoring: Scoring = ""
     paper_sampler: bool = False
 
-    @property
-    def file_name(self) -> str:
-        """The name as that of a file."""
-        return file_name_of(self.name)
-
 
 def file_name_of(contender: str) -> str:
     """The name of a row as that of a file: without blanks and signs."""

@@ -1,19 +1,19 @@
-"""The records of a benchmark as tables, one page and pictures; and what may be said about who is better."""
+"""The records of a benchmark as tables, one page and pictures."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import wilcoxon
 
 from mmccd.comparison.artefacts import ARTEFACTS
 from mmccd.comparison.contenders import OURS
+from mmccd.comparison.paired import holm, mean_interval, number, paired, verdict
 from mmccd.comparison.pictures import write_curves, write_montage, write_sizes
 from mmccd.comparison.record import BenchmarkRecord, Row
 from mmccd.data.store import Store
-from mmccd.evaluation.intervals import Interval, bootstrap_mean, by_patient
+from mmccd.evaluation.intervals import Interval
 from mmccd.evaluation.paper_protocol import PAPER_METRICS
 from mmccd.evaluation.tables import markdown_table
 from mmccd.system.files import write_atomically, write_csv, write_json
@@ -100,27 +100,6 @@ def honest_table(records: Sequence[BenchmarkRecord]) -> list[list[str]]:
     ]
 
 
-def paired(first: BenchmarkRecord, second: BenchmarkRecord, metric: str) -> tuple[Interval, float]:
-    """Mean difference over the patients of both with its interval, and p of Wilcoxon's signed-rank test."""
-    theirs = {row["subject"]: _number(row[metric]) for row in second.rows}
-    subjects = [row["subject"] for row in first.rows]
-    differences = by_patient(subjects, [_number(row[metric]) - theirs[row["subject"]] for row in first.rows])
-    defined = np.array([value for value in differences if np.isfinite(value)])
-    p = float(wilcoxon(defined).pvalue) if len(defined) > 1 and defined.any() else float("nan")
-    return bootstrap_mean(differences), p
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted for the number of comparisons (Holm, 1979); NaN stays and does not count."""
-    values = np.asarray(p_values, dtype=np.float64)
-    order = [i for i in np.argsort(values) if np.isfinite(values[i])]
-    adjusted, highest = values.copy(), 0.0
-    for rank, i in enumerate(order):
-        highest = max(highest, min(1.0, (len(order) - rank) * values[i]))
-        adjusted[i] = highest
-    return [float(value) for value in adjusted]
-
-
 def _against_others(records: Sequence[BenchmarkRecord], ours: str) -> list[str]:
     """One of ours less each other contender, paired over subjects; nothing where it is not there."""
     named = {record.contender: record for record in records if record.rows}
@@ -138,34 +117,6 @@ def _against_others(records: Sequence[BenchmarkRecord], ours: str) -> list[str]:
     return [verdict(named, ours), markdown_table(lines)]
 
 
-def verdict(named: Mapping[str, BenchmarkRecord], ours: str) -> str:
-    """One honest sentence about one of ours among the others, from the intervals of the paired differences."""
-    ahead, level, unknown, behind = [], [], [], 0
-    for name, record in named.items():
-        if name == ours:
-            continue
-        interval, _ = paired(named[ours], record, "auprc")
-        difference = f"{name} ({-interval.mean:+.3f})"
-        if np.isnan(interval.low):  # of fewer than two subjects
-            unknown.append(name)
-        elif interval.low > 0:
-            behind += 1
-        elif interval.high < 0:
-            ahead.append(difference)
-        else:
-            level.append(difference)
-    # Intervals are of one comparison each; the table's p is adjusted for all of them.
-    text, compared = f"{ours} has AUPRC {_mean(named[ours], 'auprc').mean:.3f}", len(named) - 1 - len(unknown)
-    if compared or not unknown:
-        text += f"; {behind} of {compared} are behind it"
-        text += f"; ahead of it: {', '.join(ahead)}" if ahead else "; none is ahead of it"
-    if level:
-        text += f"; the interval of the difference holds 0 for {', '.join(level)}"
-    if unknown:
-        text += f"; too few subjects to compare it with {', '.join(unknown)}"
-    return text + "."
-
-
 def _kinds(records: Sequence[BenchmarkRecord], sources: Sequence[str], kinds: Sequence[str]) -> list[str]:
     parts = [
         "## Kinds of anomaly",
@@ -179,7 +130,7 @@ def _kinds(records: Sequence[BenchmarkRecord], sources: Sequence[str], kinds: Se
         lines = [["method", "this store", *kinds, *planted]]
         for record in mine:
             further = [_of_kind(record.kinds.get(name, [])) for name in kinds]
-            values = [_number(record.artefacts.get(kind)) for kind in planted]
+            values = [number(record.artefacts.get(kind)) for kind in planted]
             lines.append([record.contender, f"{_mean(record, 'auprc').mean:.3f}", *further,
                           *(f"{value:.3f}" for value in values)])  # fmt: skip
         parts += [f"### {source.upper()}", markdown_table(lines)]
@@ -207,7 +158,7 @@ def _cost_table(records: Iterable[BenchmarkRecord]) -> list[list[str]]:
     for record in records:
         lines.append([
             record.source, record.contender, f"{record.parameters:,}", f"{record.evaluations_per_slice:,.0f}",
-            f"{_number(record.seconds_per_slice):.4f}", f"{_number(record.peak_memory_gb):.2f}",
+            f"{number(record.seconds_per_slice):.4f}", f"{number(record.peak_memory_gb):.2f}",
         ])  # fmt: skip
     return lines
 
@@ -269,13 +220,3 @@ def _mean(record: BenchmarkRecord, metric: str) -> Interval:
 
 def _of_paper(record: BenchmarkRecord, metric: str) -> Interval:
     return mean_interval(record.paper, metric, subject="case")
-
-
-def mean_interval(rows: Sequence[Row], metric: str, *, subject: str = "subject") -> Interval:
-    """Mean of a metric over the patients of a record's rows, with its interval."""
-    return bootstrap_mean(by_patient([row[subject] for row in rows], [_number(row[metric]) for row in rows]))
-
-
-def _number(value: Any) -> float:
-    """JSON has null for what is not defined."""
-    return float("nan") if value is None else float(value)

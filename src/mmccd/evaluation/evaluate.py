@@ -17,11 +17,11 @@ from mmccd.data.pseudonyms import names_of_files, redact, with_pseudonyms
 from mmccd.errors import DataError, MmccdError, MmccdWarning
 from mmccd.evaluation.case import BASELINES, ScoredCase, load_scored_case, predicted_cases
 from mmccd.evaluation.intervals import Interval, bootstrap_mean, by_patient
-from mmccd.evaluation.measure import Row, dice_at, measure
+from mmccd.evaluation.measure import METRICS, Row, dice_at, measure
 from mmccd.evaluation.metrics import oracle_threshold
 from mmccd.evaluation.montage import write_montage
 from mmccd.evaluation.paper_protocol import PAPER_METRICS, LesionSlice, largest_lesion_slice, paper_rows
-from mmccd.evaluation.tables import METRICS, Evaluation
+from mmccd.evaluation.tables import Evaluation
 from mmccd.system.files import write_atomically, write_csv, write_json
 from mmccd.system.progress import ProgressCallback, no_progress
 

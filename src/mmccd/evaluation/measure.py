@@ -11,6 +11,9 @@ from mmccd.evaluation.metrics import Confusion, SurfaceDistances, auprc, auroc, 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Row = dict[str, Any]
+METRICS = ("dice", "auprc", "auroc", "iou", "sensitivity", "precision", "lesion_f1", "assd_mm", "hd95_mm",
+           "oracle_dice")  # fmt: skip
+"""Of a row, those with a mean over patients; `oracle_dice` is added where all cases are known."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,11 @@ class Scored:
 
 
 def measure(case: ExpertCase, scored: Scored) -> Row:
-    """Row of a table: masks over the whole volume, areas under curves over brain voxels; undefined values are NaN."""
+    """Row of a table: masks over the whole volume, areas under curves over brain voxels; undefined values are NaN.
+
+    Of a case without a lesion the overlap is 0 where anything is marked, as of one whose lesion is missed; counting its
+    lesions says nothing.
+    """
     overlap = Confusion.between(scored.marked, case.lesion)
     distances = SurfaceDistances.between(scored.marked, case.lesion, spacing_mm=case.spacing_mm)
     score, lesion = scored.score[case.brain], case.lesion[case.brain]

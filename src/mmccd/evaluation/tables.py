@@ -6,22 +6,9 @@ from typing import Any
 
 from mmccd.evaluation import paper_protocol
 from mmccd.evaluation.intervals import Interval
-from mmccd.evaluation.measure import Row
+from mmccd.evaluation.measure import METRICS, Row
 from mmccd.evaluation.paper_protocol import PAPER_METRICS
 from mmccd.system.provenance import provenance
-
-METRICS = (
-    "dice",
-    "auprc",
-    "auroc",
-    "iou",
-    "sensitivity",
-    "precision",
-    "lesion_f1",
-    "assd_mm",
-    "hd95_mm",
-    "oracle_dice",
-)
 
 _PER_CASE = ("dice", "auprc", "auroc", "sensitivity", "precision", "assd_mm", "hd95_mm", "oracle_dice",
              "predicted_ml", "lesion_ml")  # fmt: skip

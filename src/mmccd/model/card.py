@@ -14,14 +14,14 @@ from mmccd.system.files import sha256_of_json
 
 FORMAT = 1
 INTENDED_USE = "Research. Not a medical device: never use it for diagnosis."
-KINDS = {"voxel": "threshold", "scan": "scan_threshold", "relative": "relative_threshold"}
+THRESHOLD_KINDS = {"voxel": "threshold", "scan": "scan_threshold", "relative": "relative_threshold"}
 """Of thresholds, and their names on a card."""
 _AGAIN = "copy the model folder again"
 
 
 def on_card(thresholds: Thresholds) -> dict[str, Any]:
     """Thresholds by their names on a card, for a new one or a changed copy."""
-    return {key: getattr(thresholds, kind) for kind, key in KINDS.items()} | {
+    return {key: getattr(thresholds, kind) for kind, key in THRESHOLD_KINDS.items()} | {
         "healthy_scores": thresholds.healthy_scores
     }
 
@@ -43,8 +43,8 @@ class IntensityThresholds(Document):
     relative_threshold: IntensityValues | None = None
 
     def of(self, kind: str) -> IntensityValues | None:
-        """Of one of `KINDS`; None where a card is older than that kind."""
-        found: IntensityValues | None = getattr(self, KINDS[kind])
+        """Of one of `THRESHOLD_KINDS`; None where a card is older than that kind."""
+        found: IntensityValues | None = getattr(self, THRESHOLD_KINDS[kind])
         return found
 
 
@@ -147,8 +147,8 @@ class Card(Document):
         return Thresholds(self.threshold, self.scan_threshold, self.relative_threshold, self.healthy_scores)
 
     def threshold_of(self, kind: str) -> Threshold | None:
-        """One of `KINDS`; None where the card is older than that kind."""
-        found: Threshold | None = getattr(self, KINDS[kind])
+        """One of `THRESHOLD_KINDS`; None where the card is older than that kind."""
+        found: Threshold | None = getattr(self, THRESHOLD_KINDS[kind])
         return found
 
     @property

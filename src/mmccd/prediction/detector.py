@@ -22,7 +22,7 @@ from mmccd.data.volumes import (
 )
 from mmccd.errors import ConfigError, DataError
 from mmccd.method.intensity import BACKGROUND, normalise
-from mmccd.model.card import KINDS
+from mmccd.model.card import THRESHOLD_KINDS
 from mmccd.model.folder import load_any
 from mmccd.model.model import Fusion, Model, known_scans
 from mmccd.scoring.maps import scan_score
@@ -88,8 +88,7 @@ class Detector:
         device: Where to compute; see `mmccd.system.devices`.
         batch_size: Slices at a time.
         runtime: What runs the networks: ``torch``, or ``openvino`` (an extra, for CPUs).
-        threshold: ``voxel`` marks a known share of a healthy brain, ``scan`` nothing at all in most healthy scans;
-            ``relative`` is ``voxel`` above each scan's own level, see `mmccd.scoring.thresholds.own_level`.
+        threshold: Which one of `mmccd.scoring.thresholds.Thresholds` decides what is marked.
 
     Raises:
         ConfigError: device, runtime or threshold are unknown, do not fit each other, or are not there.
@@ -109,8 +108,9 @@ class Detector:
     ) -> None:
         self.model, self.runtime, self.kind = model, runtime, threshold
         self.device = choose_device(device)
-        if threshold not in KINDS:
-            raise ConfigError(f"threshold is {threshold!r}, expected one of {', '.join(KINDS)}", "voxel is usual")
+        if threshold not in THRESHOLD_KINDS:
+            known = ", ".join(THRESHOLD_KINDS)
+            raise ConfigError(f"threshold is {threshold!r}, expected one of {known}", "voxel is usual")
         card = model.card
         chosen = card.threshold_of(threshold)
         if chosen is None or card.intensity_baseline.of(threshold) is None:
@@ -200,7 +200,7 @@ class Detector:
     def _odd_about_result(self, marked_share: float, anything_scored: bool, trained_on: bool) -> list[str]:
         found = []
         if marked_share > MUCH_MARKED:
-            relative = self.kind != "relative" and self.model.card.thresholds is not None
+            relative = self.kind != "relative" and self.model.card.threshold_of("relative") is not None
             remedy = f"{'--threshold relative, or ' if relative else ''}`mmccd calibrate`"
             found.append(
                 f"{100 * marked_share:.0f} % of the brain is marked: a very large lesion, or a scan unlike those that "

@@ -7,19 +7,11 @@ from typing import Any
 from markupsafe import Markup
 
 from mmccd.comparison.contenders import BEST, INTENSITIES, OURS
+from mmccd.comparison.paired import mean_interval, paired, verdict
 from mmccd.comparison.pictures import thirds
 from mmccd.comparison.record import BenchmarkRecord, read_results
 from mmccd.comparison.scores import CURVE_RECALLS
-from mmccd.comparison.tables import (
-    HOW_TO_READ,
-    PAPER_NOTE,
-    guarantees_of,
-    honest_table,
-    mean_interval,
-    paired,
-    paper_table,
-    verdict,
-)
+from mmccd.comparison.tables import HOW_TO_READ, PAPER_NOTE, guarantees_of, honest_table, paper_table
 from mmccd.data.own_folders import RESULTS
 from mmccd.evaluation.intervals import Interval
 from mmccd.reporting.charts import Line, Mark, finite_pairs, forest, line_chart

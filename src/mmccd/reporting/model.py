@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mmccd.data.own_folders import CARD, WEIGHTS
-from mmccd.model.card import Card
+from mmccd.model.card import THRESHOLD_KINDS, Card
 from mmccd.model.config import Config
 from mmccd.model.folder import load_any, read_card
 from mmccd.model.losses import LossCurve, loss_curves
@@ -27,16 +27,18 @@ def report_model(folder: Path, name: str, output: Path, *, names: bool = True) -
     """
     card = read_card(folder)
     text, references = methods_of_model(card)
+    thresholds = [(kind, one) for kind in THRESHOLD_KINDS if (one := card.threshold_of(kind))]
     marks = [
-        Mark(f"threshold for {what}", one.value, one.value, one.value, "marked")
-        for what, one in (("voxels", card.threshold), ("scans", card.scan_threshold))
-    ]
+        Mark(f"{kind} threshold", one.value, one.value, one.value, "marked")
+        for kind, one in thresholds if one.added_to is None
+    ]  # fmt: skip
     config = card.config
     values = {
         "name": name,
         "card": card,
         "config": config,
         "settings": [] if config is None else sorted(_flat(config.model_dump(mode="json"))),
+        "thresholds": thresholds,
         "members": _members(folder, card),
         "curves": [] if config is None else _charts(folder / "training", config),
         "picture": _last_picture(folder / "training" / "pictures") if names else None,

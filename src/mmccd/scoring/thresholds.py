@@ -8,7 +8,7 @@ The guarantees are about healthy slices that no lesion reaches. A smoothed map c
 deviations (3 x `scoring.smooth_mm`) into its healthy neighbours, and nothing is guaranteed there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, isnan
 from typing import Any
@@ -16,13 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmccd.errors import DataError
+from mmccd.errors import DataError, ModelError
 from mmccd.scoring.maps import scan_score
 
 Scores = NDArray[np.floating[Any]]
 LEVEL_QUANTILE = 0.75
-LEVEL = "upper quartile of the scan's own scores"
-
 
 HealthyScores = Sequence[Sequence[NDArray[np.float32]]]
 """Of each patient, of each of its scans: the scores of the brain pixels of its healthy slices."""
@@ -37,7 +35,7 @@ class Threshold:
         criterion: How it was chosen, in words.
         guarantee: What it guarantees for an unseen subject.
         subjects: Number of subjects that it was chosen on.
-        added_to: What of a scan the value is to be added to; None where it stands for itself.
+        added_to: The one of `LEVELS` that the value is to be added to; None where it stands for itself.
         chosen_on: What of these subjects was looked at.
         slices: How many slices that was.
     """
@@ -101,10 +99,18 @@ def threshold_of_scan(threshold: Threshold, scores: Scores) -> float:
     Args:
         threshold: One of `Thresholds`.
         scores: Of the brain voxels of the scan.
+
+    Raises:
+        ModelError: the threshold is of a later version, and above a level that is not known here.
     """
     if threshold.added_to is None:
         return threshold.value
-    return max(threshold.value + own_level(scores), float(scores.min()))
+    if threshold.added_to not in LEVELS:
+        raise ModelError(
+            f"the threshold is to be added to the {threshold.added_to}, and only the {', the '.join(LEVELS)} is known",
+            "update mmccd",
+        )
+    return max(threshold.value + LEVELS[threshold.added_to](scores), float(scores.min()))
 
 
 def voxel_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
@@ -165,6 +171,11 @@ def own_level(scores: Scores) -> float:
     A lesion above it moves it little: one of a tenth of the brain to the 83rd percentile of the healthy tissue.
     """
     return float(np.quantile(scores, LEVEL_QUANTILE))
+
+
+LEVEL = "upper quartile of the scan's own scores"
+LEVELS: Mapping[str, Callable[[Scores], float]] = {LEVEL: own_level}
+"""Of one scan, by their names on a card: what a relative threshold is added to."""
 
 
 def relative_threshold(scores: Sequence[Sequence[Scores]], *, rate: float) -> Threshold:

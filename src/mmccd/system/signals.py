@@ -13,6 +13,8 @@ STOPPING = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")  # SLURM: --signal=USR1@300 comes before SIGTERM
     if (number := getattr(signal, name, None)) is not None
 )
+_ASKED: list[BaseException] = []
+"""What signals have raised; a library that closes its files badly may raise something else in its place."""
 
 
 def listen(handler: Callable[[int, FrameType | None], None]) -> Handlers:
@@ -35,9 +37,21 @@ def leaving_when_asked() -> Iterator[None]:
     former = listen(_leave)
     try:
         yield
+    except Exception:
+        leave_if_asked()
+        raise
+    else:
+        leave_if_asked()
     finally:
+        _ASKED.clear()
         for number, before in former.items():
             signal.signal(number, before)
+
+
+def leave_if_asked() -> None:
+    """Leave now, where a signal asked for it and something failed on the way out: that failure is no finding."""
+    if _ASKED:
+        raise _ASKED[0]
 
 
 def ignore_in_worker(_worker: int) -> None:
@@ -51,4 +65,5 @@ def ignore_in_worker(_worker: int) -> None:
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+    _ASKED.append(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number))
+    raise _ASKED[-1]

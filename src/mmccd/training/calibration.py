@@ -18,7 +18,7 @@ from mmccd.errors import MmccdWarning
 from mmccd.method.anomaly_map import Error, anomaly_map, squared_error
 from mmccd.method.method import Method
 from mmccd.model.build import build_error
-from mmccd.model.card import KINDS, IntensityThresholds, IntensityValues
+from mmccd.model.card import THRESHOLD_KINDS, IntensityThresholds, IntensityValues
 from mmccd.model.config import Config, ScoringConfig, typical
 from mmccd.model.scorer import ModelScorer, Scorer
 from mmccd.scoring.evidence import count_healthy_pairs, no_pairs
@@ -215,7 +215,7 @@ def intensity_thresholds(store: Store, source: str, scoring: ScoringConfig) -> I
         chosen[kind] = thresholds_of(scores_of(baseline, store, (source,)), store, scoring)
     values = {
         key: IntensityValues(**{kind: getattr(thresholds, name).value for kind, thresholds in chosen.items()})
-        for name, key in KINDS.items()
+        for name, key in THRESHOLD_KINDS.items()
     }
     return IntensityThresholds(polarity=polarity, smooth_mm=scoring.smooth_mm, **values)
 

@@ -2,10 +2,11 @@
 
 import signal
 import threading
+from contextlib import suppress
 
 import pytest
 
-from mmccd.system.signals import STOPPING, ignore_in_worker, leaving_when_asked, listen
+from mmccd.system.signals import STOPPING, ignore_in_worker, leave_if_asked, leaving_when_asked, listen
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +26,29 @@ def test_a_signal_is_an_exit_that_closes_what_is_open(number, code):
         signal.raise_signal(number)
     assert caught.value.code == code
     assert signal.getsignal(number) == before
+
+
+def closed_badly():
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        raise OSError("Bad file descriptor")
+
+
+def test_what_fails_on_the_way_out_hides_no_signal():
+    with pytest.raises(SystemExit) as caught, leaving_when_asked():
+        closed_badly()
+    assert caught.value.code == 143
+
+
+def test_a_failure_is_told_from_a_way_out():
+    with leaving_when_asked():
+        leave_if_asked()  # nobody asked
+    with pytest.raises(SystemExit), leaving_when_asked(), suppress(OSError):
+        closed_badly()
+    leave_if_asked()  # that was another command
+    with pytest.raises(OSError, match="of its own"), leaving_when_asked():
+        raise OSError("of its own")
 
 
 def test_an_interrupt_stays_one():

@@ -1,10 +1,10 @@
 """Every layout by its name. A new one is a file of its own, and a line here."""
 
-from mmccd.data.layouts import bids, brats, folders, manifest, msd, nnunet
+from mmccd.data.layouts import bids, brats, csv_manifest, folders, msd, nnunet
 from mmccd.data.layouts.listing import Layout
 
 LAYOUTS: dict[str, Layout] = {
-    "csv": manifest.LAYOUT,
+    "csv": csv_manifest.LAYOUT,
     "nnunet": nnunet.LAYOUT,
     "msd": msd.LAYOUT,
     "bids": bids.LAYOUT,
