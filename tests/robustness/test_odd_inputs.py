@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from odd_inputs import AFFINE, BRAIN, COHORTS, NAMES, SCANS, SUBJECTS, VOXELS, good
+from odd_cohorts import COHORTS, SUBJECTS
+from odd_inputs import AFFINE, BRAIN, NAMES, SCANS, VOXELS, good
 
 import mmccd
+from mmccd.data import layouts
 from mmccd.data.cohort import Image, Subject, read_cohort, unsafe_id
 from mmccd.data.nifti import read_nifti
 from mmccd.data.splits import read_split_csv
@@ -22,7 +24,7 @@ from mmccd.errors import DataError
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "input.md"
 LISTS = {"scans": SCANS, "names": NAMES, "subjects": SUBJECTS, "cohorts": COHORTS}
-LAYOUTS = ("bids", "brats", "dataset_json", "folders", "listing", "manifest", "msd", "nnunet")
+LAYOUTS = sorted(path.stem for path in Path(layouts.__file__).parent.glob("[a-z]*.py"))
 MODULES = (
     "data/nifti",
     "data/volumes",

@@ -1,125 +1,24 @@
 """Code hidden in every kind of file that a command reads: never run, and refused where it is no data.
 
-Each payload makes one file, the marker, when it runs. That it does so in a loader that trusts its input is shown first.
+That each payload runs in a loader that trusts its input is shown first.
 """
 
-import gzip
 import importlib
 import json
-import os
-import pickle
 import shutil
-import struct
 import sys
 
-import joblib
-import nibabel as nib
 import numpy as np
 import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser
+from payloads import FINE, NONE_WORKED, PAYLOADS, USAGE, Trap, assert_it_runs, each_payload, numpy_objects, two_payloads
 
 from mmccd.cli.app import main
-from mmccd.data.cohort import read_cohort
 from mmccd.data.store import open_store
-from mmccd.data.volumes import read_volume
 from mmccd.model.folder import load_model
 from mmccd.system.files import sha256_of_file
-
-FINE, USAGE, SOME_FAILED, NONE_WORKED = 0, 2, 3, 4
-
-
-class Trap:
-    """Makes the marker, a folder, when it is unpickled."""
-
-    def __init__(self, marker):
-        self.marker = str(marker)
-
-    def __reduce__(self):
-        return (os.mkdir, (self.marker,))
-
-
-@pytest.fixture
-def marker(tmp_path):
-    return tmp_path / "it_ran"
-
-
-def assert_it_runs(marker):
-    """What was done to the payload before this line ran it; the marker is taken away again."""
-    assert marker.exists()
-    marker.rmdir()
-
-
-@pytest.fixture
-def refused(capsys, marker):
-    """Run a command that must fail with an error and a remedy, and must not have run the payload."""
-
-    def call(*arguments, code):
-        assert main([str(argument) for argument in arguments]) == code
-        error = capsys.readouterr().err
-        assert "Traceback" not in error
-        assert "this is a bug" not in error
-        assert error.startswith(("error: ", "failed: ", "warning: ")), error
-        assert not marker.exists()
-        return error
-
-    return call
-
-
-def raw_pickle(trap, path):
-    path.write_bytes(pickle.dumps(trap))
-
-
-def torch_zip(trap, path):
-    torch.save({"state_dict": {"weight": torch.zeros(2)}, "global_step": 4, "mmccd": trap}, path)
-
-
-def torch_legacy(trap, path):
-    torch.save({"mmccd": trap}, path, _use_new_zipfile_serialization=False)
-
-
-def joblib_file(trap, path):
-    with path.open("wb") as stream:
-        joblib.dump({"weights": trap}, stream)
-
-
-def numpy_objects(trap, path):
-    with path.open("wb") as stream:
-        np.save(stream, np.array([trap], dtype=object), allow_pickle=True)
-
-
-def numpy_archive(trap, path):
-    with path.open("wb") as stream:
-        np.savez(stream, flair=np.array([trap], dtype=object))
-
-
-def gzipped_pickle(trap, path):
-    path.write_bytes(gzip.compress(pickle.dumps(trap)))
-
-
-def trusting_torch(path):
-    torch.load(path, weights_only=False)
-
-
-def trusting_numpy(path):
-    found = np.load(path, allow_pickle=True)
-    if isinstance(found, np.lib.npyio.NpzFile):
-        found["flair"]
-
-
-PAYLOADS = {
-    "raw pickle": (raw_pickle, lambda path: pickle.loads(path.read_bytes())),
-    "torch zip": (torch_zip, trusting_torch),
-    "torch before 1.6": (torch_legacy, trusting_torch),
-    "joblib": (joblib_file, joblib.load),
-    "npy of objects": (numpy_objects, trusting_numpy),
-    "npz of objects": (numpy_archive, trusting_numpy),
-    "gzipped pickle": (gzipped_pickle, lambda path: pickle.loads(gzip.decompress(path.read_bytes()))),
-}
-each_payload = pytest.mark.parametrize("write", [write for write, _ in PAYLOADS.values()], ids=list(PAYLOADS))
-# Where a file is read as text or as a scan, bytes that are neither are refused alike.
-two_payloads = pytest.mark.parametrize("write", [raw_pickle, numpy_objects])
 
 
 @pytest.mark.parametrize(("write", "trusting"), list(PAYLOADS.values()), ids=list(PAYLOADS))
@@ -131,11 +30,6 @@ def test_the_payload_runs_in_a_loader_that_trusts_its_file(write, trusting, mark
 
 
 # --- models ---
-
-
-@pytest.fixture
-def model(model_folder, tmp_path):
-    return shutil.copytree(model_folder, tmp_path / "model")
 
 
 def change_card(folder, **changes):
@@ -305,142 +199,6 @@ def test_digest_of_a_store(store, marker, refused):
     numpy_objects(Trap(marker), store / "flair.npy")
     error = refused("info", store, code=NONE_WORKED)
     assert "flair.npy of the store is missing or differs from its digest" in error
-
-
-# --- scans, tables and earlier results ---
-
-
-def test_extension_of_a_scan(healthy_scan, detector, model, marker, tmp_path):
-    """NIfTI has a number, 16, for extensions that are pickles."""
-    path = tmp_path / "evil.nii.gz"
-    image = nib.load(healthy_scan)
-    image.header.extensions.append(nib.nifti1.Nifti1Extension("pypickle", pickle.dumps(Trap(marker))))
-    nib.save(image, path)
-    content = gzip.decompress(path.read_bytes())
-    size, number = struct.unpack_from("<ii", content, 352)
-    assert number == 16
-    pickle.loads(content[360 : 352 + size])
-    assert_it_runs(marker)
-
-    np.testing.assert_array_equal(read_volume(path).data, read_volume(healthy_scan).data)
-    assert detector.detect(path).score == detector.detect(healthy_scan).score
-    assert main(["predict", str(model), str(path), "-o", str(tmp_path / "out"), "-q", "--device", "cpu"]) == FINE
-    assert not marker.exists()
-
-
-@two_payloads
-def test_scan(write, marker, model, refused, tmp_path):
-    for name in ("evil.nii.gz", "evil.nii"):
-        write(Trap(marker), tmp_path / name)
-        refused("predict", model, tmp_path / name, "-o", tmp_path / "out", "-q", code=NONE_WORKED)
-        assert f"{name} " in (tmp_path / "out" / "summary.csv").read_text()
-
-
-@two_payloads
-def test_manifest_and_split(write, marker, model, phantom_folder, refused, tmp_path):
-    write(Trap(marker), tmp_path / "evil.csv")
-    refused("validate", tmp_path / "evil.csv", code=NONE_WORKED)
-    refused("prepare", phantom_folder, tmp_path / "new", "--split", tmp_path / "evil.csv", code=NONE_WORKED)
-    refused("predict", model, tmp_path / "evil.csv", "-o", tmp_path / "out", code=NONE_WORKED)
-
-
-@pytest.mark.parametrize("name", ["../escaped", "..", "a/../../escaped", "/escaped", "a\\..\\escaped"])
-def test_subject_that_is_a_path(name, model, healthy_scan, refused, tmp_path):
-    output = tmp_path / "results" / "deep"
-    manifest = tmp_path / "scans.csv"
-    manifest.write_text(f"subject,flair\n{name},{healthy_scan}\n")
-    before = sorted(tmp_path.rglob("*"))
-    error = refused("predict", model, manifest, "-o", output, "-q", code=NONE_WORKED)
-    assert "not safe as a file name" in error
-    made = set(tmp_path.rglob("*")) - set(before)
-    assert made == {tmp_path / "results", output, output / "summary.csv"}
-
-
-@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1+1", "@SUM(1+1)", "=cmd!A1"])
-def test_subject_that_is_a_formula(name, model, healthy_scan, capsys, tmp_path):
-    """A spreadsheet runs a cell that begins with one of these signs, so no cell of a table does."""
-    manifest = tmp_path / "scans.csv"
-    manifest.write_text(f"subject,flair\n{name},{healthy_scan}\n")
-    assert [subject.id for subject in read_cohort(manifest).subjects] == [name]
-    assert main(["predict", str(model), str(manifest), "-o", str(tmp_path / "out"), "-q", "--device", "cpu"]) == FINE
-    capsys.readouterr()
-    for path in tmp_path.joinpath("out").glob("*.csv"):
-        for line in path.read_text().splitlines():
-            assert not any(cell.strip('"').startswith(("=", "+", "@")) for cell in line.split(",")), line
-    assert (tmp_path / "out" / f"{name}.json").is_file()
-
-
-@two_payloads
-def test_record_of_an_earlier_prediction(write, model, marker, healthy_scan, lesioned_scan, phantom_folder, capsys,
-                                         refused, tmp_path):  # fmt: skip
-    output = tmp_path / "out"
-    scans = shutil.copytree(phantom_folder / "Phantom_0007", tmp_path / "scans" / "Phantom_0007").parent
-    predict = ["predict", str(model), str(scans), "-o", str(output), "-q", "--device", "cpu"]
-    assert main(predict) == FINE
-    capsys.readouterr()
-    write(Trap(marker), output / "Phantom_0007.json")
-    planted = (output / "Phantom_0007.json").read_bytes()
-    error = refused(*predict, code=NONE_WORKED)
-    assert "no record of `mmccd predict` says that it is a result" in error
-    assert (output / "Phantom_0007.json").read_bytes() == planted  # whoever wrote it, it is not ours to remove
-    refused("evaluate", output, scans, "-o", tmp_path / "tables", "-q", code=NONE_WORKED)
-
-
-@pytest.mark.parametrize("text", ["[]", "3", '"text"', "null", '{"origin": 1, "case": "../../x"}', "{}"])
-def test_record_that_is_no_record(text, model, lesioned_scan, refused, tmp_path):
-    output = tmp_path / "out"
-    output.mkdir()
-    record = output / "Phantom_0007_flair.json"
-    record.write_text(text)
-    error = refused("predict", model, lesioned_scan, "-o", output, "-q", code=NONE_WORKED)
-    assert "Phantom_0007_flair.json: already there, and no record of `mmccd predict`" in error
-    assert record.read_text() == text
-
-
-# --- benchmarks ---
-
-BENCHMARK = ("--methods", "dae", "--sources", "flair", "--no-paper-sampler", "--device", "cpu", "-q")
-
-
-@pytest.fixture(scope="module")
-def benchmarked(store_of_three, toy_settings, tmp_path_factory):
-    """A miniature benchmark by the command, and the command."""
-    output = tmp_path_factory.mktemp("benchmark") / "out"
-    changes = toy_settings | {"training.steps": 1, "training.batch_size": 2}
-    settings = [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
-    command = ["benchmark", str(store_of_three.path), str(output), *BENCHMARK, *settings]
-    assert main(command) == FINE
-    return output, command
-
-
-@pytest.fixture
-def copied(benchmarked, tmp_path):
-    output, command = benchmarked
-    copy = shutil.copytree(output, tmp_path / "bench")
-    return copy, [str(copy) if part == str(output) else part for part in command]
-
-
-@two_payloads
-def test_settings_of_a_benchmark(write, copied, marker, refused):
-    output, command = copied
-    write(Trap(marker), output / "settings.json")
-    assert "settings.json" in refused(*command, code=USAGE)
-
-
-@two_payloads
-def test_records_and_maps_of_a_benchmark(write, copied, marker):
-    output, command = copied
-    before = (output / "results.csv").read_text()
-    record = output / "scores" / "flair" / "intensity.json"
-    kept = json.loads(record.read_text())
-    write(Trap(marker), record)
-    assert main(command) == FINE  # done again
-    assert (output / "results.csv").read_text() == before
-    assert json.loads(record.read_text())["rows"] == kept["rows"]
-    write(Trap(marker), record.with_suffix(".npy"))
-    assert main(command) == FINE
-    assert (output / "results.csv").read_text() == before
-    assert not marker.exists()
 
 
 def test_the_store_of_a_benchmark_opens_without_running_anything(store, marker):

@@ -6,48 +6,13 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pytest
-import yaml
 
 import mmccd
-from mmccd.cli import app as cli
-from mmccd.cli.app import main
-from mmccd.data.problems import Problem
-from mmccd.errors import MmccdError, MmccdWarning
+from mmccd.errors import MmccdError
 from mmccd.model.card import Training
 from mmccd.model.config import load_config
 from mmccd.model.folder import load_model
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command; its exit code, its output, and what it complains about without progress."""
-
-    def call(*arguments):
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.out + captured.err
-        return code, captured.out, captured.err
-
-    return call
-
-
-def check_error(error):
-    """One line of error and at most one of hint, and nothing else."""
-    lines = error.splitlines()
-    assert [line.partition(":")[0] for line in lines] in (["error"], ["error", "hint"]), error
-    assert "this is a bug" not in error
-    return lines[0]
-
-
-@pytest.fixture
-def config_file(tmp_path, toy_config):
-    path = tmp_path / "toy.yaml"
-    path.write_text(yaml.safe_dump(toy_config.model_dump(mode="json")))
-    return path
-
 
 # --- the path ---
 
@@ -161,7 +126,9 @@ def test_demo_prints_the_table_and_where_things_are(run, monkeypatch, tmp_path):
     assert all(text in out for text in ("Dice", "0.5", "intensity threshold", "simulated", "montage.png", "scan.png"))
 
 
-def test_benchmark_hands_on_what_is_asked_and_prints_a_table_per_source(run, store_of_three, tmp_path, monkeypatch):
+def test_benchmark_hands_on_what_is_asked_and_prints_a_table_per_source(
+    run, check_error, store_of_three, tmp_path, monkeypatch
+):
     asked = {}
 
     class Result:
@@ -289,11 +256,38 @@ def test_a_protocol_by_the_name_that_it_had_once(run, phantom_folder, tmp_path, 
     assert error.splitlines() == [*said, "error: that is enough", "hint: of it"]
 
 
+def test_train_says_that_it_stopped_early(run, phantom_store, model_folder, tmp_path, config_file, monkeypatch):
+    model = load_model(model_folder)
+    early = replace(model, card=model.card.model_copy(update={"training": Training(steps=2)}))
+    monkeypatch.setattr("mmccd.training.train.train", lambda *_, **__: early)
+    code, out, _ = run("train", phantom_store.path, tmp_path / "m", "--config", config_file, "-q")
+    assert code == 0
+    assert "stopped    early, at step 2 of 4" in out
+    monkeypatch.setattr("mmccd.training.train.train", lambda *_, **__: model)
+    assert "stopped" not in run("train", phantom_store.path, tmp_path / "m", "--config", config_file, "-q")[1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x[b",
+        "scan[a]",
+    ],
+)
+def test_names_in_brackets_are_printed_as_they_are(run, healthy_scan, model_folder, tmp_path, name):
+    shutil.copy(healthy_scan, tmp_path / f"{name}.nii.gz")
+    code, out, _ = run("predict", model_folder, tmp_path / f"{name}.nii.gz", "-o", tmp_path / "o", "-q")
+    assert code == 0
+    assert name in out
+
+
 # --- calibrate to another site ---
 
 
 @pytest.mark.parametrize("with_split", [False, True])
-def test_healthy_scans_of_another_site_are_enough(run, inline, phantom_folder, model_folder, tmp_path, with_split):
+def test_healthy_scans_of_another_site_are_enough(
+    run, check_error, inline, phantom_folder, model_folder, tmp_path, with_split
+):
     """As the hint of `calibrate` says: the source modality of healthy subjects, all of them for validation."""
     site, store = tmp_path / "site", tmp_path / "store"
     for name in ("Phantom_0001", "Phantom_0002"):
@@ -320,294 +314,3 @@ def test_healthy_scans_of_another_site_are_enough(run, inline, phantom_folder, m
     threshold = json.loads((tmp_path / "m" / "card.json").read_text())["threshold"]
     assert threshold["subjects"] == 2
     assert threshold["value"] != json.loads((model_folder / "card.json").read_text())["threshold"]["value"]
-
-
-# --- usage errors ---
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["train"],
-        ["nonsense"],
-        ["--nonsense"],
-        ["predict", "model"],
-        ["predict", "model", "scan.nii.gz"],
-        ["phantom", "out", "--subjects", "many"],
-        ["evaluate", "a", "b", "-o", "c", "--resamples", "5"],
-    ],
-    ids=" ".join,
-)
-def test_usage_errors_have_exit_code_2(run, arguments):
-    code, out, error = run(*arguments)
-    assert (code, out) == (2, "")
-    check_error(error)
-    assert "--help`" in error
-
-
-def test_no_command_shows_the_help(run):
-    code, out, error = run()
-    assert code in (0, 2)
-    assert "mmccd demo" in out + error
-    assert "bug" not in error
-
-
-def test_wrong_settings_have_exit_code_2(run, phantom_store, tmp_path, model_folder, config_file):
-    store = phantom_store.path
-    calibrate = ["calibrate", model_folder, store, tmp_path / "m"]
-    for arguments, text in (
-        (["train", store, tmp_path / "m", "--config", "huge"], "no preset or file named 'huge'"),
-        (["train", store, tmp_path / "m", "--config", config_file, "--set", "training.steps"], "key=value"),
-        (["train", store, tmp_path / "m", "--config", config_file, "--set", "sead=1"], "unknown setting"),
-        (["train", store, tmp_path / "m", "--config", config_file, "--target", "flair"], "name a modality twice"),
-        (["train", store, tmp_path / "m", "--config", config_file, "--target", "t2,t2"], "name a modality twice"),
-        (["train", store, tmp_path / "m", "--config", config_file, "--config", "huge"], "no preset or file named"),
-        ([*calibrate, "--set", "training.steps=5"], "cannot change after training"),
-        ([*calibrate, "--set", "scoring.smooth=5"], "unknown setting"),
-        ([*calibrate, "--config", "huge"], "no preset or file named"),
-        (["calibrate", model_folder, store, model_folder], "already holds a model"),
-        (["calibrate", tmp_path, store, tmp_path / "m"], "is not a model"),
-        (["train", store, tmp_path / "m", "--config", config_file, "--target", "t9"], "no modality 't9'"),
-        (["train", store, model_folder, "--config", config_file], "already holds a model"),
-        (["train", store, tmp_path / "m", "--config", config_file, "--device", "tpu"], "expected one of auto"),
-        (["predict", tmp_path, tmp_path, "-o", tmp_path / "o"], "is not a model"),
-        (["predict", model_folder, tmp_path, "-o", tmp_path / "o", "--runtime", "onnx"], "one of torch, openvino"),
-        (["phantom", tmp_path / "p", "--spacing", "9"], "spacing_mm is 9"),
-        (["prepare", tmp_path / "nowhere", tmp_path / "m", "--protocol", "other"], "protocol is 'other'"),
-    ):
-        code, _, error = run(*arguments)
-        assert code == 2, arguments
-        assert text in check_error(error)
-    assert not (tmp_path / "m").exists()
-
-
-def test_wrong_data_has_exit_code_4(run, tmp_path, model_folder, config_file):
-    for arguments, text in (
-        (["validate", tmp_path / "nowhere"], "does not exist"),
-        (["train", tmp_path, tmp_path / "m", "--config", config_file], "not a prepared store"),
-        (["predict", model_folder, tmp_path / "none.csv", "-o", tmp_path / "o"], "does not exist"),
-        (["evaluate", tmp_path, tmp_path, "-o", tmp_path / "o"], "holds no prediction"),
-        (["info", tmp_path], "neither a model nor a store"),
-    ):
-        code, _, error = run(*arguments)
-        assert code == 4, arguments
-        assert text in check_error(error)
-
-
-def test_train_says_that_it_stopped_early(run, phantom_store, model_folder, tmp_path, config_file, monkeypatch):
-    model = load_model(model_folder)
-    early = replace(model, card=model.card.model_copy(update={"training": Training(steps=2)}))
-    monkeypatch.setattr("mmccd.training.train.train", lambda *_, **__: early)
-    code, out, _ = run("train", phantom_store.path, tmp_path / "m", "--config", config_file, "-q")
-    assert code == 0
-    assert "stopped    early, at step 2 of 4" in out
-    monkeypatch.setattr("mmccd.training.train.train", lambda *_, **__: model)
-    assert "stopped" not in run("train", phantom_store.path, tmp_path / "m", "--config", config_file, "-q")[1]
-
-
-# --- some fail ---
-
-
-def test_bad_scans_are_listed_and_the_exit_code_says_so(run, bad_scans, healthy_scan, model_folder, tmp_path):
-    reasons = bad_scans(tmp_path / "scans")
-    bad_only = sorted((tmp_path / "scans").iterdir())
-    shutil.copy(healthy_scan, tmp_path / "scans" / "good.nii.gz")
-
-    code, out, error = run("predict", model_folder, tmp_path / "scans", "-o", tmp_path / "some", "-q")
-    assert code == 3
-    failed = {line.split(": ")[1] for line in error.splitlines() if line.startswith("failed: ")}
-    assert failed == set(reasons)
-    assert "(" in error  # with their hints
-    assert "good" in out
-    assert (tmp_path / "some" / "good_mask.nii.gz").is_file()
-
-    code, _, error = run("predict", model_folder, *bad_only, "-o", tmp_path / "all", "-q")
-    assert code == 4
-    assert "this is a bug" not in error
-
-
-def test_scans_named_as_another_modality_are_listed_and_the_others_scored(run, healthy_scan, model_folder, tmp_path):
-    scans = tmp_path / "scans"
-    scans.mkdir()
-    for name in ("a", "b_T2_n4", "c_T2_FLAIR"):
-        shutil.copy(healthy_scan, scans / f"{name}.nii.gz")
-    code, out, error = run("predict", model_folder, scans, "-o", tmp_path / "o", "-q")
-    assert code == 3
-    assert error == (
-        "failed: b_T2_n4: its name says another modality than flair, which the model scores; "
-        "if it is flair, rename it (mend or rename its files, or leave it out)\n"
-    )
-    assert "c_T2_FLAIR" in out
-    assert sorted(path.name for path in (tmp_path / "o").glob("*.json")) == ["a.json", "c_T2_FLAIR.json"]
-    assert run("predict", model_folder, scans / "b_T2_n4.nii.gz", "-o", tmp_path / "p", "-q")[0] == 4
-
-
-def verdicts_in(table):
-    """The last column of a table that `validate` prints, by subject; a cell may have several lines."""
-    found, subject = {}, ""
-    for line in table.splitlines():
-        cells = [cell.strip() for cell in line.split("│")[1:-1]]
-        if cells:
-            subject = cells[0] or subject
-            found[subject] = f"{found.get(subject, '')} {cells[-1]}".strip()
-    return found
-
-
-def test_the_verdict_on_each_subject_is_what_is_wrong_with_it_or_fine(run, phantom_folder, monkeypatch):
-    from mmccd.data.validate import CaseReport
-
-    def validate(cohort, *, progress):
-        spoilt = {"Phantom_0002": Problem("Phantom_0002", "it is torn", "copy it")}
-        odd = {"Phantom_0003": ("it is odd", "and thick")}
-        return [CaseReport(one.id, spoilt.get(one.id), odd.get(one.id, ())) for one in cohort.subjects]
-
-    monkeypatch.setattr("mmccd.data.validate.validate", validate)
-    code, out, error = run("validate", phantom_folder, "-q")
-    assert (code, error) == (3, "failed: Phantom_0002: it is torn (copy it)\n")
-    verdicts = verdicts_in(out)
-    assert (verdicts.pop("Phantom_0002"), verdicts.pop("Phantom_0003")) == ("it is torn", "it is odd; and thick")
-    assert [*verdicts.values()] == ["fine"] * 6
-
-
-def test_validate_and_prepare_list_what_failed(run, phantom_folder, tmp_path, inline):
-    data = shutil.copytree(phantom_folder, tmp_path / "data")
-    scan = data / "Phantom_0002" / "Phantom_0002_flair.nii.gz"
-    scan.write_bytes(scan.read_bytes()[:2000])
-
-    code, out, error = run("validate", data, "-q")
-    assert code == 3
-    assert error.startswith("failed: Phantom_0002: Phantom_0002_flair.nii.gz cannot be read in full")
-    assert len(error.splitlines()) == 1
-    verdicts = verdicts_in(out)
-    assert list(verdicts) == [f"Phantom_000{number}" for number in range(1, 9)]
-    assert verdicts.pop("Phantom_0002").startswith("Phantom_0002_flair.nii.gz cannot be read in full")
-    coarse = "axial pixels of 4.0 mm are coarse and slices are 4.0 mm thick: small lesions are lost"
-    assert set(verdicts.values()) == {coarse}
-
-    code, _, error = run("prepare", data, tmp_path / "store", "--size", 32, "-q")
-    assert code == 3
-    assert "Phantom_0002_flair.nii.gz cannot be read in full" in error
-
-
-def test_validate_and_prepare_say_which_masks_there_are_and_which_files_are_not_used(
-    run, inline, phantom_folder, tmp_path
-):
-    data = tmp_path / "data"
-    for name in ("anna", "ben"):
-        (data / name).mkdir(parents=True)
-        for modality in ("flair", "t2"):
-            scan = phantom_folder / "Phantom_0007" / f"Phantom_0007_{modality}.nii.gz"
-            shutil.copy(scan, data / name / f"{modality.upper()}.nii.gz")
-            shutil.copy(scan, data / name / f"outline {modality[0]}.nii.gz")
-    prepare = ("prepare", data, tmp_path / "store", "--size", 32, "--fractions", 0.5, 0.5, 0, "-q")
-    unused = (
-        "warning: 4 NIfTI files not used, as no role fits the name: anna/outline f.nii.gz, anna/outline t.nii.gz, "
-        "ben/outline f.nii.gz and 1 more; if a scan or a mask is among them, rename it or write a CSV manifest\n"
-    )
-
-    code, out, error = run("validate", data, "-q")
-    assert (code, error) == (0, unused)
-    assert [line.split("│")[3].strip() for line in out.splitlines() if "anna" in line] == ["none"]
-    code, out, error = run(*prepare)
-    assert (code, error) == (0, unused)
-    assert "no lesion mask found: all slices of all 2 subjects are taken as healthy" in " ".join(out.split())
-
-    for name in ("anna", "ben"):
-        shutil.copy(phantom_folder / "Phantom_0007" / "Phantom_0007_seg.nii.gz", data / name / "segmentation.nii.gz")
-        for path in (data / name).glob("outline*"):
-            path.unlink()
-    shutil.rmtree(tmp_path / "store")
-    code, out, error = run("validate", data, "-q")
-    assert (code, error) == (0, "")
-    assert [line.split("│")[3].strip() for line in out.splitlines() if "anna" in line] == ["lesion"]
-    code, out, error = run(*prepare)
-    assert (code, error) == (0, "")
-    assert "no lesion mask" not in out
-
-
-def test_a_patient_in_two_parts_is_a_warning(run, tmp_path, inline, healthy_scan):
-    data = tmp_path / "data"
-    for name in ("BraTS-GLI-00001-000", "BraTS-GLI-00001-001"):
-        (data / name).mkdir(parents=True)
-        for modality in ("t2f", "t2w"):
-            shutil.copy(healthy_scan, data / name / f"{name}-{modality}.nii.gz")
-    (data / "split.csv").write_text("subject,split\nBraTS-GLI-00001-000,train\nBraTS-GLI-00001-001,validation\n")
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        code, _, error = run("prepare", data, tmp_path / "store", "--size", 32, "-q")
-    assert (code, error) == (0, "warning: patient BraTS-GLI-00001 has sessions in two parts of the split\n")
-
-
-# --- interrupted and broken ---
-
-
-def test_ctrl_c(run, monkeypatch):
-    def interrupted(_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("mmccd.overview.info.info", interrupted)
-    code, _, error = run("info")
-    assert code == 130
-    assert check_error(error) == "error: interrupted"
-
-
-def test_bugs_are_one_line_unless_asked(run, monkeypatch):
-    def broken(_):
-        raise ZeroDivisionError("two\nlines")
-
-    monkeypatch.delenv("MMCCD_DEBUG", raising=False)
-    monkeypatch.setattr("mmccd.overview.info.info", broken)
-    code, _, error = run("info")
-    assert code == 1
-    assert error.splitlines()[0] == "error: ZeroDivisionError: two lines"
-    assert "MMCCD_DEBUG=1" in error
-
-    monkeypatch.setenv("MMCCD_DEBUG", "1")
-    with pytest.raises(ZeroDivisionError):
-        main(["info"])
-
-
-def test_our_warnings_are_one_line_without_python(run, monkeypatch):
-    def short(_):
-        warnings.warn("cuda is out of memory: going on with batches of 8", MmccdWarning, stacklevel=1)
-        return {}
-
-    monkeypatch.setattr("mmccd.overview.info.info", short)
-    usual = warnings.showwarning
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        code, _, error = run("info")
-    assert (code, error) == (0, "warning: cuda is out of memory: going on with batches of 8\n")
-    assert warnings.showwarning is usual
-
-
-def test_entry_leaves_with_the_exit_code(monkeypatch):
-    monkeypatch.setattr(cli, "main", lambda: 3)
-    with pytest.raises(SystemExit) as left:
-        cli.entry()
-    assert left.value.code == 3
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "x[b",
-        "scan[a]",
-    ],
-)
-def test_names_in_brackets_are_printed_as_they_are(run, healthy_scan, model_folder, tmp_path, name):
-    shutil.copy(healthy_scan, tmp_path / f"{name}.nii.gz")
-    code, out, _ = run("predict", model_folder, tmp_path / f"{name}.nii.gz", "-o", tmp_path / "o", "-q")
-    assert code == 0
-    assert name in out
-
-
-def test_damaged_headers_are_no_second_complaint(run, caplog, healthy_scan, model_folder, tmp_path):
-    image = nib.load(healthy_scan)
-    content = bytearray(nib.Nifti1Image(np.asarray(image.dataobj), image.affine).to_bytes())
-    content[70:72] = (78, 0)  # a data type that does not exist
-    (tmp_path / "a.nii").write_bytes(content)
-    code, _, error = run("predict", model_folder, tmp_path / "a.nii", "-o", tmp_path / "o", "-q")
-    assert code == 4
-    assert [line.split(":")[0] for line in error.splitlines()] == ["failed"]
-    assert [record for record in caplog.records if record.name.startswith("nibabel")] == []

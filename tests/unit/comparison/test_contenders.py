@@ -11,7 +11,7 @@ def test_the_list_of_contenders():
     assert {*OURS} <= {*names}
     assert PAPER_SAMPLER not in [contender.name for contender in contenders(paper_sampler=False)]
     assert PAPER_SAMPLER not in [contender.name for contender in contenders(["dae"])]
-    assert len({contender.file_name for contender in contenders()}) == len(names)
+    assert len({file_name_of(contender.name) for contender in contenders()}) == len(names)
 
 
 def test_each_method_is_scored_in_both_ways():
@@ -28,4 +28,4 @@ def test_each_method_is_scored_in_both_ways():
 def test_names_are_safe_as_names_of_files():
     assert file_name_of(PAPER_SAMPLER) == "MMCCD-papers-sampler"
     for contender in contenders():
-        assert contender.file_name.replace("-", "").replace("_", "").isalnum()
+        assert file_name_of(contender.name).replace("-", "").replace("_", "").isalnum()

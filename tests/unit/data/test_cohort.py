@@ -99,7 +99,7 @@ def test_what_is_no_cohort_is_called_by_its_name(tmp_path, file, message):
 
 def test_a_folder_that_fits_no_layout_lists_what_was_tried(tmp_path):
     (tmp_path / "scan.nii.gz").write_bytes(b"")
-    with pytest.raises(DataError, match=r"fits none of the layouts csv, nnunet, msd, bids, brats, folders") as caught:
+    with pytest.raises(DataError, match=f"fits none of the layouts {', '.join(LAYOUTS)}") as caught:
         read_cohort(tmp_path)
     assert all(f"({name})" in caught.value.hint for name in LAYOUTS)
 

@@ -1,8 +1,11 @@
-"""Scans as a user's folder holds them."""
+"""Scans as a user's folder holds them, and what becomes of them."""
 
+import csv
 import shutil
 
 import pytest
+
+from mmccd.prediction import predict as prediction
 
 
 @pytest.fixture
@@ -13,3 +16,25 @@ def scans(tmp_path, healthy_scan, lesioned_scan):
     shutil.copy(healthy_scan, folder / "a.nii.gz")
     shutil.copy(lesioned_scan, folder / "b.nii.gz")
     return folder
+
+
+@pytest.fixture
+def output(tmp_path):
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Previews take longer than the toy model."""
+    monkeypatch.setattr(prediction, "write_preview", lambda *_: None)
+
+
+@pytest.fixture
+def table():
+    """A function that reads the summary in a folder."""
+
+    def read(output):
+        with (output / "summary.csv").open(newline="") as stream:
+            return list(csv.DictReader(stream))
+
+    return read

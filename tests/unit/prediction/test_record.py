@@ -7,6 +7,7 @@ import pytest
 import mmccd
 from mmccd.data.cohort import Image
 from mmccd.errors import DataError
+from mmccd.model.card import THRESHOLD_KINDS
 from mmccd.prediction.detector import Detector
 from mmccd.prediction.inputs import Input
 from mmccd.prediction.record import nameless, origin_of, record_of
@@ -47,7 +48,7 @@ def test_a_scan_that_is_not_there_has_no_origin(detector, tmp_path):
 # --- how it was cut ---
 
 
-@pytest.mark.parametrize("kind", ["voxel", "scan", "relative"])
+@pytest.mark.parametrize("kind", THRESHOLD_KINDS)
 def test_the_record_says_how_map_and_intensity_were_cut(model_folder, lesioned_scan, item, kind):
     detector = Detector.load(model_folder, threshold=kind)
     detection = detector.detect(lesioned_scan)
@@ -55,10 +56,10 @@ def test_the_record_says_how_map_and_intensity_were_cut(model_folder, lesioned_s
     record = record_of(detector, item, detection, {"model": "x"}, 1.5)
 
     card = detector.model.card
-    chosen = {"voxel": card.threshold, "scan": card.scan_threshold, "relative": card.relative_threshold}[kind]
+    chosen = card.threshold_of(kind)
     assert record.threshold_origin == chosen
     assert record.threshold == detection.threshold
-    assert (record.threshold == chosen.value) == (kind != "relative")
+    assert (record.threshold == chosen.value) == (chosen.added_to is None)
     values = card.intensity_baseline.of(kind)
     assert (record.intensity.threshold, record.intensity.smoothed_threshold) == (values.plain, values.smoothed)
     assert record.intensity.added_to == (LEVEL if kind == "relative" else None)

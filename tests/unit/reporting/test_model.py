@@ -50,7 +50,7 @@ def test_pictures_that_name_subjects_can_be_left_out(trained_folder, tmp_path):
 def test_a_shipped_model_has_a_page_without_its_training(tmp_path):
     page = page_of(folder_of("builtin:flair"), tmp_path)
 
-    assert "For voxels" in page
+    assert all(f"<h3>{kind}: " in page for kind in ("Voxel", "Scan", "Relative"))
     assert 'id="training"' not in page
 
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmccd.errors import DataError
+from mmccd.errors import DataError, ModelError
 from mmccd.scoring.thresholds import (
+    LEVEL,
     Threshold,
     choose_thresholds,
     own_level,
@@ -88,6 +89,13 @@ def test_sessions_of_one_subject_have_levels_of_their_own():
     assert found.subjects == 20
 
 
+def test_a_level_of_a_later_version_is_not_taken_for_the_one_that_is_known():
+    later = Threshold(1.0, "", "", added_to="median of the scan's own scores")
+    with pytest.raises(ModelError, match="added to the median of the scan's own scores") as caught:
+        threshold_of_scan(later, np.arange(5.0))
+    assert caught.value.hint == "update mmccd"
+
+
 def test_a_relative_threshold_says_what_it_is_added_to():
     some = [np.arange(101.0), np.arange(101.0) + 7]
     found = relative_threshold([[one] for one in some], rate=0.05)
@@ -106,14 +114,14 @@ def test_a_relative_threshold_says_what_it_is_added_to():
 
 def test_where_a_scan_is_cut():
     scores = np.arange(101.0) + 7
-    alone, relative = Threshold(3.0, "", ""), Threshold(20.0, "", "", added_to="its level")
+    alone, relative = Threshold(3.0, "", ""), Threshold(20.0, "", "", added_to=LEVEL)
     assert threshold_of_scan(alone, scores) == 3.0
     assert threshold_of_scan(relative, scores) == 20 + 75 + 7
 
 
 def test_a_relative_threshold_never_marks_what_is_as_ordinary_as_can_be():
     """Of maps that reach 0, nothing that scores 0; of intensities, which may be negative, not the lowest."""
-    below = Threshold(-50.0, "", "", added_to="its level")
+    below = Threshold(-50.0, "", "", added_to=LEVEL)
     for scores in (np.array([0.0, 0.0, 1.0, 2.0]), np.array([-3.0, -2.0, 1.0])):
         cut = threshold_of_scan(below, scores)
         assert cut == scores.min()
