@@ -12,16 +12,13 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import torch
 from measure import machine
-from sampling_study import LIMIT, map_of, sampled
+from sampling_study import LIMIT, evidence, map_of, sampled
 from slices import largest_lesions, measure
 
 import mmccd
 from mmccd.data.store import open_store
-from mmccd.model.model import load_model
-from mmccd.scoring.evidence import TailEvidence
-from mmccd.training.calibration import count_healthy
+from mmccd.model.folder import load_model
 
 HERE = Path(__file__).parent
 CHOICES = [(100, 1), (250, 1), (500, 1), (750, 1), (900, 1), (250, 5), (750, 5)]
@@ -35,8 +32,7 @@ def main() -> None:
         slices = largest_lesions(store, model.config.source, ("train", "validation"), LIMIT)
         for start, steps in CHOICES:
             method = sampled(model, start_step=start - 1, sampling_steps=steps, spacing="trailing")
-            counts = count_healthy(method, store, model.config, torch.device("cpu")).sum(dim=0)
-            errors = {"square": {}, "tail": {"error": TailEvidence(counts, polarity="either")}}
+            errors = {"squared": {}, "tail": {"error": evidence(method, store, model.config)}}
             kind = model.config.method
             points = [
                 measure(f"{kind} {name}", f"{steps} from {start}", method, partial(map_of, method, **error), slices, 16)
@@ -48,7 +44,7 @@ def main() -> None:
         "# How the diffusion baselines sample",
         f"Written by `python benchmarks/baseline_study.py STORE MODEL ...`: {len(slices)} slices, the largest lesion "
         f"of each subject of train and validation; {store.size_px} px; {model.config.source}, "
-        f"{model.card['training']['steps']} training steps; AUPRC over the brain, mean over slices with 95 % "
+        f"{model.card.training.steps} training steps; AUPRC over the brain, mean over slices with 95 % "
         f"intervals; no smoothing, no polarity; mmccd {mmccd.__version__}, seed {model.config.seed}, bf16, "
         f"{machine()}.",
         "| method | noise up to step | steps back | squared error | tail evidence |\n| --- | --- | --- | --- | --- |\n"

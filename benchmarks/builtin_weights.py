@@ -17,14 +17,14 @@ import torch
 from measure import commands_table, machine, run
 
 import mmccd
-from mmccd.comparison.benchmark import judge_intensity, judge_model
 from mmccd.comparison.contenders import INTENSITIES, Contender
+from mmccd.comparison.judge import judge_intensity, judge_model
 from mmccd.comparison.scores import score_volumes
 from mmccd.data.store import open_store
 from mmccd.evaluation.intervals import bootstrap_mean
-from mmccd.model.model import load_model, save_model
+from mmccd.model.folder import load_model, save_model
 from mmccd.system.files import write_atomically
-from mmccd.training.calibrate import recalibrate
+from mmccd.training.calibrate import calibrate
 
 HERE = Path(__file__).parent
 WEIGHTS = Path(mmccd.__file__).parent / "model" / "weights"
@@ -77,10 +77,10 @@ def main() -> None:
     store = open_store(work / "store")
     cards = {source: load_model(f"builtin:{source}").card for source in TARGETS}
     text = CARD.format(
-        **{part: len(names) for part, names in store.manifest["subjects"].items()},
-        steps=cards["flair"]["training"]["steps"], version=mmccd.__version__, machine=machine(),
+        **{part: len(names) for part, names in store.manifest.subjects.items()},
+        steps=cards["flair"].training.steps, version=mmccd.__version__, machine=machine(),
         tables="\n\n".join(tables),
-        guarantee="; ".join(f"{source.upper()}: {card['threshold']['guarantee']}" for source, card in cards.items()),
+        guarantee="; ".join(f"{source.upper()}: {card.threshold.guarantee}" for source, card in cards.items()),
     )  # fmt: skip
     write_atomically(WEIGHTS / "MODEL_CARD.md", (text + "\n## Cost\n\n" + commands_table(rows) + "\n").encode())
 
@@ -92,7 +92,7 @@ def ship(work: Path, source: str) -> None:
     rounded, calibrated = work / f"{source}_rounded", work / f"{source}_calibrated"
     if not (calibrated / "card.json").exists():
         save_model(rounded, model.method, model.error, model.config, model.card)
-        recalibrate(rounded, open_store(work / "store"), calibrated)
+        calibrate(rounded, open_store(work / "store"), calibrated)
     final = load_model(calibrated)
     save_model(WEIGHTS / source, final.method, final.error, final.config, final.card, dtype=torch.bfloat16)
 
@@ -106,7 +106,7 @@ def quality(work: Path, source: str) -> str:
     }
     lines = [f"| | {' | '.join(SHOWN)} |", "| --- |" + " --- |" * len(SHOWN)]
     for name, judge in judges.items():
-        found = score_volumes(judge, store, source)["rows"]
+        found = score_volumes(judge, store, source)[0]["rows"]
         (work / f"{source}_{name.replace(':', '_')}.json").write_text(json.dumps(found, default=float))
         values = [str(bootstrap_mean([float(row[metric]) for row in found])) for metric in SHOWN]
         lines.append(f"| {name} | {' | '.join(values)} |")

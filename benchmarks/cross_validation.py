@@ -16,13 +16,14 @@ from pathlib import Path
 from measure import run, write_page
 
 from mmccd.comparison.contenders import BEST
-from mmccd.comparison.tables import holm, paired, verdict
+from mmccd.comparison.paired import holm, paired, verdict
+from mmccd.comparison.record import BenchmarkRecord
 from mmccd.data.splits import read_split_csv
 from mmccd.evaluation.intervals import bootstrap_mean
 
 HERE = Path(__file__).parent
 SOURCES = ("flair", "t1", "t2")
-SETTINGS = "--no-published --set training.steps=600 --set training.validate_every=300"
+SETTINGS = "--no-paper-sampler --set training.steps=600 --set training.validate_every=300"
 COLUMNS = {
     "auprc": "AUPRC",
     "dice": "label-free Dice",
@@ -102,9 +103,10 @@ def write(found: dict[str, Rows]) -> None:
     write_page(HERE / "cross_validation", "Every patient tested once", what, tables, {"subjects": subjects, **kept})
 
 
-def by_subject(auprc: Mapping[str, float]) -> dict[str, list[dict[str, object]]]:
+def by_subject(auprc: Mapping[str, float]) -> BenchmarkRecord:
     """What `paired` and `verdict` compare."""
-    return {"rows": [{"subject": subject, "auprc": value} for subject, value in sorted(auprc.items())]}
+    rows = [{"subject": subject, "auprc": value} for subject, value in sorted(auprc.items())]
+    return BenchmarkRecord(contender="", method="", scoring="", source="", rows=rows)
 
 
 def against_best(rows: Rows) -> list[str]:

@@ -12,39 +12,39 @@ import tempfile
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
 from measure import write_page
+from volumes import CPU, lesion_of
 
-from mmccd.comparison.contenders import LABELS
 from mmccd.comparison.scores import scans
 from mmccd.data.store import open_store
 from mmccd.evaluation.intervals import bootstrap_mean
 from mmccd.evaluation.metrics import Confusion, auprc
-from mmccd.model.model import load_model
-from mmccd.prediction.detector import Detector
-from mmccd.scoring.maps import intensity_score, smoothed, typical_polarity
+from mmccd.model.config import typical
+from mmccd.model.folder import load_model
+from mmccd.model.scorer import SumOfScorers
+from mmccd.scoring.intensity_baseline import IntensityBaseline
 from mmccd.training.fuse import fuse
 
 HERE = Path(__file__).parent
+SMOOTH_MM = 4.0
 
 
 def main() -> None:
     store = open_store(Path(sys.argv[1]))
     models = {load_model(folder).config.source: Path(folder) for folder in sys.argv[2:]}
-    (method,) = {LABELS[load_model(folder).config.method] for folder in sys.argv[2:]}
+    (method,) = {load_model(folder).method.about.label for folder in sys.argv[2:]}
     subsets = [names for size in range(1, len(models) + 1) for names in combinations(models, size)]
     rows: dict[str, list[dict]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for names in subsets:
-            if len(names) == 1:
-                detector = Detector.load(models[names[0]])
-            else:
-                detector = Detector(fuse([models[name] for name in names], store, Path(folder) / "-".join(names)))
-            rows[f"{method}, {' + '.join(names)}"] = [_row(one, *_found(detector, one)) for one in _subjects(store)]
+            members = [models[name] for name in names]
+            alone = len(members) == 1
+            model = load_model(members[0]) if alone else fuse(members, store, Path(folder) / "-".join(names))
+            scorer, threshold = model.scorer(CPU), model.card.threshold.value
+            rows[f"{method}, {' + '.join(names)}"] = [_row(scorer, one, threshold) for one in _subjects(store)]
     for names in subsets:
-        rows[f"smoothed intensity, {' + '.join(names)}"] = [
-            _row(one, _bright(store, one, names)) for one in _subjects(store)
-        ]
+        bright = [IntensityBaseline(name, typical("polarity", name), "smoothed", SMOOTH_MM) for name in names]
+        rows[f"smoothed intensity, {' + '.join(names)}"] = [_row(SumOfScorers(bright), one) for one in _subjects(store)]
     single = {name: [row["auprc"] for row in kept] for name, kept in rows.items()}
     first = f"{method}, {next(iter(models))}"
     lines = ["| input | AUPRC | less the first row | label-free Dice |", "| --- | --- | --- | --- |"]
@@ -62,29 +62,17 @@ def main() -> None:
 def _subjects(store):
     """Each test subject as its scans by modality."""
     together = zip(*(scans(store, "test", name) for name in store.modalities), strict=True)
-    return [dict(zip(store.modalities, one, strict=True)) for one in together if one[0].lesion.any()]
+    return [dict(zip(store.modalities, one, strict=True)) for one in together if one[0].expert.has_lesion]
 
 
-def _found(detector, one):
+def _row(scorer, one, threshold=None):
+    """Of one subject: AUPRC; and Dice of a threshold."""
     scan = next(iter(one.values()))
-    found = detector.score_slices({name: one[name].source for name in detector.sources}, scan.brain, scan.slice_mm)
-    return found, float(detector.threshold["value"])
-
-
-def _bright(store, one, names):
-    scan = one[names[0]]
-    spacing_mm = (scan.slice_mm, *(store.manifest["pixel_mm"],) * 2)
-    return np.sum(
-        [smoothed(intensity_score(one[name].source, typical_polarity(name)), scan.brain, smooth_mm=4.0,
-                  spacing_mm=spacing_mm) for name in names], axis=0
-    )  # fmt: skip
-
-
-def _row(one, found, threshold=None):
-    scan = next(iter(one.values()))
-    row = {"subject": scan.subject, "auprc": auprc(found[scan.brain], scan.lesion[scan.brain])}
+    found = scorer.anomaly_map({name: each.source for name, each in one.items()}, scan.brain, scan.spacing_mm)
+    lesion = lesion_of(scan)
+    row = {"subject": scan.expert.id, "auprc": auprc(found[scan.brain], lesion[scan.brain])}
     if threshold is not None:
-        row["dice"] = Confusion.between(scan.brain & (found > threshold), scan.lesion).dice
+        row["dice"] = Confusion.between(scan.brain & (found > threshold), lesion).dice
     return row
 
 

@@ -15,7 +15,7 @@ from measure import run, write_page
 from mirrored_baseline import MIRRORED, restored_mirrored
 
 from mmccd.comparison.contenders import BEST
-from mmccd.comparison.tables import paired
+from mmccd.comparison.paired import paired
 from mmccd.evaluation.intervals import bootstrap_mean
 
 HERE = Path(__file__).parent
@@ -32,7 +32,7 @@ def main() -> None:
     found, tables = {}, []
     for source, methods in METHODS.items():
         store, output = work / f"store{FOLD}", work / f"longer_{source}"
-        settings = f"--no-published --set training.steps={LONG} --set training.validate_every={LONG // 2}"
+        settings = f"--no-paper-sampler --set training.steps={LONG} --set training.validate_every={LONG // 2}"
         run(
             f"mmccd benchmark {store} {output} --sources {source} --methods {methods} {settings}",
             log=work / f"longer_{source}.log",
@@ -46,7 +46,7 @@ def main() -> None:
             name: {subject: kept[source][name]["auprc"][place] for subject, place in places.items()} for name in long
         }
         if source == "t1":
-            long[MIRRORED] = restored_mirrored(output / "models" / source / "dae", store, source)
+            long[MIRRORED] = restored_mirrored(output / "models" / source / "dae", store)
             mirrored = json.loads((HERE / "mirrored_baseline.json").read_text())[MIRRORED]
             short[MIRRORED] = {subject: mirrored[subject] for subject in places}
         found[source] = {str(SHORT): short, str(LONG): long}

@@ -9,24 +9,17 @@ mirrored_baseline.json and .md here.
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from cross_validation import pooled
 from measure import write_page
-from veiled_ways import Mirrored
+from veiled_ways import Mirrored, auprcs, scorer_of
 
 from mmccd.comparison.contenders import BEST
-from mmccd.comparison.scores import scans
 from mmccd.data.store import open_store
 from mmccd.evaluation.intervals import bootstrap_mean
-from mmccd.evaluation.metrics import auprc
-from mmccd.model.build import build_error
-from mmccd.model.model import load_model
-from mmccd.prediction.detector import Detector
-from mmccd.training.calibration import count_healthy
+from mmccd.model.folder import load_model
 
 HERE = Path(__file__).parent
 PLAIN, MIRRORED = "DAE, evidence", "DAE, evidence, mirrored too"
@@ -40,7 +33,7 @@ def main() -> None:
     first = sorted(pooled([HERE / "results.csv"])[source][PLAIN])
     mirrored = dict(zip(first, ways, strict=True))
     for number, fold in zip((2, 3), folds, strict=True):
-        mirrored |= restored_mirrored(fold / "models" / source / "dae", work / f"store{number}", source)
+        mirrored |= restored_mirrored(fold / "models" / source / "dae", work / f"store{number}")
     found = {name: {subject: row["auprc"] for subject, row in rows[name].items()} for name in (BEST, PLAIN)}
     found[MIRRORED] = mirrored
     lines = [f"| {source.upper()} | AUPRC | {BEST} less it | ahead in |", "| --- | --- | --- | --- |"]
@@ -56,17 +49,10 @@ def main() -> None:
     write_page(HERE / "mirrored_baseline", title, what, ["\n".join(lines)], found)
 
 
-def restored_mirrored(folder: Path, store_path: Path, source: str) -> dict[str, float]:
+def restored_mirrored(folder: Path, store_path: Path) -> dict[str, float]:
     """AUPRC of the test subjects, with evidence from healthy restorations of both ways."""
-    store, model = open_store(store_path), load_model(folder)
-    method = Mirrored(model.method)
-    counts = count_healthy(method, store, model.config, torch.device("cpu")).sum(dim=0)
-    detector = Detector(replace(model, method=method, error=build_error(model.config, counts)), device="cpu")
-    found = {}
-    for scan in scans(store, "test", source):
-        score = detector.score_slices({source: scan.source}, scan.brain, scan.slice_mm)
-        found[scan.subject] = float(auprc(score[scan.brain], scan.lesion[scan.brain]))
-    return found
+    model, store = load_model(folder), open_store(store_path)
+    return auprcs(scorer_of(model, Mirrored(model.method), store), store, "test", model.config.source)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from cross_validation import SETTINGS, SOURCES, by_subject
 from measure import run, write_page
 
 from mmccd.comparison.contenders import BEST
-from mmccd.comparison.tables import holm, paired, verdict
+from mmccd.comparison.paired import holm, paired, verdict
 
 HERE = Path(__file__).parent
 FOLDS = (2, 3)
@@ -81,7 +81,7 @@ def compared(values: Values, glioma: Mapping[str, Mapping[str, float]]) -> list[
     together = {name: paired(everyone[BEST], everyone[name], "auprc") for name in others}
     p = dict(zip(others, holm([p for _, p in together.values()]), strict=True))
     subjects = sorted(means[BEST])
-    count = len(everyone[BEST]["rows"])
+    count = len(everyone[BEST].rows)
     heads = [*(f"AUPRC, fold {fold}" for fold in FOLDS), "mean", "label-free Dice", "oracle Dice"]
     heads += [f"{BEST} less it, patient by patient", f"{BEST} less it, all {count} patients", "p"]
     lines = [f"| method | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]

@@ -15,16 +15,16 @@ import pandas as pd
 from cross_validation import SOURCES
 from measure import write_page
 
-from mmccd.comparison.benchmark import judge_intensity, judge_model
 from mmccd.comparison.contenders import BEST, DIFFUSION, INTENSITIES, Contender
-from mmccd.comparison.scores import Judge, score_volumes
+from mmccd.comparison.judge import Judge, judge_intensity, judge_model
+from mmccd.comparison.scores import score_volumes
+from mmccd.data.own_folders import CARD
 from mmccd.data.store import open_store
 from mmccd.evaluation.intervals import bootstrap_mean
 from mmccd.evaluation.tables import markdown_table
-from mmccd.model.files import CARD
-from mmccd.model.model import load_model
+from mmccd.model.folder import load_model
 from mmccd.system.files import write_json
-from mmccd.training.calibrate import recalibrate
+from mmccd.training.calibrate import calibrate
 
 HERE = Path(__file__).parent
 FOLDS = (2, 3)
@@ -60,7 +60,7 @@ def scored(work: Path, source: str, name: str) -> dict[str, Rows]:
         for fold in FOLDS:
             judge = judged(work, fold, source, name)
             for kind, store in (("glioma", f"store{fold}"), ("ms", "store_ms")):
-                rows = score_volumes(judge, open_store(work / store), source)["rows"]
+                rows = score_volumes(judge, open_store(work / store), source)[0]["rows"]
                 found[kind] += [{key: row[key] for key in ("subject", *COLUMNS)} for row in rows]
         write_json(kept, found)
     rows: dict[str, Rows] = json.loads(kept.read_text())
@@ -75,7 +75,7 @@ def judged(work: Path, fold: int, source: str, name: str) -> Judge:
         return judge_intensity(Contender(name, intensity=INTENSITIES[name]), store, source, scoring)
     new = work / "relative" / f"fold{fold}_{source}_{METHODS[name]}"
     if not (new / CARD).is_file():
-        recalibrate(old / METHODS[name], store, new)
+        calibrate(old / METHODS[name], store, new)
     return judge_model(load_model(new))
 
 

@@ -1,8 +1,8 @@
 """What accuracy needs: AUPRC against evaluations per slice, for every choice of the sampler, on the same weights.
 
-    python benchmarks/sampling_study.py STORE MODEL NAME [SAMPLER_TRAINED_MODEL]
+    python benchmarks/sampling_study.py STORE MODEL NAME
 
-MODEL is trained on all steps and on stripes, as published; SAMPLER_TRAINED_MODEL for the steps and masks of `fast`.
+MODEL is trained on all steps and on stripes, as in the paper.
 Choices are made on the largest lesion of subjects of the training and validation parts (never trained on: only their
 healthy slices were), so that test subjects stay unseen; a store without lesions there, as the phantom's, takes its
 test part.
@@ -11,6 +11,7 @@ Writes sampling_study_NAME.json and .md here, and docs/images/sampling_study_NAM
 
 import json
 import sys
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,12 +23,13 @@ from slices import Point, difference, largest_lesions, measure
 
 import mmccd
 from mmccd.data.store import Store, open_store
-from mmccd.method.cycle import cycle_map, squared_error
-from mmccd.method.diffusion import kept_steps
-from mmccd.method.inpainting import sample_target
+from mmccd.method.anomaly_map import anomaly_map, squared_error
+from mmccd.method.diffusion import NoiseSchedule, kept_steps
+from mmccd.method.masked_cycle import sample_target
 from mmccd.model.build import build_method
-from mmccd.model.config import DiffusionConfig
-from mmccd.model.model import Model, load_model
+from mmccd.model.config import Config, DiffusionConfig
+from mmccd.model.folder import load_model
+from mmccd.model.model import Model
 from mmccd.scoring.evidence import TailEvidence
 from mmccd.training.calibration import count_healthy
 
@@ -43,30 +45,28 @@ GROUPS = {
     "stripes: width": [
         (f"{mm:g} mm", STRIPES | {"mask_width_mm": mm, "stripe_stride_mm": mm / 2}) for mm in (15, 60, 90)
     ],
-    "stripes: wrapped": [("7.5 mm", STRIPES | {"stripe_stride_mm": 7.5, "stripes_wrap": True})],
     "combs per direction": [(f"{n}", COMBS | {"combs": n}) for n in (3, 4, 6)],
     "combs: width": [(f"{mm:g} mm", COMBS | {"mask_width_mm": mm}) for mm in (15, 60)],
-    "sampler": [("DDPM, 10 steps", COMBS | {"sampling_steps": 10, "sampler": "ddpm"}),
-                ("leading, 10 steps", COMBS | {"sampling_steps": 10, "spacing": "leading"})],
-}  # fmt: skip
+    "sampler": [("leading, 10 steps", COMBS | {"sampling_steps": 10, "spacing": "leading"})],
+}
 
 
 def sampled(model: Model, **diffusion: object) -> torch.nn.Module:
     """The same weights with another sampler."""
     settings = DiffusionConfig(**(model.config.diffusion.model_dump() | diffusion))
-    method = build_method(model.config.model_copy(update={"diffusion": settings}))
+    method = build_method(model.config.model_copy(update={"diffusion": settings}), model.grid.size_px)
     method.load_state_dict(model.method.state_dict())
     return method.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def map_of(method, source, error=squared_error):
-    return cycle_map(source, method.restorations(source), error)
+    return anomaly_map(source, method.restorations(source), error)
 
 
 def shared_forward(method, source):
     """One translation back per direction: what is hidden by the combs of a direction is put together first."""
-    masks, found = method.masks_for(source.shape[-1]), 0
-    for direction in masks.chunk(2):
+    found = 0
+    for direction in method.masks.chunk(2):
         noise, target = method._noise(source), 0
         start = noise(source.expand(-1, method.targets, -1, -1))
         for hidden in direction:
@@ -84,6 +84,35 @@ def blocks(size_px: int, width_px: int) -> torch.Tensor:
     return torch.stack([(block[:, None] == i) & (block[None, :] == j) for i in (0, 1) for j in (0, 1)])
 
 
+def wrapped_stripes(size_px: int, width_px: int, stride_px: int) -> torch.Tensor:
+    """Stripes that go on at the other border, so that each pixel is hidden equally often."""
+    stripe = torch.arange(size_px) < width_px
+    lines = torch.stack([stripe.roll(start) for start in range(0, size_px, stride_px)])
+    columns = lines[:, None, :].expand(-1, size_px, -1)
+    return torch.cat([columns, columns.mT])
+
+
+@dataclass(frozen=True)
+class Ancestral(NoiseSchedule):
+    """DDPM in place of DDIM: each step is a draw from q(y_t_next | y_t, y_0) (Ho et al., 2020, eq. 6 and 7)."""
+
+    def ddim(self, noisy, clean, t, t_next):
+        if t_next is None:
+            return clean
+        now, later = (float(self.alpha_bar[step]) for step in (t, t_next))
+        kept = now / later  # signal that survives from t_next to t
+        mean = later**0.5 * (1 - kept) / (1 - now) * clean + kept**0.5 * (1 - later) / (1 - now) * noisy
+        noise = torch.randn(noisy.shape[1:], generator=torch.Generator().manual_seed(t))  # slices and masks share it
+        return mean + ((1 - later) / (1 - now) * (1 - kept)) ** 0.5 * noise
+
+
+def evidence(method, store: Store, config: Config) -> TailEvidence:
+    """Without a polarity, of the healthy slices' whole brain: that is what maps are compared over here."""
+    whole = config.model_copy(update={"scoring": config.scoring.model_copy(update={"edge_mm": 0.0})})
+    counts = count_healthy(method, store, whole, torch.device("cpu"))
+    return TailEvidence(sum(counts.values()), polarity="either")
+
+
 TAIL = {
     "4 combs x 1 step": COMBS,
     "4 combs x 2 steps": COMBS | {"sampling_steps": 2},
@@ -93,13 +122,23 @@ TAIL = {
 }
 
 
-def study(model: Model, slices, trained_for: Model | None, store: Store) -> list[Point]:
+def px(mm: float, store: Store) -> int:
+    return round(mm / store.grid.pixel_mm)
+
+
+def study(model: Model, slices, store: Store) -> list[Point]:
     run = partial(measure, slices=slices, batch=8)
     points = []
     for group, choices in GROUPS.items():
         for name, settings in choices:
             method = sampled(model, **settings)
             points.append(run(group, name, method, partial(map_of, method)))
+    method = sampled(model, **STRIPES | {"stripe_stride_mm": 7.5})
+    method.masks = wrapped_stripes(store.size_px, width_px=px(30, store), stride_px=px(7.5, store))
+    points.append(run("stripes: wrapped", "7.5 mm", method, partial(map_of, method)))
+    method = sampled(model, **COMBS | {"sampling_steps": 10})
+    method.schedule = Ancestral(method.schedule.alpha_bar)
+    points.append(run("sampler", "DDPM, 10 steps", method, partial(map_of, method)))
     for count in (1, 2, 5):
         for highest in (100, 250, 500, 750):
             method = sampled(model, **COMBS)
@@ -107,19 +146,14 @@ def study(model: Model, slices, trained_for: Model | None, store: Store) -> list
             points.append(run("start below T, 4 combs", f"{count} from {highest}", method, partial(map_of, method)))
     for width_px in (4, 8, 16):
         method = sampled(model, **COMBS)
-        method.masks_for = partial(blocks, width_px=width_px)
-        points.append(run("lattices of blocks", f"{width_px * 240 / 64:g} mm", method, partial(map_of, method)))
+        method.masks, width = blocks(store.size_px, width_px), f"{width_px * store.grid.pixel_mm:g} mm"
+        points.append(run("lattices of blocks", width, method, partial(map_of, method)))
     method = sampled(model, **COMBS)
     points.append(run("one way back per direction", "4 combs, 1 step", method, partial(shared_forward, method)))
     for name, settings in TAIL.items():
         method = sampled(model, **settings)
-        counts = count_healthy(method, store, model.config, torch.device("cpu")).sum(dim=0)
-        score = partial(map_of, method, error=TailEvidence(counts, polarity="either"))
+        score = partial(map_of, method, error=evidence(method, store, model.config))
         points.append(run("tail evidence, no polarity", name, method, score))
-    if trained_for:
-        for n in (1, 10):
-            method = sampled(trained_for, **COMBS | {"sampling_steps": n})
-            points.append(run("trained for 4 combs x 1 step", f"{n} steps", method, partial(map_of, method)))
     return points
 
 
@@ -150,12 +184,11 @@ def figure(points: list[Point], title: str) -> Figure:
 
 def main() -> None:
     store, model, name = open_store(Path(sys.argv[1])), load_model(Path(sys.argv[2])), sys.argv[3]
-    trained_for = load_model(Path(sys.argv[4])) if len(sys.argv) > 4 else None
     parts = ("train", "validation")
     if not (store.index.loc[store.index["split"].isin(parts), "lesion_px"] > 0).any():
         parts = ("test",)
     slices = largest_lesions(store, model.config.source, parts, LIMIT)
-    points = study(model, slices, trained_for, store)
+    points = study(model, slices, store)
     base = points[0]
     rows = [
         f"| {p.group} | {p.name} | {p.evaluations:.0f} | {p.seconds:.3f} | {p.interval()} | {difference(p, base)} |"
@@ -164,7 +197,7 @@ def main() -> None:
     config, card = model.config, model.card
     about = (
         f"{len(slices)} slices, the largest lesion of each subject of {' and '.join(parts)}; {store.size_px} px; "
-        f"{config.source} to {', '.join(config.targets)}, {card['training']['steps']} training steps; squared error "
+        f"{config.source} to {', '.join(config.targets)}, {card.training.steps} training steps; squared error "
         f"where nothing else is said, no smoothing; mmccd {mmccd.__version__}, seed {config.seed}, bf16 on {machine()}."
     )
     page = [

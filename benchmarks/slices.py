@@ -27,7 +27,7 @@ class Slices:
 
 
 def largest_lesions(store: Store, source: str, splits: Sequence[str], limit: int | None = None) -> Slices:
-    """Of each subject the slice with most lesion, as the published protocol takes it; evenly thinned to a limit."""
+    """Of each subject the slice with most lesion, as the paper's protocol takes it; evenly thinned to a limit."""
     table = store.index[store.index["split"].isin(splits) & (store.index["lesion_px"] > 0)]
     rows = table.groupby("subject")["lesion_px"].idxmax().to_numpy()
     if limit:

@@ -9,24 +9,25 @@ it, at the same share of healthy brain. Writes threshold_level.json and .md here
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from cross_validation import SOURCES
 from measure import write_page
 from numpy.typing import NDArray
+from volumes import CPU, healthy_apart, over_brain
 
+from mmccd.comparison.scores import scans
 from mmccd.data.splits import patient_of
 from mmccd.data.store import Store, open_store
 from mmccd.evaluation.metrics import Confusion
 from mmccd.evaluation.tables import markdown_table
-from mmccd.method.cycle import Error
-from mmccd.model.model import Model, load_model
-from mmccd.model.run import anomaly_volume
-from mmccd.scoring.maps import typical_false_positive_rate
+from mmccd.model.config import typical
+from mmccd.model.folder import load_model
+from mmccd.model.model import Model
 from mmccd.scoring.thresholds import own_level, voxel_threshold
-from mmccd.training.calibration import Rows, fit_error, healthy_maps
+from mmccd.training.calibration import fit_error
 
 HERE = Path(__file__).parent
 FOLDS = (2, 3)
@@ -118,38 +119,26 @@ def maps(work: Path, fold: int, source: str) -> dict[str, Scores]:
 
 
 def scored(model: Model, source: str, store: Store, ms: Store) -> dict[str, Scores]:
-    """Validation patients are scored with the evidence of the others, as in a calibration."""
-    cpu, config = torch.device("cpu"), model.config
-    method = model.method.eval()
-    _, errors = fit_error(method, store, config, cpu)
-    found = {}
-
-    def score(one: Store, rows: Rows, brain: NDArray[np.bool_], slice_mm: float, error: Error) -> Scores:
-        return anomaly_volume(
-            method, error, one.array(source)[rows].astype(np.float32), brain, config.scoring,
-            pixel_mm=one.manifest["pixel_mm"], slice_mm=slice_mm, device=cpu, batch_size=32, bf16=True,
-        )  # fmt: skip
-
-    healthy = healthy_maps(store, lambda patient, rows, brain, mm: score(store, rows, brain, mm, errors[patient]))
-    found |= {f"healthy/{patient}": one for patient, (one,) in zip(errors, healthy, strict=True)}  # each has one scan
-    for kind, one, split in (("validation", store, "validation"), ("test", store, "test"), ("ms", ms, "test")):
-        table = one.index[one.index["split"] == split]
-        for subject, scan in table.groupby("subject"):
-            rows, slice_mm = scan.index.to_numpy(), float(scan["spacing_z_mm"].iloc[0])
-            brain, lesion = (np.asarray(one.array(name)[rows]) for name in ("brain", "lesion"))
-            if kind == "validation":  # each patient has one scan here
-                patient = patient_of(str(subject))
-                found[f"validation/{patient}"] = score(one, rows, brain, slice_mm, errors[patient])[brain]
-                continue
-            found[f"{kind}/{subject}"] = score(one, rows, brain, slice_mm, model.error)[brain]
-            found[f"lesion/{subject}"] = lesion[brain]
-            found[f"missed/{subject}"] = (lesion & ~brain).sum()
+    """Evidence is that of the validation patients, each of whom is scored by that of the others."""
+    error, errors = fit_error(model.method, store, model.config, CPU)
+    scorer = replace(model, error=error).scorer(CPU)
+    healthy = healthy_apart(scorer, errors, store)
+    found = {f"healthy/{patient}": one for patient, (one,) in zip(errors, healthy, strict=True)}  # each has one scan
+    for scan in scans(store, "validation", source):
+        patient = patient_of(scan.expert.id)
+        apart = replace(scorer, error=errors[patient])
+        found[f"validation/{patient}"], _ = over_brain(apart, scan, {source: scan.source})
+    for kind, one in (("test", store), ("ms", ms)):
+        for scan in scans(one, "test", source):
+            subject = scan.expert.id
+            found[f"{kind}/{subject}"], found[f"lesion/{subject}"] = over_brain(scorer, scan, {source: scan.source})
+            found[f"missed/{subject}"] = (scan.expert.lesion & ~scan.expert.brain).sum()
     return found
 
 
 def dice(fold: dict[str, Scores], source: str, kind: str, level: Level, whole: bool) -> float:
     """Mean over the scans of a kind, at the threshold that healthy slices choose."""
-    rate = typical_false_positive_rate(source)
+    rate = typical("false_positive_rate", source)
     healthy = {name.removeprefix("healthy/"): one for name, one in fold.items() if name.startswith("healthy/")}
     levels = {name: level(fold[f"validation/{name}"] if whole else one, rate) for name, one in healthy.items()}
     chosen = [(one - levels[name][0]) / levels[name][1] for name, one in healthy.items()]

@@ -8,25 +8,26 @@ validate in RESULTS.md: the test subjects of that page took no part in choosing 
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from measure import write_page
-from numpy.typing import NDArray
+from volumes import CPU, Floats, Mask, healthy_apart, over_brain
 
-from mmccd.comparison.contenders import LABELS
 from mmccd.comparison.scores import scans
 from mmccd.data.store import Store, open_store
 from mmccd.evaluation.metrics import Confusion, oracle_threshold
-from mmccd.prediction.detector import Detector
+from mmccd.method.registry import METHODS
+from mmccd.model.folder import load_model
+from mmccd.model.model import Model
 from mmccd.scoring.thresholds import voxel_threshold
-from mmccd.training.calibration import healthy_maps
+from mmccd.training.calibration import fit_error
 
 HERE = Path(__file__).parent
 RATES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1)
 FOLDS = (2, 3)
 ORACLE = "oracle"
-Case = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 
 def main() -> None:
@@ -37,17 +38,18 @@ def main() -> None:
         for method in ("veiled-cycle", "dae"):
             row: dict[str, list[float]] = {}
             for fold in FOLDS:
-                detector = Detector.load(work / f"fold{fold}_{source}" / "models" / source / method, device="cpu")
-                healthy, cases = found_by(detector, open_store(work / f"store{fold}"), source)
+                model = load_model(work / f"fold{fold}_{source}" / "models" / source / method)
+                healthy, cases = found_by(model, open_store(work / f"store{fold}"), source)
                 cuts = {f"{rate:.0%}": voxel_threshold(healthy, rate=rate).value for rate in RATES}
                 cuts[ORACLE] = oracle_threshold(*map(list, zip(*cases, strict=True)))[0]
                 for name, cut in cuts.items():
                     values = [float(Confusion.between(score > cut, lesion).dice) for score, lesion in cases]
                     row.setdefault(name, []).extend(values)
-            table[f"{source}, {LABELS[method]}"] = row
+            name_of_row = f"{source}, {METHODS[method].about.label}"
+            table[name_of_row] = row
             *free, oracle = (float(np.mean(values)) for values in row.values())
             shown = [f"{dice:.3f} ({dice / oracle - 1:+.0%})" for dice in free]
-            lines.append(f"| {source}, {LABELS[method]} | {' | '.join(shown)} | {oracle:.3f} |")
+            lines.append(f"| {name_of_row} | {' | '.join(shown)} | {oracle:.3f} |")
             print(lines[-1], flush=True)
     what = (
         f"Written by `python benchmarks/threshold_rates.py WORK`: mean Dice over {len(row[ORACLE])} patients in "
@@ -57,19 +59,16 @@ def main() -> None:
     write_page(HERE / "threshold_rates", "Label-free Dice by false-positive rate", what, ["\n".join(lines)], table)
 
 
-def found_by(detector: Detector, store: Store, source: str) -> tuple[list[NDArray[np.float32]], list[Case]]:
-    """Of each validation patient the map over its healthy brain; of each test subject map and lesion over the brain."""
-    healthy = healthy_maps(
-        store,
-        lambda _, rows, brain, slice_mm: detector.score_slices(
-            {source: store.array(source)[rows].astype(np.float32)}, brain, slice_mm
-        ),
-    )
-    cases = [
-        (detector.score_slices({source: scan.source}, scan.brain, scan.slice_mm)[scan.brain], scan.lesion[scan.brain])
-        for scan in scans(store, "test", source) if scan.lesion.any()
-    ]  # fmt: skip
-    return [np.concatenate(patient) for patient in healthy], cases
+def found_by(model: Model, store: Store, source: str) -> tuple[list[Floats], list[tuple[Floats, Mask]]]:
+    """Of each validation patient the map over its healthy brain; of each test subject map and lesion over the brain.
+
+    Evidence is that of the validation patients; each of them is scored by that of the others, as in a calibration.
+    """
+    error, errors = fit_error(model.method, store, model.config, CPU)
+    scorer = replace(model, error=error).scorer(CPU)
+    healthy = [np.concatenate(scans_of_one) for scans_of_one in healthy_apart(scorer, errors, store)]
+    tested = [scan for scan in scans(store, "test", source) if scan.expert.has_lesion]
+    return healthy, [over_brain(scorer, scan, {source: scan.source}) for scan in tested]
 
 
 if __name__ == "__main__":

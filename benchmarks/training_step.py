@@ -11,6 +11,7 @@ import time
 import torch
 from measure import machine
 
+from mmccd.method.method import Batch
 from mmccd.model.build import build_method
 from mmccd.model.config import load_config
 from mmccd.system.devices import choose_device
@@ -18,11 +19,12 @@ from mmccd.system.devices import choose_device
 
 def step_seconds(config, size_px, device, *, bf16: bool, channels_last: bool, compiled: bool) -> float:
     torch.manual_seed(0)
-    method = build_method(config).to(device)
+    method = build_method(config, size_px).to(device)
     source, target = torch.randn(2, config.training.batch_size, 1, size_px, size_px, device=device)
     if channels_last:
         method = method.to(memory_format=torch.channels_last)
         source, target = (image.to(memory_format=torch.channels_last) for image in (source, target))
+    batch = Batch(source, target, torch.ones_like(source, dtype=torch.bool))
     if compiled:
         for network in method.children():
             network.compile()
@@ -31,7 +33,7 @@ def step_seconds(config, size_px, device, *, bf16: bool, channels_last: bool, co
     for _ in range(6):
         started = time.perf_counter()
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            loss = torch.stack(list(method.losses(source, target).values())).sum()
+            loss = torch.stack(list(method.losses(batch).values())).sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -11,66 +11,85 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from measure import write_page
 from torch import nn
+from volumes import CPU, over_brain
 
-from mmccd.comparison.contenders import LABELS
 from mmccd.comparison.scores import scans
-from mmccd.data.store import open_store
+from mmccd.data.store import Store, open_store
 from mmccd.evaluation.intervals import bootstrap_mean
 from mmccd.evaluation.metrics import auprc
+from mmccd.method.anomaly_map import Restoration
 from mmccd.method.veiled_cycle import LEFT_RIGHT
-from mmccd.model.build import build_error
-from mmccd.model.model import load_model
-from mmccd.prediction.detector import Detector
-from mmccd.training.calibration import count_healthy
+from mmccd.model.folder import load_model
+from mmccd.model.model import Model
+from mmccd.model.scorer import Scorer
+from mmccd.training.calibration import fit_error
 
 HERE = Path(__file__).parent
 TOGETHER = "all, the least"
-PAIRS = {
+WAYS = {
     "straight back": [0, 2],
     "through the cycle": [1, 3],
     "not mirrored": [0, 1],
     TOGETHER: [0, 1, 2, 3],
 }
-"""Of x_hat and its spread, in the order of `VeiledCycle.restorations`."""
+"""In the order of `VeiledCycle.restorations`."""
 
 
 class Some(nn.Module):
     """Some of the ways of a veiled cycle: as one restoration, or each as a mask of its own, for their mean."""
 
-    def __init__(self, method: nn.Module, pairs: list[int], *, mean: bool = False) -> None:
+    def __init__(self, method: nn.Module, ways: list[int], *, mean: bool = False) -> None:
         super().__init__()
-        self.method, self.pairs, self.mean = method, pairs, mean
+        self.method, self.ways, self.mean, self.evaluations = method, ways, mean, method.evaluations
 
     def restorations(self, source):
-        ((hidden, restored),) = self.method.restorations(source)
-        some = torch.stack([restored[0, :, 2 * pair : 2 * pair + 2] for pair in self.pairs])
-        some = some if self.mean else torch.cat(list(some), dim=1)[None]
-        yield hidden.expand(len(some), -1, -1, -1, -1), some
+        (found,) = self.method.restorations(source)
+        restored, sigma = (one[0, :, self.ways] for one in (found.restored, found.sigma))
+        if not self.mean:
+            yield Restoration.of_whole_slices(restored, sigma)
+            return
+        for way in range(len(self.ways)):
+            yield Restoration.of_whole_slices(restored[:, [way]], sigma[:, [way]])
 
 
 class Mirrored(nn.Module):
-    """Another method, with the mirror image as a second way; a spread of 1 stands for the one that it has not."""
+    """Another method, with the mirror image as a second way; a sigma of 1 stands for the one that it has not."""
 
     def __init__(self, method: nn.Module) -> None:
         super().__init__()
-        self.method = method
+        self.method, self.evaluations = method, 2 * method.evaluations
 
     def restorations(self, source):
-        ((hidden, plain),) = self.method.restorations(source)
-        ((_, mirrored),) = self.method.restorations(source.flip(LEFT_RIGHT))
-        same = torch.ones_like(plain)
-        yield hidden, torch.cat([plain, same, mirrored.flip(LEFT_RIGHT), same], dim=2)
+        (plain,) = self.method.restorations(source)
+        (mirrored,) = self.method.restorations(source.flip(LEFT_RIGHT))
+        both = torch.cat([plain.restored, mirrored.restored.flip(LEFT_RIGHT)], dim=2)
+        yield replace(plain, restored=both, sigma=torch.ones_like(both))
 
 
-def ways_of(model) -> dict[str, nn.Module]:
+def ways_of(model: Model) -> dict[str, nn.Module]:
     if model.config.method != "veiled-cycle":
-        label = LABELS[model.config.method]
+        label = model.method.about.label
         return {label: model.method, f"{label}, mirrored too": Mirrored(model.method)}
-    ways = {name: Some(model.method, pairs) for name, pairs in PAIRS.items()}
-    return {"all, their mean": Some(model.method, PAIRS[TOGETHER], mean=True), **ways}
+    ways = {name: Some(model.method, some) for name, some in WAYS.items()}
+    return {"all, their mean": Some(model.method, WAYS[TOGETHER], mean=True), **ways}
+
+
+def scorer_of(model: Model, method: nn.Module, store: Store) -> Scorer:
+    """A method in place of the model's own, by the evidence of its own healthy restorations."""
+    error, _ = fit_error(method, store, model.config, CPU)
+    return replace(model, method=method, error=error).scorer(CPU)
+
+
+def auprcs(scorer: Scorer, store: Store, part: str, source: str) -> dict[str, float]:
+    """Of each subject of a part; NaN without a lesion."""
+    return {
+        scan.expert.id: float(auprc(*over_brain(scorer, scan, {source: scan.source})))
+        for scan in scans(store, part, source)
+    }
 
 
 def main() -> None:
@@ -80,15 +99,10 @@ def main() -> None:
         model = load_model(folder)
         source = model.config.source
         for name, method in ways_of(model).items():
-            counts = count_healthy(method, store, model.config, torch.device("cpu")).sum(dim=0)
-            detector = Detector(replace(model, method=method, error=build_error(model.config, counts)), device="cpu")
+            scorer = scorer_of(model, method, store)
             for part, sources in found.items():
-                values = [
-                    auprc(detector.score_slices({source: scan.source}, scan.brain, scan.slice_mm)[scan.brain],
-                          scan.lesion[scan.brain])
-                    for scan in scans(store, part, source) if scan.lesion.any()
-                ]  # fmt: skip
-                sources.setdefault(source, {})[name] = [float(value) for value in values]
+                values = [value for value in auprcs(scorer, store, part, source).values() if np.isfinite(value)]
+                sources.setdefault(source, {})[name] = values
                 print(f"{part:10s} {source:6s} {name:18s} {bootstrap_mean(values)}", flush=True)
     tables = []
     for part, sources in found.items():
