@@ -13,7 +13,7 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/pytest -m openvino
-	$(PARALLEL) --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 -m "not slow and not openvino"
+	$(PARALLEL) --cov --cov-report=term-missing:skip-covered --cov-fail-under=95 -m "not slow and not openvino"
 
 test-long: $(STAMP)
 	$(BIN)/pytest -m openvino

@@ -105,14 +105,14 @@ def test_records_are_read_as_utf8_whatever_the_locale(folders, monkeypatch):
     """As Windows reads by default, an ü is two letters, and an Á has a byte that is none."""
     data, predictions, output = folders
     add_subject(data, "Müller")
-    more = {"warnings": ["Müller und Álvarez bewegten sich"], "model": {"method": "Müllers Modell"}}
+    more = {"warnings": ["Müller und Álvarez bewegten sich"], "model": {"method": "Müllers Netz"}}
     add_prediction(predictions, "Müller", lesion_of() * 1.0, **more)
     monkeypatch.setattr(Path, "read_text", as_on_windows)
 
     evaluation = evaluate(predictions, data, output)
 
     assert evaluation.failures == {}
-    assert row_of(evaluation, "Müller", "Müllers Modell")["dice"] == 1
+    assert row_of(evaluation, "Müller", "Müllers Netz")["dice"] == 1
     assert (output / "montage.png").is_file()
 
 
