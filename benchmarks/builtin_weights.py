@@ -101,7 +101,7 @@ def quality(work: Path, source: str) -> str:
     store = open_store(work / "store")
     model = load_model(f"builtin:{source}")
     judges = {f"builtin:{source}": judge_model(model)} | {
-        name: judge_intensity(Contender(name, intensity=INTENSITIES[name]), store, source, model.config.scoring)
+        name: judge_intensity(Contender(name, intensity=INTENSITIES[name]), store, source, model.config)
         for name in ("intensity", "smoothed intensity")
     }
     lines = [f"| | {' | '.join(SHOWN)} |", "| --- |" + " --- |" * len(SHOWN)]

@@ -21,6 +21,7 @@ from volumes import CPU, healthy_apart
 
 from mmccd.comparison.judge import Judge
 from mmccd.comparison.scores import score_volumes
+from mmccd.data.healthy import HealthyTissue
 from mmccd.data.own_folders import kind_of
 from mmccd.data.store import Store, open_store
 from mmccd.evaluation.intervals import bootstrap_mean
@@ -95,7 +96,9 @@ def judged(model: Model, store: Store, counts: str) -> Judge:
         counted = TouchedStore(store.path, store.manifest, model.config.source)
     error, errors = fit_error(model.method, counted, model.config, CPU)
     scorer = replace(model, error=error).scorer(CPU)
-    return Judge(scorer, thresholds_of(healthy_apart(scorer, errors, store), store, model.config.scoring))
+    return Judge(
+        scorer, thresholds_of(healthy_apart(scorer, errors, store), HealthyTissue(store), model.config.scoring)
+    )
 
 
 def compared(rows: dict[str, list[dict[str, float]]]) -> str:

@@ -71,8 +71,8 @@ def judged(work: Path, fold: int, source: str, name: str) -> Judge:
     store = open_store(work / f"store{fold}")
     old = work / f"ms{fold}_{source}" / "models" / source
     if name in INTENSITIES:
-        scoring = load_model(old / METHODS[BEST]).config.scoring
-        return judge_intensity(Contender(name, intensity=INTENSITIES[name]), store, source, scoring)
+        config = load_model(old / METHODS[BEST]).config
+        return judge_intensity(Contender(name, intensity=INTENSITIES[name]), store, source, config)
     new = work / "relative" / f"fold{fold}_{source}_{METHODS[name]}"
     if not (new / CARD).is_file():
         calibrate(old / METHODS[name], store, new)

@@ -24,7 +24,8 @@ def step_seconds(config, size_px, device, *, bf16: bool, channels_last: bool, co
     if channels_last:
         method = method.to(memory_format=torch.channels_last)
         source, target = (image.to(memory_format=torch.channels_last) for image in (source, target))
-    batch = Batch(source, target, torch.ones_like(source, dtype=torch.bool))
+    everywhere = torch.ones_like(source, dtype=torch.bool)
+    batch = Batch(source, target, everywhere, everywhere)
     if compiled:
         for network in method.children():
             network.compile()

@@ -12,7 +12,7 @@ from mmccd.data.store import Store
 from mmccd.method.anomaly_map import Error
 from mmccd.model.scorer import ModelScorer, Scorer
 from mmccd.scoring.thresholds import HealthyScores
-from mmccd.training.calibration import healthy_scores
+from mmccd.training.calibration import healthy_scores, healthy_tissue
 
 CPU = torch.device("cpu")
 Floats = NDArray[np.float32]
@@ -33,8 +33,8 @@ def lesion_of(scan: Scan) -> Mask:
 def healthy_apart(scorer: ModelScorer, errors: Mapping[str, Error], store: Store) -> HealthyScores:
     """Of each validation patient, scored by an error of its own, which its pixels had no part in: see `fit_error`."""
 
-    def anomaly_map_of(run, brain):
+    def anomaly_map_of(run, brain, healthy):
         slices = {scorer.config.source: store.slices(scorer.config.source, run.rows)}
-        return replace(scorer, error=errors[run.patient]).anomaly_map(slices, brain, run.spacing_mm)
+        return replace(scorer, error=errors[run.patient]).anomaly_map(slices, brain, run.spacing_mm, healthy=healthy)
 
-    return healthy_scores(store, anomaly_map_of)
+    return healthy_scores(healthy_tissue(store, scorer.config), anomaly_map_of)

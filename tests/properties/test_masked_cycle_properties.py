@@ -255,7 +255,9 @@ def test_shared_noise_differs_between_targets_and_is_the_same_for_slices() -> No
 def test_losses_train_both_networks() -> None:
     method = _method()
     source, target = torch.randn(2, 4, 1, 16, 16).unbind()
-    sum(method.losses(Batch(source, target, source > -3)).values()).backward()
+    sum(
+        method.losses(Batch(source, target, source > -3, torch.ones_like(source, dtype=torch.bool))).values()
+    ).backward()
     for network in (method.to_target, method.to_source):
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
@@ -264,7 +266,7 @@ def test_each_sample_has_a_mask_and_a_step_of_its_own() -> None:
     method, seen = _method(), []
     method.to_target.register_forward_pre_hook(lambda _, args: seen.append(args))
     source = torch.full((32, 1, 16, 16), 7.0)
-    method.losses(Batch(source, torch.zeros_like(source), source > -3))
+    method.losses(Batch(source, torch.zeros_like(source), source > -3, torch.ones_like(source, dtype=torch.bool)))
     images, t = seen[0]
     hidden = images[:, 1] != 7.0
     assert len(torch.unique(hidden.flatten(1), dim=0)) > 4

@@ -99,7 +99,7 @@ def _run(
     model = _model(store, output, plan, source, contender, progress) if contender.method else None
     reset_peak_memory(device)
     judge = judge_model(model, plan.device) if model else judge_intensity(
-        contender, store, source, training_config(plan, store, source, plan.chosen[0]).scoring
+        contender, store, source, training_config(plan, store, source, plan.chosen[0])
     )  # fmt: skip
     counter = Counter(model.method) if model else None
     facts, pieces, slices = _scored(judge, contender, store, others, source)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from mmccd.comparison.contenders import Contender
 from mmccd.data.store import Store
 from mmccd.errors import ConfigError
-from mmccd.model.config import ScoringConfig, typical
+from mmccd.model.config import Config, typical
 from mmccd.model.model import Model
 from mmccd.model.scorer import Scorer
 from mmccd.scoring.intensity_baseline import IntensityBaseline
 from mmccd.scoring.thresholds import Thresholds
 from mmccd.system.devices import choose_device
-from mmccd.training.calibration import scores_of, thresholds_of
+from mmccd.training.calibration import healthy_tissue, scores_of, thresholds_of
 
 BATCH = 64
 
@@ -44,8 +44,9 @@ def judge_model(model: Model, device: str = "auto") -> Judge:
     return Judge(model.scorer(choose_device(device), batch_size=BATCH), thresholds)
 
 
-def judge_intensity(contender: Contender, store: Store, source: str, scoring: ScoringConfig) -> Judge:
+def judge_intensity(contender: Contender, store: Store, source: str, config: Config) -> Judge:
     """An intensity as a map, with thresholds chosen as those of the models are."""
+    scoring, tissue = config.scoring, healthy_tissue(store, config)
     kind = contender.intensity or "plain"
     baseline = IntensityBaseline(source, typical("polarity", source), kind, scoring.smooth_mm)
-    return Judge(baseline, thresholds_of(scores_of(baseline, store, (source,)), store, scoring))
+    return Judge(baseline, thresholds_of(scores_of(baseline, tissue, (source,)), tissue, scoring))

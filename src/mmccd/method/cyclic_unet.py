@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import ClassVar, Self
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmccd.method import references
@@ -46,8 +45,8 @@ class CyclicUNet(nn.Module):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Mean squared error of each network on its own."""
         return {
-            "forward": F.mse_loss(self.to_target(batch.source), batch.target),
-            "backward": F.mse_loss(self.to_source(batch.target), batch.source),
+            "forward": batch.squared_error(self.to_target(batch.source), batch.target),
+            "backward": batch.squared_error(self.to_source(batch.target), batch.source),
         }
 
     def translate(self, source: Tensor) -> tuple[Tensor, Tensor]:

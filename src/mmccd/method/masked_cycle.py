@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmccd.method import references
@@ -76,8 +75,8 @@ class MaskedCycle(nn.Module):
         noisy = self.schedule.add_noise(target, torch.randn_like(target), t)
         condition = hide(source, hidden, torch.randn_like(source))
         return {
-            "forward": F.mse_loss(self.to_target(torch.cat([noisy, condition], dim=1), t), target),
-            "backward": F.mse_loss(self.to_source(target), source),
+            "forward": batch.squared_error(self.to_target(torch.cat([noisy, condition], dim=1), t), target),
+            "backward": batch.squared_error(self.to_source(target), source),
         }
 
     def translate(self, source: Tensor) -> tuple[Tensor, Tensor]:

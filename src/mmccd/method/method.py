@@ -53,11 +53,18 @@ class Batch:
         source: x, (batch, 1, height, width).
         target: y, (batch, targets, height, width).
         brain: (batch, 1, height, width) bool, True inside the brain.
+        healthy: Likewise, False at and near a lesion: there nothing is learnt.
     """
 
     source: Tensor
     target: Tensor
     brain: Tensor
+    healthy: Tensor
+
+    def squared_error(self, found: Tensor, wanted: Tensor, where: Tensor | None = None) -> Tensor:
+        """Mean squared error over what is healthy; ``where`` narrows that."""
+        counted = (self.healthy if where is None else self.healthy & where).expand_as(wanted)
+        return ((found - wanted).square() * counted).sum() / counted.sum().clamp(min=1)
 
 
 @dataclass(frozen=True)

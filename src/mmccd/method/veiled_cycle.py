@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import ClassVar, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmccd.method import references
@@ -71,14 +70,14 @@ class VeiledCycle(nn.Module):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Squared errors straight back and of both halves of the cycle, and the loss of sigma over the brain."""
-        source, brain = batch.source, batch.brain
+        source, brain = batch.source, batch.brain & batch.healthy
         translated, restored, log_sigma = self._through(coarse_noise(source))
         error = (source - restored.detach()) / log_sigma.exp()
         likelihood = ((0.5 * error.square() + log_sigma) * brain).sum() / brain.sum().clamp(min=1)
-        straight, back = (F.mse_loss(x_hat, source) for x_hat in restored)
+        straight, back = (batch.squared_error(x_hat, source) for x_hat in restored)
         return {
             "straight": straight,
-            "forward": F.mse_loss(translated, batch.target),
+            "forward": batch.squared_error(translated, batch.target),
             "backward": back,
             "sigma": likelihood,
         }

@@ -96,6 +96,11 @@ class TrainingConfig(_Settings):
     """Decay of the running average of the weights; the average is what is validated, saved and used."""
     gradient_clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """Largest gradient norm per network."""
+    healthy: Literal["slices", "regions"] = "slices"
+    """What is learnt, and counted as ordinary: `slices` without a lesion, as in the paper, or all `regions` away from
+    one."""
+    lesion_margin_mm: Annotated[float, Field(ge=0, le=100)] = 13.0
+    """For `regions`: how far from any lesion, in all three directions."""
     flip_left_right: bool = True
     """Mirror half of the slices, as augmentation."""
     validate_every: Annotated[int, Field(ge=1)] = 1000

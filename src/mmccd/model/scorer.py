@@ -20,6 +20,7 @@ from mmccd.scoring.maps import scored_region, smoothed
 from mmccd.system.devices import uses_bf16
 
 Slices = NDArray[np.floating[Any]]
+Mask = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
 """Distance of slices, of rows and of columns, in millimetres."""
 
@@ -28,7 +29,7 @@ class Scorer(Protocol):
     """Whatever makes an anomaly map of one scan: a model, several, or an intensity that has learnt nothing."""
 
     def anomaly_map(
-        self, slices: Mapping[str, Slices], brain: NDArray[np.bool_], spacing_mm: Spacing
+        self, slices: Mapping[str, Slices], brain: Mask, spacing_mm: Spacing, *, healthy: Mask | None = None
     ) -> NDArray[np.float32]:
         """The map of normalised slices, on their own grid; 0 where nothing is scored.
 
@@ -36,6 +37,7 @@ class Scorer(Protocol):
             slices: By modality, (n, height, width), neighbours next to each other.
             brain: Of the same shape.
             spacing_mm: Distance of slices, of rows and of columns.
+            healthy: What of the brain is scored; None is all of it.
         """
 
 
@@ -58,17 +60,18 @@ class ModelScorer:
     batch_size: int = 32
 
     def anomaly_map(
-        self, slices: Mapping[str, Slices], brain: NDArray[np.bool_], spacing_mm: Spacing
+        self, slices: Mapping[str, Slices], brain: Mask, spacing_mm: Spacing, *, healthy: Mask | None = None
     ) -> NDArray[np.float32]:
         """As `Scorer.anomaly_map`: errors where they are scored, smoothed."""
         region = self.region(brain, spacing_mm)
+        region = region if healthy is None else region & healthy
         return self.smoothed(self.errors(slices[self.config.source], region), region, spacing_mm)
 
-    def region(self, brain: NDArray[np.bool_], spacing_mm: Spacing) -> NDArray[np.bool_]:
+    def region(self, brain: Mask, spacing_mm: Spacing) -> Mask:
         """What is scored: the brain less its rim; (n, height, width)."""
         return scored_region(brain, edge_mm=self.config.scoring.edge_mm, pixel_mm=spacing_mm[1])
 
-    def errors(self, source: Slices, region: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def errors(self, source: Slices, region: Mask) -> NDArray[np.float32]:
         """Errors of slices, (n, height, width), each by itself; 0 in slices without anything to score."""
         errors = np.zeros(source.shape, np.float32)
         occupied = np.flatnonzero(region.any(axis=(1, 2)))
@@ -78,9 +81,7 @@ class ModelScorer:
                 errors[occupied[batch.rows]] = found[:, 0].float().cpu().numpy()
         return errors
 
-    def smoothed(
-        self, errors: NDArray[np.float32], region: NDArray[np.bool_], spacing_mm: Spacing
-    ) -> NDArray[np.float32]:
+    def smoothed(self, errors: NDArray[np.float32], region: Mask, spacing_mm: Spacing) -> NDArray[np.float32]:
         """The map of errors of neighbouring slices; 0 outside the region."""
         return smoothed(errors, region, smooth_mm=self.config.scoring.smooth_mm, spacing_mm=spacing_mm)
 
@@ -97,10 +98,10 @@ class SumOfScorers:
     scorers: Sequence[Scorer]
 
     def anomaly_map(
-        self, slices: Mapping[str, Slices], brain: NDArray[np.bool_], spacing_mm: Spacing
+        self, slices: Mapping[str, Slices], brain: Mask, spacing_mm: Spacing, *, healthy: Mask | None = None
     ) -> NDArray[np.float32]:
         """As `Scorer.anomaly_map`."""
-        maps = [scorer.anomaly_map(slices, brain, spacing_mm) for scorer in self.scorers]
+        maps = [scorer.anomaly_map(slices, brain, spacing_mm, healthy=healthy) for scorer in self.scorers]
         return np.asarray(np.sum(maps, axis=0), dtype=np.float32)
 
 

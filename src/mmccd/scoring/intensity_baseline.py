@@ -34,6 +34,8 @@ class IntensityBaseline:
         slices: Mapping[str, NDArray[np.float32]],
         brain: NDArray[np.bool_],
         spacing_mm: tuple[float, float, float],
+        *,
+        healthy: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.float32]:
         """High where the voxel is bright, or dark; 0 outside the brain.
 
@@ -41,10 +43,12 @@ class IntensityBaseline:
             slices: By modality, (n, height, width) normalised, neighbours next to each other.
             brain: Of the same shape.
             spacing_mm: Distance of slices, of rows and of columns.
+            healthy: What of the brain is scored; None is all of it.
         """
         image = slices[self.source]
         if self.kind == "equalised":
             image = equalize_hist(image, mask=brain).astype(np.float32)
         score = image if self.polarity == "bright" else -image
         smooth_mm = self.smooth_mm if self.kind == "smoothed" else 0.0
-        return smoothed(score, brain, smooth_mm=smooth_mm, spacing_mm=spacing_mm)
+        region = brain if healthy is None else brain & healthy
+        return smoothed(score, region, smooth_mm=smooth_mm, spacing_mm=spacing_mm)

@@ -8,20 +8,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mmccd.data.store import Store
+from mmccd.data.healthy import HealthyTissue
 from mmccd.system.signals import ignore_in_worker
 
 
 class SlicePairs(Dataset[dict[str, Tensor]]):
-    """Source and target slices of a store, and their brain; an item is a whole batch, addressed by its row numbers."""
+    """Source and target slices, brain and healthy tissue; an item is a whole batch, addressed by its row numbers."""
 
-    def __init__(self, store: Store, source: str, targets: Sequence[str]) -> None:
+    def __init__(self, tissue: HealthyTissue, source: str, targets: Sequence[str]) -> None:
         names = {"source": [source], "target": targets, "brain": ["brain"]}
-        self._arrays = {kind: [store.array(name) for name in some] for kind, some in names.items()}
+        self._tissue = tissue
+        self._arrays = {kind: [tissue.store.array(name) for name in some] for kind, some in names.items()}
 
     def __getitem__(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
         """(batch, modalities, height, width), float16 and bool."""
-        return {
+        healthy = torch.from_numpy(self._tissue.mask(rows))[:, None]
+        return {"healthy": healthy} | {
             name: torch.stack([torch.from_numpy(array[rows]) for array in arrays], dim=1)
             for name, arrays in self._arrays.items()
         }

@@ -20,7 +20,7 @@ from mmccd.system.devices import choose_device
 from mmccd.system.locks import sole_use
 from mmccd.system.progress import ProgressCallback, no_progress
 from mmccd.system.provenance import provenance
-from mmccd.training.calibration import Calibrated, calibration_of
+from mmccd.training.calibration import Calibrated, calibration_of, healthy_tissue
 from mmccd.training.kept import KeptArrays
 from mmccd.version import __version__
 
@@ -114,7 +114,7 @@ def _check(old: Model, config: Config, store: Store, output: Path) -> None:
             f"the model scores {config.source}, the store has {', '.join(store.modalities)}",
             f"prepare a store with {config.source}",
         )
-    if store.rows("validation", healthy=True).size == 0:
+    if healthy_tissue(store, config).rows("validation").size == 0:
         raise DataError(
             "the store has no healthy validation slice",
             "prepare healthy subjects with --fractions 0 1 0, or name them by --validation-list if they have a split",

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mmccd.data.healthy import HealthyTissue
 from mmccd.data.splits import patient_of
 from mmccd.data.store import Store
 from mmccd.errors import MmccdWarning
@@ -34,13 +35,14 @@ LONG_S = 600.0
 """A calibration that takes longer is announced by a warning."""
 
 Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Run:
-    """Healthy slices of one validation scan that are neighbours.
+    """Slices of one validation scan with healthy tissue that are neighbours.
 
-    A lesion ends a run: what is smoothed across the gap that it leaves is no tissue.
+    A slice without any ends a run: what is smoothed across the gap that it leaves is no tissue.
 
     Attributes:
         patient: Whose they are.
@@ -92,17 +94,26 @@ def calibration_of(
         progress: Called with what is done, the slices done, and how many there are.
     """
     scorer = ModelScorer(method.to(device).eval(), squared_error, config, device, BATCH)
-    runs = healthy_runs(store)
+    tissue = healthy_tissue(store, config)
+    runs = healthy_runs(tissue)
     passes = 2 if config.scoring.error == "tail" else 1
     slices = passes * sum(len(run.rows) for run in runs)
-    work = _Work(scorer, store, kept, progress, slices)
-    progress(announced(scorer, store, slices), 0, slices)
+    work = _Work(scorer, tissue, kept, progress, slices)
+    progress(announced(scorer, tissue, slices), 0, slices)
     error, errors = _fit_error(work, runs)
-    healthy = healthy_scores(store, lambda run, brain: work.anomaly_map(run, brain, errors[run.patient]))
+    scores = healthy_scores(
+        tissue, lambda run, brain, healthy: work.anomaly_map(run, brain, healthy, errors[run.patient])
+    )
     scoring = config.scoring
     return Calibrated(
-        error, thresholds_of(healthy, store, scoring), intensity_thresholds(store, config.source, scoring)
+        error, thresholds_of(scores, tissue, scoring), intensity_thresholds(tissue, config.source, scoring)
     )
+
+
+def healthy_tissue(store: Store, config: Config) -> HealthyTissue:
+    """What of a store counts as healthy, as a training is set."""
+    training = config.training
+    return HealthyTissue(store, training.lesion_margin_mm if training.healthy == "regions" else None)
 
 
 def fit_error(method: Method, store: Store, config: Config, device: torch.device) -> tuple[Error, dict[str, Error]]:
@@ -114,7 +125,8 @@ def fit_error(method: Method, store: Store, config: Config, device: torch.device
         other and is scored with its own.
     """
     scorer = ModelScorer(method.to(device).eval(), squared_error, config, device, BATCH)
-    return _fit_error(_Work(scorer, store, None, no_progress, 0), healthy_runs(store))
+    tissue = healthy_tissue(store, config)
+    return _fit_error(_Work(scorer, tissue, None, no_progress, 0), healthy_runs(tissue))
 
 
 def count_healthy(method: Method, store: Store, config: Config, device: torch.device) -> dict[str, Tensor]:
@@ -124,16 +136,17 @@ def count_healthy(method: Method, store: Store, config: Config, device: torch.de
         Patient to (BINS, BINS) or (2, BINS, BINS) int64, see `count_healthy_pairs`.
     """
     scorer = ModelScorer(method.to(device).eval(), squared_error, config, device, BATCH)
-    return _counts(_Work(scorer, store, None, no_progress, 0), healthy_runs(store))
+    tissue = healthy_tissue(store, config)
+    return _counts(_Work(scorer, tissue, None, no_progress, 0), healthy_runs(tissue))
 
 
-def announced(scorer: ModelScorer, store: Store, slices: int) -> str:
+def announced(scorer: ModelScorer, tissue: HealthyTissue, slices: int) -> str:
     """What the calibration will cost, in words, from the time that a few evaluations take; a warning if it is long."""
-    rows = store.rows("validation", healthy=True)[:4]
+    rows = tissue.rows("validation")[:4]
     if not rows.size:
         return "calibrating"
     quick = scorer.method.quick()
-    source = store.array(scorer.config.source)[rows]
+    source = tissue.store.slices(scorer.config.source, rows)
     seconds = []
     for _ in range(2):  # the first one warms up
         for batch in scorer.batches(source):
@@ -153,11 +166,11 @@ def announced(scorer: ModelScorer, store: Store, slices: int) -> str:
     return text
 
 
-def healthy_runs(store: Store) -> list[Run]:
-    """The runs of healthy slices of the validation scans, by scan."""
-    table, pixel_mm = store.index[store.index["split"] == "validation"], store.grid.pixel_mm
+def healthy_runs(tissue: HealthyTissue) -> list[Run]:
+    """The runs of slices with healthy tissue of the validation scans, by scan."""
+    table, pixel_mm = tissue.store.index.iloc[tissue.rows("validation")], tissue.store.grid.pixel_mm
     found = []
-    for subject, scan in table[table["healthy"]].groupby("subject"):
+    for subject, scan in table.groupby("subject"):
         slice_mm = float(scan["spacing_z_mm"].iloc[0])
         gaps = np.flatnonzero(np.diff(scan["slice"]) != 1) + 1
         for rows in np.split(scan.index.to_numpy(), gaps):
@@ -166,53 +179,54 @@ def healthy_runs(store: Store) -> list[Run]:
 
 
 def healthy_scores(
-    store: Store, anomaly_map_of: Callable[[Run, NDArray[np.bool_]], NDArray[np.float32]]
+    tissue: HealthyTissue, anomaly_map_of: Callable[[Run, Mask, Mask], NDArray[np.float32]]
 ) -> HealthyScores:
-    """Of each validation patient, scan by scan, a map over the brain pixels of its healthy slices.
+    """Of each validation patient, scan by scan, a map over the pixels of its healthy brain.
 
-    Slices with a lesion are left out before anything is smoothed, so that no lesion shines into its neighbours. A scan
-    is later smoothed with its lesions, which shine about 3 x `scoring.smooth_mm` into healthy slices beside them: the
-    thresholds guarantee nothing for those.
+    What is not healthy is left out before anything is smoothed, so that no lesion shines into its neighbours. A scan
+    is later smoothed with its lesions, which shine about 3 x `scoring.smooth_mm` into what is healthy beside them: the
+    thresholds guarantee nothing for that.
 
     Args:
-        store: Its validation part is used.
-        anomaly_map_of: A run and its brain, to a map of the run.
+        tissue: Its validation part is used.
+        anomaly_map_of: A run, its brain, and what of that is healthy, to a map of the run.
     """
     found: dict[str, dict[str, list[NDArray[np.float32]]]] = {}
-    for run in healthy_runs(store):
-        brain = np.asarray(store.array("brain")[run.rows])
+    for run in healthy_runs(tissue):
+        brain = np.asarray(tissue.store.array("brain")[run.rows])
+        healthy = brain & tissue.mask(run.rows)
         runs = found.setdefault(run.patient, {}).setdefault(run.scan, [])
-        runs.append(anomaly_map_of(run, brain)[brain])
+        runs.append(anomaly_map_of(run, brain, healthy)[healthy])
     return [[np.concatenate(runs) for runs in scans.values()] for scans in found.values()]
 
 
-def scores_of(scorer: Scorer, store: Store, modalities: tuple[str, ...]) -> HealthyScores:
+def scores_of(scorer: Scorer, tissue: HealthyTissue, modalities: tuple[str, ...]) -> HealthyScores:
     """`healthy_scores` of a scorer that knows nothing of these patients."""
 
-    def anomaly_map_of(run: Run, brain: NDArray[np.bool_]) -> NDArray[np.float32]:
-        slices = {name: store.slices(name, run.rows) for name in modalities}
-        return scorer.anomaly_map(slices, brain, run.spacing_mm)
+    def anomaly_map_of(run: Run, brain: Mask, healthy: Mask) -> NDArray[np.float32]:
+        slices = {name: tissue.store.slices(name, run.rows) for name in modalities}
+        return scorer.anomaly_map(slices, brain, run.spacing_mm, healthy=healthy)
 
-    return healthy_scores(store, anomaly_map_of)
+    return healthy_scores(tissue, anomaly_map_of)
 
 
-def thresholds_of(healthy: HealthyScores, store: Store, scoring: ScoringConfig) -> Thresholds:
+def thresholds_of(healthy: HealthyScores, tissue: HealthyTissue, scoring: ScoringConfig) -> Thresholds:
     """All thresholds, at the rates of the settings."""
     return choose_thresholds(
         healthy,
         rate=scoring.false_positive_rate,
         alarm_rate=scoring.false_alarm_rate,
-        slices=int(store.rows("validation", healthy=True).size),
+        slices=int(tissue.rows("validation").size),
     )
 
 
-def intensity_thresholds(store: Store, source: str, scoring: ScoringConfig) -> IntensityThresholds:
+def intensity_thresholds(tissue: HealthyTissue, source: str, scoring: ScoringConfig) -> IntensityThresholds:
     """For a card: where the intensity of the source is cut, plain, and smoothed as the map is."""
     polarity = typical("polarity", source)
     chosen = {}
     for kind in ("plain", "smoothed"):
         baseline = IntensityBaseline(source, polarity, kind, scoring.smooth_mm)
-        chosen[kind] = thresholds_of(scores_of(baseline, store, (source,)), store, scoring)
+        chosen[kind] = thresholds_of(scores_of(baseline, tissue, (source,)), tissue, scoring)
     values = {
         key: IntensityValues(**{kind: getattr(thresholds, name).value for kind, thresholds in chosen.items()})
         for name, key in THRESHOLD_KINDS.items()
@@ -222,10 +236,10 @@ def intensity_thresholds(store: Store, source: str, scoring: ScoringConfig) -> I
 
 @dataclass
 class _Work:
-    """A scorer at the healthy slices of a store, piece by piece, so that pieces can be kept."""
+    """A scorer at the healthy tissue of a store, piece by piece, so that pieces can be kept."""
 
     scorer: ModelScorer
-    store: Store
+    tissue: HealthyTissue
     kept: KeptArrays | None
     progress: ProgressCallback
     total: int
@@ -239,10 +253,10 @@ class _Work:
         ]
         return torch.stack(found).sum(dim=0)
 
-    def anomaly_map(self, run: Run, brain: NDArray[np.bool_], error: Error) -> NDArray[np.float32]:
+    def anomaly_map(self, run: Run, brain: Mask, healthy: Mask, error: Error) -> NDArray[np.float32]:
         """Of a run, with an error of its own."""
         scorer = replace(self.scorer, error=error)
-        region = scorer.region(brain, run.spacing_mm)
+        region = scorer.region(brain, run.spacing_mm) & healthy
         errors = []
         for rows in self._pieces(run):
             make = partial(scorer.errors, self._source(rows), region[np.isin(run.rows, rows)])
@@ -250,8 +264,8 @@ class _Work:
         return scorer.smoothed(np.concatenate(errors), region, run.spacing_mm)
 
     def _count(self, run: Run, rows: Rows) -> NDArray[np.int64]:
-        brain = np.asarray(self.store.array("brain")[rows])
-        region = torch.from_numpy(self.scorer.region(brain, run.spacing_mm))[:, None]
+        brain = np.asarray(self.tissue.store.array("brain")[rows])
+        region = torch.from_numpy(self.scorer.region(brain, run.spacing_mm) & self.tissue.mask(rows))[:, None]
         counts = no_pairs()
         for batch in self.scorer.batches(self._source(rows)):
             with batch as x:
@@ -261,7 +275,7 @@ class _Work:
         return counts.numpy()
 
     def _source(self, rows: Rows) -> NDArray[np.float32]:
-        return self.store.slices(self.scorer.config.source, rows)
+        return self.tissue.store.slices(self.scorer.config.source, rows)
 
     def _pieces(self, run: Run) -> list[Rows]:
         size = max(1, min(BATCH, EVALUATIONS_AT_ONCE // self.scorer.method.evaluations))

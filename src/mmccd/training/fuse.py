@@ -23,10 +23,12 @@ from mmccd.system.progress import ProgressCallback, no_progress
 from mmccd.system.provenance import provenance
 from mmccd.training.calibration import (
     BATCH,
+    Mask,
     Run,
     fit_error,
     healthy_runs,
     healthy_scores,
+    healthy_tissue,
     intensity_thresholds,
     thresholds_of,
 )
@@ -77,10 +79,11 @@ def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str,
                 "prepare a store with the --size and --protocol of the models",
             )
     check_vacant(output)
-    if store.rows("validation", healthy=True).size == 0:
+    tissue = healthy_tissue(store, members[0].config)
+    if tissue.rows("validation").size == 0:
         raise DataError("the store has no healthy validation slice", "prepare it with validation subjects")
     chosen, scoring = choose_device(device), members[0].config.scoring
-    total, done = sum(len(run.rows) for run in healthy_runs(store)), 0
+    total, done = sum(len(run.rows) for run in healthy_runs(tissue)), 0
     progress("what is ordinary for each model", done, total)
     scorers = [
         (
@@ -90,22 +93,22 @@ def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str,
         for member in members
     ]
 
-    def anomaly_map_of(run: Run, brain: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def anomaly_map_of(run: Run, brain: Mask, healthy: Mask) -> NDArray[np.float32]:
         nonlocal done
         both = SumOfScorers([replace(scorer, error=errors[run.patient]) for scorer, errors in scorers])
         slices = {name: store.slices(name, run.rows) for name in sources}
-        found = both.anomaly_map(slices, brain, run.spacing_mm)
+        found = both.anomaly_map(slices, brain, run.spacing_mm, healthy=healthy)
         done += len(run.rows)
         progress("thresholds of the sum", done, total)
         return found
 
-    thresholds = thresholds_of(healthy_scores(store, anomaly_map_of), store, scoring)
+    thresholds = thresholds_of(healthy_scores(tissue, anomaly_map_of), tissue, scoring)
     card = Card(
         format=FORMAT,
         grid=members[0].grid,
         **on_card(thresholds),
         score_definition=SCORE_DEFINITION,
-        intensity_baseline=intensity_thresholds(store, sources[0], scoring),
+        intensity_baseline=intensity_thresholds(tissue, sources[0], scoring),
         calibration=Data(
             store_digest=store.digest,
             split_digest=store.manifest.split_digest,
@@ -123,4 +126,4 @@ def _errors(member: Model, store: Store, device: torch.device) -> Mapping[str, E
     """
     if member.card.calibrated_on.store_digest == store.digest:
         return fit_error(member.method, store, member.config, device)[1]
-    return dict.fromkeys((run.patient for run in healthy_runs(store)), member.error)
+    return dict.fromkeys((run.patient for run in healthy_runs(healthy_tissue(store, member.config))), member.error)

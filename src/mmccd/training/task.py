@@ -35,7 +35,7 @@ class TranslationTask(pl.LightningModule):
         slices = _slices(batch)
         if self.config.training.flip_left_right:
             mirrored = torch.rand(len(slices.source), 1, 1, 1, device=self.device) < 0.5
-            images = (slices.source, slices.target, slices.brain)
+            images = (slices.source, slices.target, slices.brain, slices.healthy)
             slices = Batch(*(torch.where(mirrored, image.flip(2), image) for image in images))
         losses = self.method.losses(slices)
         self.log_dict({f"train/{name}": loss for name, loss in losses.items()}, prog_bar=True)
@@ -46,7 +46,8 @@ class TranslationTask(pl.LightningModule):
         """The losses, and the error of healthy slices restored by the cheapest sampler."""
         slices = _slices(batch)
         losses = self.method.losses(slices)
-        losses["cycle"] = anomaly_map(slices.source, self.method.quick().restorations(slices.source)).mean()
+        error = anomaly_map(slices.source, self.method.quick().restorations(slices.source))
+        losses["cycle"] = (error * slices.healthy).sum() / slices.healthy.sum().clamp(min=1)
         self.log_dict(
             {f"validation/{name}": loss for name, loss in losses.items()},
             prog_bar=True,
@@ -103,4 +104,4 @@ def curve_rows(rows: NDArray[np.int64], method: Method, training: TrainingConfig
 
 def _slices(batch: dict[str, Tensor]) -> Batch:
     source, target = (batch[name].to(torch.float32, memory_format=torch.channels_last) for name in ("source", "target"))
-    return Batch(source, target, batch["brain"])
+    return Batch(source, target, batch["brain"], batch["healthy"])

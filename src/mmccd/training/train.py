@@ -34,7 +34,7 @@ from mmccd.system.progress import ProgressCallback, no_progress
 from mmccd.system.provenance import provenance
 from mmccd.training.batches import SlicePairs, StepSampler, batch_loader
 from mmccd.training.calibrate import KEPT, deciding
-from mmccd.training.calibration import Calibrated, calibration_of
+from mmccd.training.calibration import Calibrated, calibration_of, healthy_tissue
 from mmccd.training.checkpoints import (
     CHECKPOINT,
     Fingerprint,
@@ -107,7 +107,8 @@ def train(
 def _train(
     store: Store, output: Path, config: Config, resume: bool, hardware: Hardware, progress: ProgressCallback
 ) -> Model:
-    healthy = {part: store.rows(part, healthy=True) for part in ("train", "validation")}
+    tissue = healthy_tissue(store, config)
+    healthy = {part: tissue.rows(part) for part in ("train", "validation")}
     _check(store, output, config, healthy, resume)
     device = choose_device(hardware.device)
     logs = output / "training"
@@ -118,7 +119,7 @@ def _train(
     task = TranslationTask(config, store.size_px).to(memory_format=torch.channels_last)
     callbacks = [_Report(progress), Fingerprint(config, store), PictureCallback(store, logs), CurveCallback(logs)]
     trainer = _trainer(logs, config, hardware, device, first_step, callbacks)
-    pairs = SlicePairs(store, config.source, config.targets or (config.source,))
+    pairs = SlicePairs(tissue, config.source, config.targets or (config.source,))
     sampler = StepSampler(
         healthy["train"],
         batch_size=config.training.batch_size,
@@ -151,7 +152,8 @@ def _train(
     if trainer.is_global_zero:
         kept = KeptArrays(logs / KEPT, deciding(task.method, config, store))
         found = calibration_of(task.method, store, config, device, kept=kept, progress=progress)
-        save_model(output, task.method, found.error, config, _card(store, config, trainer, device, steps, found))
+        card = _card(store, config, healthy, trainer, device, steps, found)
+        save_model(output, task.method, found.error, config, card)
         kept.clear()
     trainer.strategy.barrier()
     return load_model(output)
@@ -328,14 +330,14 @@ def _silence_lightning() -> None:
 
 
 def _card(
-    store: Store, config: Config, trainer: pl.Trainer, device: torch.device, steps: int, found: Calibrated
-) -> Card:
+    store: Store, config: Config, healthy: dict[str, NDArray[np.int64]], trainer: pl.Trainer, device: torch.device,
+    steps: int, found: Calibrated,
+) -> Card:  # fmt: skip
     """What is said of the model; settings and weights are put in when it is saved."""
     losses = {name: float(value) for name, value in trainer.callback_metrics.items() if "validation" in name}
     parts = {
         part: PartOfData(subjects=int(store.index["subject"].iloc[rows].nunique()), healthy_slices=int(rows.size))
-        for part in ("train", "validation")
-        for rows in (store.rows(part, healthy=True),)
+        for part, rows in healthy.items()
     }
     return Card(
         format=FORMAT,

@@ -58,7 +58,7 @@ def judge_of():
         def __init__(self, score):
             self.score = score
 
-        def anomaly_map(self, slices, brain, spacing_mm):
+        def anomaly_map(self, slices, brain, spacing_mm, *, healthy=None):
             (image,) = slices.values()
             return self.score(image, brain)
 

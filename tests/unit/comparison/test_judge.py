@@ -5,6 +5,7 @@ import pytest
 
 from mmccd.comparison.contenders import INTENSITIES, contenders
 from mmccd.comparison.judge import judge_intensity, judge_model
+from mmccd.data.healthy import HealthyTissue
 from mmccd.errors import ConfigError
 from mmccd.model.folder import load_model
 from mmccd.scoring.intensity_baseline import IntensityBaseline
@@ -14,10 +15,10 @@ SCORING = {"scoring.smooth_mm": 2, "scoring.false_positive_rate": 0.25, "scoring
 
 
 @pytest.fixture
-def scoring(toy_settings):
+def config(toy_settings):
     from mmccd.model.config import load_config
 
-    return load_config("tiny", {**toy_settings, **SCORING}).scoring
+    return load_config("tiny", {**toy_settings, **SCORING})
 
 
 def test_a_model_is_judged_by_its_own_maps_and_thresholds(model_folder, phantom_store):
@@ -43,13 +44,13 @@ def test_a_model_without_all_thresholds_is_refused(model_folder):
 
 @pytest.mark.parametrize("source", ["flair", "t1"])
 @pytest.mark.parametrize("name", INTENSITIES)
-def test_an_intensity_is_judged_with_thresholds_chosen_as_those_of_a_model(store, scoring, name, source):
+def test_an_intensity_is_judged_with_thresholds_chosen_as_those_of_a_model(store, config, name, source):
     """At the rates of the settings, on the healthy validation slices: none of them holds a label."""
     contender = next(contender for contender in contenders() if contender.name == name)
-    judge = judge_intensity(contender, store, source, scoring)
+    judge = judge_intensity(contender, store, source, config)
     polarity = "dark" if source == "t1" else "bright"
     assert judge.scorer == IntensityBaseline(source, polarity, INTENSITIES[name], smooth_mm=2)
-    ((scan,),) = scores_of(judge.scorer, store, (source,))
+    ((scan,),) = scores_of(judge.scorer, HealthyTissue(store), (source,))
     above = float((scan > judge.thresholds.voxel.value).mean())
     assert above <= 0.25
     assert above == pytest.approx(0.25, abs=0.01)

@@ -35,7 +35,7 @@ def test_translation_and_restoration():
 
 def test_losses_are_mean_squared_errors_of_each_network_alone():
     method = CyclicUNet(Line(2), Line(3))
-    losses = method.losses(Batch(X, Y, torch.ones_like(X, dtype=torch.bool)))
+    losses = method.losses(Batch(X, Y, *[torch.ones_like(X, dtype=torch.bool)] * 2))
     assert losses["forward"].item() == pytest.approx(((2 * X - Y) ** 2).mean().item(), rel=1e-5)
     assert losses["backward"].item() == pytest.approx(((3 * Y - X) ** 2).mean().item(), rel=1e-5)
     losses["forward"].backward()

@@ -46,10 +46,29 @@ def test_no_two_methods_have_one_label():
 
 def test_its_losses_are_those_that_it_names(method, slices):
     targets = method.translate(slices)[0].shape[1] or 1
-    batch = Batch(slices, slices.expand(-1, targets, -1, -1), slices > 0)
+    batch = Batch(slices, slices.expand(-1, targets, -1, -1), slices > 0, torch.ones_like(slices, dtype=torch.bool))
     losses = method.losses(batch)
     assert set(losses) == set(method.about.losses)
     assert all(loss.shape == () and loss.isfinite() for loss in losses.values())
+
+
+def test_nothing_is_learnt_where_nothing_is_healthy(method, slices):
+    targets = method.translate(slices)[0].shape[1] or 1
+    nowhere = torch.zeros_like(slices, dtype=torch.bool)
+    losses = method.losses(Batch(slices, slices.expand(-1, targets, -1, -1), slices > 0, nowhere))
+    assert {name: loss.item() for name, loss in losses.items() if name != "divergence"} == dict.fromkeys(
+        losses.keys() - {"divergence"}, 0.0
+    )
+
+
+def test_a_squared_error_is_of_what_is_healthy():
+    found, wanted = torch.arange(8.0).reshape(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
+    healthy = torch.tensor([1, 1, 0, 0, 1, 0, 0, 0], dtype=torch.bool).reshape(2, 1, 2, 2)
+    batch = Batch(wanted, wanted, healthy, healthy)
+    assert batch.squared_error(found, wanted) == (0 + 1 + 16) / 3
+    both = torch.cat([found, 2 * found], dim=1)
+    assert batch.squared_error(both, torch.zeros_like(both)) == (0 + 1 + 16) * 5 / 6
+    assert batch.squared_error(found, wanted, found > 0) == (1 + 16) / 2
 
 
 def test_restorations_cover_the_slice(method, slices):

@@ -16,6 +16,7 @@ from mmccd.model.config import load_config
 
 BRAIN = torch.zeros(16, 1, 64, 64, dtype=torch.bool)
 BRAIN[..., 8:56, 4:60] = True
+EVERYWHERE = torch.ones_like(BRAIN)
 SOURCE = torch.where(BRAIN, 1.0, BACKGROUND)
 
 
@@ -48,7 +49,7 @@ class Return(nn.Module):
 def test_training_sees_coarse_noise_in_the_brain_and_use_sees_none():
     torch.manual_seed(0)
     method = VeiledCycle(See(2), Return())
-    method.losses(Batch(SOURCE, SOURCE.expand(-1, 2, -1, -1), BRAIN))
+    method.losses(Batch(SOURCE, SOURCE.expand(-1, 2, -1, -1), BRAIN, EVERYWHERE))
     method.translate(SOURCE)
     veiled, plain = method.to_target.given
     assert torch.equal(plain, SOURCE - BACKGROUND)
@@ -64,7 +65,7 @@ def test_losses_are_the_errors_under_the_veil_and_the_likelihood_in_the_brain():
     with torch.no_grad():
         method.to_source.shift.fill_(0.5)
     target = torch.full((16, 2, 64, 64), 3.0)
-    losses = method.losses(Batch(SOURCE, target, BRAIN))
+    losses = method.losses(Batch(SOURCE, target, BRAIN, EVERYWHERE))
     veiled = method.to_target.given[0] + BACKGROUND
     straight, forward, back = (veiled - SOURCE).square(), (veiled - target).square(), (veiled + 0.5 - SOURCE).square()
     assert losses["straight"].item() == pytest.approx(straight.mean().item(), rel=1e-4)
@@ -76,7 +77,7 @@ def test_losses_are_the_errors_under_the_veil_and_the_likelihood_in_the_brain():
 
 def test_the_whole_cycle_is_trained_but_sigma_does_not_bend_the_restorations():
     method = VeiledCycle(See(1), Return())
-    losses = method.losses(Batch(SOURCE, SOURCE, BRAIN))
+    losses = method.losses(Batch(SOURCE, SOURCE, BRAIN, EVERYWHERE))
     seen, back = method.to_target, method.to_source
     weights = (seen.weight, back.shift, seen.log_sigma, back.log_sigma)
     given = {name: torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True, materialize_grads=True)
@@ -97,7 +98,7 @@ def test_the_sigma_of_least_loss_is_the_standard_deviation_of_the_error(network)
         for value in grid:
             getattr(method, network).log_sigma.fill_(value)
             torch.manual_seed(1)
-            found.append(method.losses(Batch(SOURCE, SOURCE, BRAIN))["sigma"])
+            found.append(method.losses(Batch(SOURCE, SOURCE, BRAIN, EVERYWHERE))["sigma"])
         veiled = method.to_target.given[0] + BACKGROUND
     best = grid[int(torch.stack(found).argmin())]
     assert best.exp().item() == pytest.approx((veiled - SOURCE)[BRAIN].square().mean().sqrt().item(), rel=0.06)
@@ -169,7 +170,7 @@ def test_sigma_is_learnt_in_the_brain_alone_not_where_it_merely_touches_a_pixel(
 
     def loss(change):
         torch.manual_seed(0)
-        return method.losses(Batch(torch.where(rim, source + change, source), source, BRAIN))["sigma"]
+        return method.losses(Batch(torch.where(rim, source + change, source), source, BRAIN, EVERYWHERE))["sigma"]
 
     torch.testing.assert_close(loss(0.0), loss(3.0))
 
@@ -182,4 +183,6 @@ def test_parts_of_the_loss_weigh_as_they_did():
 
 def test_a_slice_without_brain_is_no_division_by_zero():
     nothing = torch.full((2, 1, 64, 64), BACKGROUND)
-    assert VeiledCycle(See(1), Return()).losses(Batch(nothing, nothing, nothing > BACKGROUND))["sigma"] == 0
+    assert (
+        VeiledCycle(See(1), Return()).losses(Batch(nothing, nothing, nothing > BACKGROUND, nothing < 0))["sigma"] == 0
+    )

@@ -18,7 +18,8 @@ from mmccd.scoring.evidence import TailEvidence, count_pairs
 
 
 def batch(source, target):
-    return Batch(source, target, torch.ones_like(source, dtype=torch.bool))
+    everywhere = torch.ones_like(source, dtype=torch.bool)
+    return Batch(source, target, everywhere, everywhere)
 
 
 def test_the_seed_decides_the_weights_and_the_networks_differ(toy_config):

@@ -244,7 +244,7 @@ def test_the_evidence_of_several_models_is_added(method, brain):
         def __init__(self, value):
             self.value = value
 
-        def anomaly_map(self, slices, brain, spacing_mm):
+        def anomaly_map(self, slices, brain, spacing_mm, *, healthy=None):
             return np.where(brain, slices["flair"] * self.value, 0).astype(np.float32)
 
     both = SumOfScorers([Fixed(1.0), Fixed(0.5)])

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmccd.data.healthy import HealthyTissue
 from mmccd.training.batches import SlicePairs, StepSampler, batch_loader
 
 ROWS = np.array([3, 4, 7, 8, 11, 20, 21, 22, 40, 41])
@@ -42,7 +43,7 @@ def test_ranks_share_out_every_batch(world_size):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_loader_gives_whole_batches_of_both_modalities_and_their_brain(phantom_store, workers):
-    pairs = SlicePairs(phantom_store, "flair", ("t2", "flair"))
+    pairs = SlicePairs(HealthyTissue(phantom_store), "flair", ("t2", "flair"))
     order = [np.array([5, 2, 9]), np.array([1])]
 
     batches = list(batch_loader(pairs, order, workers, pin_memory=False))

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import nn
 
+from mmccd.data.healthy import HealthyTissue
 from mmccd.data.store import Store
 from mmccd.errors import MmccdWarning
 from mmccd.method.anomaly_map import squared_error
@@ -60,12 +61,14 @@ class WithPatient(Spy):
 def calibrated(method, error, store, config):
     """Thresholds with one error for all patients, or with one for each."""
 
-    def anomaly_map_of(run, brain):
+    tissue = HealthyTissue(store)
+
+    def anomaly_map_of(run, brain, _):
         own = error[run.patient] if isinstance(error, dict) else error
         scorer = ModelScorer(method, own, config, CPU)
         return scorer.anomaly_map({config.source: store.slices(config.source, run.rows)}, brain, run.spacing_mm)
 
-    return thresholds_of(healthy_scores(store, anomaly_map_of), store, config.scoring)
+    return thresholds_of(healthy_scores(tissue, anomaly_map_of), tissue, config.scoring)
 
 
 @pytest.fixture
@@ -109,32 +112,34 @@ def test_sessions_of_a_patient_count_as_one_but_keep_levels_of_their_own(with_pa
     store = Sessions(with_patient.path, with_patient.manifest)
     expected = [
         sum(
-            int(with_patient.array("brain")[run.rows].sum()) for run in healthy_runs(with_patient) if run.patient == one
+            int(with_patient.array("brain")[run.rows].sum())
+            for run in healthy_runs(HealthyTissue(with_patient))
+            if run.patient == one
         )
         for one in names
     ]
 
-    def anomaly_map_of(run, brain):
+    def anomaly_map_of(run, brain, _):
         second = run.scan == "sub-01_ses-2"
         return np.linspace(0, 1, brain.size, dtype=np.float32).reshape(brain.shape) + 10 * second
 
-    ((first, second),) = healthy_scores(store, anomaly_map_of)
+    ((first, second),) = healthy_scores(HealthyTissue(store), anomaly_map_of)
     assert [first.size, second.size] == expected
-    found = thresholds_of([[first, second]], store, load_config("tiny").scoring)
+    found = thresholds_of([[first, second]], HealthyTissue(store), load_config("tiny").scoring)
     assert found.relative.subjects == 1
     assert 0 < found.relative.value < 1
     assert found.voxel.value > 10
 
 
 def test_healthy_slices_on_both_sides_of_a_lesion_are_two_runs(with_patient):
-    runs = [run.rows for run in healthy_runs(with_patient) if run.patient == "Phantom_0007"]
+    runs = [run.rows for run in healthy_runs(HealthyTissue(with_patient)) if run.patient == "Phantom_0007"]
     table = with_patient.index
     assert len(runs) == 2
     assert all(np.all(np.diff(table["slice"][rows]) == 1) for rows in runs)
     between = table.loc[runs[0][-1] + 1 : runs[1][0] - 1]
     assert len(between) > 0
     assert not between["healthy"].any()
-    every = np.concatenate([run.rows for run in healthy_runs(with_patient)])
+    every = np.concatenate([run.rows for run in healthy_runs(HealthyTissue(with_patient))])
     assert every.tolist() == with_patient.rows("validation", healthy=True).tolist()
 
 
@@ -170,7 +175,7 @@ def test_a_smoothed_map_and_the_intensity_smoothed_alike_let_the_same_rate_throu
     thresholds, baseline = found.thresholds, found.intensity
 
     runs = {}
-    for run in healthy_runs(with_patient):
+    for run in healthy_runs(HealthyTissue(with_patient)):
         x, brain = with_patient.array("flair")[run.rows].astype(np.float32), with_patient.array("brain")[run.rows]
         spacing = {"smooth_mm": 6, "spacing_mm": (4.0, 5.0, 5.0)}
         region = scored_region(brain, edge_mm=10, pixel_mm=5.0)
@@ -199,14 +204,14 @@ def test_a_smoothed_map_and_the_intensity_smoothed_alike_let_the_same_rate_throu
 
 def test_dark_modality_has_its_low_values_as_scores(phantom_store):
     scoring = load_config("tiny").scoring
-    assert intensity_thresholds(phantom_store, "t2", scoring).polarity == "bright"
+    assert intensity_thresholds(HealthyTissue(phantom_store), "t2", scoring).polarity == "bright"
 
     class Renamed(Store):
         def array(self, name):
             return super().array({"t1": "flair"}.get(name, name))
 
     store = Renamed(phantom_store.path, phantom_store.manifest)
-    baseline = intensity_thresholds(store, "t1", scoring)
+    baseline = intensity_thresholds(HealthyTissue(store), "t1", scoring)
     rows = store.rows("validation", healthy=True)
     inside = store.array("t1")[rows].astype(np.float32)[store.array("brain")[rows]]
     assert baseline.polarity == "dark"

@@ -33,7 +33,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path, monkeypa
 
 def stopped(store, config, output, progress=no_progress, *, warned):
     """The exit code."""
-    with leaving_when_asked(), pytest.warns(MmccdWarning, match=warned), pytest.raises(SystemExit) as caught:
+    with pytest.raises(SystemExit) as caught, leaving_when_asked(), pytest.warns(MmccdWarning, match=warned):
         train(store, output, config, hardware=CPU, progress=progress)
     return caught.value.code
 
@@ -86,6 +86,6 @@ def test_asked_twice_it_leaves_at_once(phantom_store, toy_config, tmp_path):
         for _ in range(2):
             signal.raise_signal(signal.SIGTERM)
 
-    with leaving_when_asked(), pytest.raises(SystemExit):
+    with pytest.raises(SystemExit), leaving_when_asked():
         train(phantom_store, tmp_path, toy_config, hardware=CPU, progress=ask)
     assert not (tmp_path / "training" / "last.ckpt").exists()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmccd.data.healthy import HealthyTissue
 from mmccd.method.anomaly_map import anomaly_map
 from mmccd.method.networks import UNet
 from mmccd.method.registry import METHODS
@@ -24,7 +25,8 @@ def task(toy_config, monkeypatch):
 def batch():
     generator = torch.Generator().manual_seed(0)
     source, target = torch.randn(2, 6, 1, 48, 48, generator=generator).to(torch.float16)
-    return {"source": source, "target": target, "brain": torch.rand(6, 1, 48, 48, generator=generator) < 0.5}
+    brain, healthy = torch.rand(2, 6, 1, 48, 48, generator=generator) < 0.5
+    return {"source": source, "target": target, "brain": brain, "healthy": healthy}
 
 
 @pytest.mark.parametrize(("drawn", "mirrored"), [(0.0, True), (0.9, False)])
@@ -32,7 +34,7 @@ def test_both_modalities_and_the_brain_are_mirrored_left_to_right_together(task,
     seen = {}
 
     def losses(slices):
-        seen.update(source=slices.source, target=slices.target, brain=slices.brain)
+        seen.update(source=slices.source, target=slices.target, brain=slices.brain, healthy=slices.healthy)
         return {"forward": slices.source.mean(), "backward": slices.target.mean()}
 
     monkeypatch.setattr(task.method, "losses", losses)
@@ -86,7 +88,8 @@ def test_losses_are_summed_by_their_weights_and_logged_without(method, weights, 
 def test_validation_reports_the_error_of_the_cheapest_sampler_too(task, batch):
     with torch.inference_mode():
         task.validation_step(batch, 0)
-        expected = anomaly_map(x := batch["source"].float(), task.method.quick().restorations(x)).mean()
+        found = anomaly_map(x := batch["source"].float(), task.method.quick().restorations(x))
+    expected = found[batch["healthy"]].mean()
     assert set(task.logged) == {"validation/forward", "validation/backward", "validation/cycle"}
     torch.testing.assert_close(task.logged["validation/cycle"], expected)
 
@@ -125,7 +128,7 @@ def test_a_validation_costs_a_tenth_of_the_training_before_it(method, phantom_st
     for network in task.method.modules():
         if isinstance(network, UNet):
             network.register_forward_pre_hook(lambda _, inputs: passed.append(len(inputs[0])))
-    pairs = SlicePairs(phantom_store, "flair", config.targets or ("flair",))
+    pairs = SlicePairs(HealthyTissue(phantom_store), "flair", config.targets or ("flair",))
     rows = curve_rows(np.tile(phantom_store.rows("validation", healthy=True), 500), task.method, config.training)
     (batch,) = batch_loader(pairs, [rows], 0, pin_memory=False)
 

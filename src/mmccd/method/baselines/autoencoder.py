@@ -2,7 +2,6 @@
 
 from typing import ClassVar, Self
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from mmccd.method import references
@@ -53,4 +52,4 @@ class Autoencoder(CodedReconstruction):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Mean squared error of the reconstruction."""
-        return {"reconstruction": F.mse_loss(self.restore(batch.source), batch.source)}
+        return {"reconstruction": batch.squared_error(self.restore(batch.source), batch.source)}

@@ -2,7 +2,6 @@
 
 from typing import ClassVar, Self
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmccd.method import references
@@ -43,4 +42,4 @@ class DenoisingAutoencoder(Reconstruction):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Mean squared error after coarse noise was added to the brain."""
-        return {"reconstruction": F.mse_loss(self.network(coarse_noise(batch.source)), batch.source)}
+        return {"reconstruction": batch.squared_error(self.network(coarse_noise(batch.source)), batch.source)}

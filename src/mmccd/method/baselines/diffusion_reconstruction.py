@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmccd.method import references
@@ -50,7 +49,7 @@ class DiffusionReconstruction(Reconstruction):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Mean squared error of the predicted clean slice, at a random step."""
         noisy, t = self.noised(batch.source)
-        return {"reconstruction": F.mse_loss(self.network(noisy, t), batch.source)}
+        return {"reconstruction": batch.squared_error(self.network(noisy, t), batch.source)}
 
     def noised(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """Each slice at a random step under noise of its own, and these steps, (batch,)."""

@@ -57,8 +57,8 @@ class PatchedDiffusion(DiffusionReconstruction):
         source = batch.source
         patch = self.patches[torch.randint(len(self.patches), (len(source),), device=source.device)][:, None]
         noisy, t = self.noised(source)
-        error = (self.network(torch.where(patch, noisy, source), t) - source).square()
-        return {"reconstruction": (error * patch).sum() / patch.sum()}
+        restored = self.network(torch.where(patch, noisy, source), t)
+        return {"reconstruction": batch.squared_error(restored, source, patch)}
 
     def restorations(self, source: Tensor) -> Iterator[Restoration]:
         """Each patch and what is restored in it; the rest of x_hat is x itself."""

@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mmccd.method import references
@@ -35,4 +34,4 @@ class VariationalAutoencoder(CodedReconstruction):
         mean, deviation = self.network.encode(source)
         restored = self.network.decode(mean + deviation * torch.randn_like(mean))
         divergence = (mean.square() + deviation.square() - 2 * deviation.log() - 1).sum() / 2
-        return {"reconstruction": F.mse_loss(restored, source), "divergence": 2 * divergence / source.numel()}
+        return {"reconstruction": batch.squared_error(restored, source), "divergence": 2 * divergence / source.numel()}

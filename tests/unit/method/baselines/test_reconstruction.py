@@ -20,7 +20,8 @@ RECONSTRUCTIONS = [name for name, method in METHODS.items() if method.about.targ
 
 
 def batch(source, target=None):
-    return Batch(source, source if target is None else target, source > BACKGROUND)
+    everywhere = torch.ones_like(source, dtype=torch.bool)
+    return Batch(source, source if target is None else target, source > BACKGROUND, everywhere)
 
 
 class Perfect(torch.nn.Module):

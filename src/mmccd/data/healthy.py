@@ -1,0 +1,68 @@
+"""What of a store is healthy: slices without a lesion, or every region that is far enough from one."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, find_objects
+
+from mmccd.data.store import Store
+
+Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Bits = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class HealthyTissue:
+    """What of a store may teach, and be counted, as healthy.
+
+    Attributes:
+        store: With or without lesion masks; where there is no mask all is healthy.
+        margin_mm: How far from any lesion tissue has to be, in all three directions. None takes whole slices without a
+            lesion, however near the next one is.
+    """
+
+    store: Store
+    margin_mm: float | None = None
+    _near: dict[str, tuple[int, Bits]] = field(default_factory=dict, repr=False)
+
+    def rows(self, split: str) -> Rows:
+        """Slices of one part that hold healthy tissue of the brain."""
+        if self.margin_mm is None:
+            return self.store.rows(split, healthy=True)
+        rows, brain = self.store.rows(split), self.store.array("brain")
+        some = [bool((brain[row] & self.mask(np.array([row]))[0]).any()) for row in rows]
+        return np.asarray(rows[np.array(some, dtype=bool)])
+
+    def mask(self, rows: Rows) -> Mask:
+        """True where tissue, or background, is healthy; (rows, size_px, size_px)."""
+        size_px = self.store.size_px
+        healthy = np.ones((len(rows), size_px, size_px), bool)
+        if self.margin_mm is not None:
+            for place, row in enumerate(rows):
+                first, near = self._near_lesion(str(self.store.index["subject"].iat[row]))
+                if 0 <= row - first < len(near):
+                    healthy[place] = ~np.unpackbits(near[row - first], axis=-1, count=size_px).astype(bool)
+        return healthy
+
+    def _near_lesion(self, subject: str) -> tuple[int, Bits]:
+        """Of one scan what is no farther from a lesion than the margin, in bits; and the row that it begins at."""
+        if subject not in self._near:
+            self._near[subject] = self._found_near(np.flatnonzero(self.store.index["subject"] == subject))
+        return self._near[subject]
+
+    def _found_near(self, rows: Rows) -> tuple[int, Bits]:
+        lesion = np.asarray(self.store.array("lesion")[rows[0] : rows[-1] + 1])
+        boxes = find_objects(lesion.astype(np.int8))
+        if not boxes:
+            return int(rows[0]), np.empty((0, 0, 0), np.uint8)
+        slice_mm, pixel_mm = float(self.store.index["spacing_z_mm"].iat[rows[0]]), self.store.grid.pixel_mm
+        spacing_mm, margin_mm = (slice_mm, pixel_mm, pixel_mm), float(self.margin_mm or 0)
+        box = tuple(
+            slice(max(0, side.start - int(margin_mm / mm)), side.stop + int(margin_mm / mm))
+            for side, mm in zip(boxes[0], spacing_mm, strict=True)
+        )
+        near = np.zeros_like(lesion)
+        near[box] = distance_transform_edt(~lesion[box], sampling=spacing_mm) <= margin_mm
+        return int(rows[0]), np.packbits(near, axis=-1)
