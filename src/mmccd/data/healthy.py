@@ -27,6 +27,17 @@ class HealthyTissue:
     margin_mm: float | None = None
     _near: dict[str, tuple[int, Bits]] = field(default_factory=dict, repr=False)
 
+    @property
+    def words(self) -> str:
+        """Healthy what, for readers."""
+        return "slices" if self.margin_mm is None else f"regions (more than {self.margin_mm:g} mm from a lesion)"
+
+    def none_in(self, split: str) -> str:
+        """That a part has no row, for a complaint."""
+        if self.margin_mm is None:
+            return f"the store has no healthy {split} slice"
+        return f"no {split} slice of the store has brain more than {self.margin_mm:g} mm from a lesion"
+
     def rows(self, split: str) -> Rows:
         """Slices of one part that hold healthy tissue of the brain."""
         if self.margin_mm is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from mmccd.data.case_record import CaseRecord
 from mmccd.method.registry import METHODS
 from mmccd.model.card import Card
-from mmccd.model.config import typical
+from mmccd.model.config import TrainingConfig, typical
 from mmccd.scoring.thresholds import Threshold
 from mmccd.version import __version__
 
@@ -44,7 +44,7 @@ def methods_of_predictions(
     sentences = [
         f"Anomalies were sought in {scans} with mmccd {versions.get('mmccd', __version__)} [@software], by "
         f"{_phrase(first.model.method)}{through}{_cited(first.model.method)}: tissue that the model cannot restore, "
-        "having learnt from healthy-looking slices alone, counts as anomalous.",
+        "having learnt from healthy-looking tissue alone, counts as anomalous.",
     ]
     if card is not None:
         sentences += _training(card)
@@ -90,6 +90,12 @@ def methods_of_model(card: Card) -> tuple[str, list[str]]:
         f"Computed with {_versions(card.provenance.get('versions', {}))}.",
     ]
     return _numbered(" ".join(sentences), method)
+
+
+def _learnt_from(training: TrainingConfig) -> str:
+    if training.healthy == "slices":
+        return "lesion-free slices"
+    return f"slices, as far as they lie more than {training.lesion_margin_mm:g} mm from a lesion,"
 
 
 def _phrase(method: str) -> str:
@@ -140,7 +146,7 @@ def _training(card: Card) -> list[str]:
     )
     if data.train and data.validation:
         text += (
-            f", on {data.train.healthy_slices:,} lesion-free slices of {data.train.subjects} subjects; "
+            f", on {data.train.healthy_slices:,} {_learnt_from(config.training)} of {data.train.subjects} subjects; "
             f"{data.validation.healthy_slices:,} slices of {data.validation.subjects} further subjects "
             "served for validation"
         )

@@ -4,8 +4,8 @@ Conformal prediction asks of the data only that healthy subjects are exchangeabl
 been one of those that the threshold was chosen on. Subjects are, pixels of one subject are not, so all counts here are
 of subjects.
 
-The guarantees are about healthy slices that no lesion reaches. A smoothed map carries a lesion about three standard
-deviations (3 x `scoring.smooth_mm`) into its healthy neighbours, and nothing is guaranteed there.
+The guarantees are about healthy tissue that no lesion reaches: slices or regions. A smoothed map carries a lesion
+about three standard deviations (3 x `scoring.smooth_mm`) into its healthy neighbours, and nothing is guaranteed there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +21,7 @@ from mmccd.scoring.maps import scan_score
 
 Scores = NDArray[np.floating[Any]]
 LEVEL_QUANTILE = 0.75
+SLICES = "slices"
 
 HealthyScores = Sequence[Sequence[NDArray[np.float32]]]
 """Of each patient, of each of its scans: the scores of the brain pixels of its healthy slices."""
@@ -66,14 +67,17 @@ class Thresholds:
     healthy_scores: tuple[float, ...]
 
 
-def choose_thresholds(healthy: HealthyScores, *, rate: float, alarm_rate: float, slices: int = 0) -> Thresholds:
+def choose_thresholds(
+    healthy: HealthyScores, *, rate: float, alarm_rate: float, slices: int = 0, where: str = SLICES
+) -> Thresholds:
     """All thresholds of one scorer.
 
     Args:
-        healthy: Of validation subjects, whose slices are healthy.
+        healthy: Of validation subjects, of what is healthy in them.
         rate: Share of the healthy brain that may be marked.
         alarm_rate: Share of healthy subjects that may have anything marked at all.
         slices: How many slices these scores are of.
+        where: Healthy what, for what is guaranteed: slices, or regions.
 
     Raises:
         DataError: there is no score to choose from.
@@ -81,12 +85,12 @@ def choose_thresholds(healthy: HealthyScores, *, rate: float, alarm_rate: float,
     patients = [np.concatenate(scans) for scans in healthy]
 
     def of(threshold: Threshold) -> Threshold:
-        return replace(threshold, chosen_on="healthy validation slices", slices=slices)
+        return replace(threshold, chosen_on=f"healthy validation {where}", slices=slices)
 
     return Thresholds(
-        voxel=of(voxel_threshold(patients, rate=rate)),
-        scan=of(scan_threshold(patients, rate=alarm_rate)),
-        relative=of(relative_threshold(healthy, rate=rate)),
+        voxel=of(voxel_threshold(patients, rate=rate, where=where)),
+        scan=of(scan_threshold(patients, rate=alarm_rate, where=where)),
+        relative=of(relative_threshold(healthy, rate=rate, where=where)),
         healthy_scores=tuple(sorted(scan_score(one) for one in patients if one.size)),
     )
 
@@ -113,7 +117,7 @@ def threshold_of_scan(threshold: Threshold, scores: Scores) -> float:
     return max(threshold.value + LEVELS[threshold.added_to](scores), float(scores.min()))
 
 
-def voxel_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
+def voxel_threshold(scores: Sequence[Scores], *, rate: float, where: str = SLICES) -> Threshold:
     """The smallest threshold at which subjects have at most this share of their healthy brain marked, on average.
 
     With n subjects whose marked shares average to R at a threshold that no unseen subject took part in choosing, the
@@ -123,6 +127,7 @@ def voxel_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
     Args:
         scores: Of each subject the scores of all its healthy brain pixels, any shape.
         rate: Share of the brain, between 0 and 1.
+        where: As of `choose_thresholds`.
 
     Raises:
         DataError: there is no score to choose from.
@@ -138,13 +143,13 @@ def voxel_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
     expected = (n * rate + 1) / (n + 1)
     return Threshold(
         value,
-        criterion=f"{rate:.3g} of the brain in healthy slices lies above, mean over {n} subjects",
-        guarantee=f"on average at most {expected:.3g} of the brain in healthy slices of subjects like these is marked",
+        criterion=f"{rate:.3g} of the brain in healthy {where} lies above, mean over {n} subjects",
+        guarantee=f"on average at most {expected:.3g} of the brain in healthy {where} of subjects like these is marked",
         subjects=n,
     )
 
 
-def scan_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
+def scan_threshold(scores: Sequence[Scores], *, rate: float, where: str = SLICES) -> Threshold:
     """The smallest threshold at which at most this share of subjects has anything marked in healthy brain at all.
 
     It is the k-th smallest of the subjects' highest scores, k = ceil((n + 1) (1 - rate)) (split-conformal prediction,
@@ -159,8 +164,8 @@ def scan_threshold(scores: Sequence[Scores], *, rate: float) -> Threshold:
     held = max(rate, 1 / (n + 1))
     return Threshold(
         value=float(highest[k - 1]),
-        criterion=f"{k} of {n} subjects have nothing above in their healthy slices",
-        guarantee=f"at most {held:.3g} of subjects like these have anything marked in their healthy slices",
+        criterion=f"{k} of {n} subjects have nothing above in their healthy {where}",
+        guarantee=f"at most {held:.3g} of subjects like these have anything marked in their healthy {where}",
         subjects=n,
     )
 
@@ -178,23 +183,24 @@ LEVELS: Mapping[str, Callable[[Scores], float]] = {LEVEL: own_level}
 """Of one scan, by their names on a card: what a relative threshold is added to."""
 
 
-def relative_threshold(scores: Sequence[Sequence[Scores]], *, rate: float) -> Threshold:
+def relative_threshold(scores: Sequence[Sequence[Scores]], *, rate: float, where: str = SLICES) -> Threshold:
     """As `voxel_threshold`, but of what exceeds each scan's own level: ``value`` is to be added to `own_level`.
 
-    The guarantee is about scans whose level, too, is taken from healthy slices alone.
+    The guarantee is about scans whose level, too, is taken from what is healthy alone.
 
     Args:
         scores: Of each subject, of each of its scans the scores of all its healthy brain pixels.
         rate: Share of the brain, between 0 and 1.
+        where: As of `choose_thresholds`.
 
     Raises:
         DataError: there is no score to choose from.
     """
     above = [[scan - own_level(scan) for scan in scans if scan.size] for scans in scores]
-    found = voxel_threshold([np.concatenate(scans) for scans in above if scans], rate=rate)
+    found = voxel_threshold([np.concatenate(scans) for scans in above if scans], rate=rate, where=where)
     return replace(
         found,
-        criterion=f"{rate:.3g} of the brain in healthy slices exceeds the {LEVEL} by more, "
+        criterion=f"{rate:.3g} of the brain in healthy {where} exceeds the {LEVEL} by more, "
         f"mean over {found.subjects} subjects",
         guarantee=f"{found.guarantee}, if a scan holds such slices alone",
         added_to=LEVEL,

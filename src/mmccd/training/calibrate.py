@@ -114,9 +114,10 @@ def _check(old: Model, config: Config, store: Store, output: Path) -> None:
             f"the model scores {config.source}, the store has {', '.join(store.modalities)}",
             f"prepare a store with {config.source}",
         )
-    if healthy_tissue(store, config).rows("validation").size == 0:
+    tissue = healthy_tissue(store, config)
+    if tissue.rows("validation").size == 0:
         raise DataError(
-            "the store has no healthy validation slice",
+            tissue.none_in("validation"),
             "prepare healthy subjects with --fractions 0 1 0, or name them by --validation-list if they have a split",
         )
     check_fits(config, store.size_px)

@@ -217,6 +217,7 @@ def thresholds_of(healthy: HealthyScores, tissue: HealthyTissue, scoring: Scorin
         rate=scoring.false_positive_rate,
         alarm_rate=scoring.false_alarm_rate,
         slices=int(tissue.rows("validation").size),
+        where=tissue.words,
     )
 
 

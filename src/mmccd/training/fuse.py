@@ -81,7 +81,7 @@ def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str,
     check_vacant(output)
     tissue = healthy_tissue(store, members[0].config)
     if tissue.rows("validation").size == 0:
-        raise DataError("the store has no healthy validation slice", "prepare it with validation subjects")
+        raise DataError(tissue.none_in("validation"), "prepare it with validation subjects")
     chosen, scoring = choose_device(device), members[0].config.scoring
     total, done = sum(len(run.rows) for run in healthy_runs(tissue)), 0
     progress("what is ordinary for each model", done, total)

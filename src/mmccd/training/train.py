@@ -19,6 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from mmccd.data.healthy import HealthyTissue
 from mmccd.data.own_folders import MANIFEST, check_vacant
 from mmccd.data.store import Store
 from mmccd.errors import ConfigError, DataError, MmccdWarning, WriteError
@@ -109,7 +110,7 @@ def _train(
 ) -> Model:
     tissue = healthy_tissue(store, config)
     healthy = {part: tissue.rows(part) for part in ("train", "validation")}
-    _check(store, output, config, healthy, resume)
+    _check(tissue, output, config, healthy, resume)
     device = choose_device(hardware.device)
     logs = output / "training"
     checkpoint = logs / CHECKPOINT if resume and (logs / CHECKPOINT).is_file() else None
@@ -215,7 +216,10 @@ def _with_half_the_batch(config: Config, device: torch.device) -> Config:
     return config.model_copy(update={"training": config.training.model_copy(update={"batch_size": half})})
 
 
-def _check(store: Store, output: Path, config: Config, healthy: dict[str, NDArray[np.int64]], resume: bool) -> None:
+def _check(
+    tissue: HealthyTissue, output: Path, config: Config, healthy: dict[str, NDArray[np.int64]], resume: bool
+) -> None:
+    store = tissue.store
     for name in (config.source, *config.targets):
         if name not in store.modalities:
             raise ConfigError(
@@ -225,9 +229,10 @@ def _check(store: Store, output: Path, config: Config, healthy: dict[str, NDArra
     check_fits(config, store.size_px)
     for part, rows in healthy.items():
         if rows.size == 0:
+            smaller = "choose a smaller training.lesion_margin_mm, or "
             raise DataError(
-                f"the store has no healthy {part} slice",
-                "prepare it with more subjects, or with --protocol volume",
+                tissue.none_in(part),
+                f"{smaller if tissue.margin_mm else ''}prepare it with more subjects, or with --protocol volume",
             )
     if not resume or (output / MANIFEST).exists():
         check_vacant(output)

@@ -13,6 +13,8 @@ import torch
 from interrupted import CPU, KilledError, change, kill_at, steps_into
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
+from mmccd.data.healthy import HealthyTissue
+from mmccd.data.store import Store
 from mmccd.errors import ConfigError, DataError, MmccdWarning
 from mmccd.model.folder import load_model
 from mmccd.model.losses import logged_losses
@@ -270,6 +272,30 @@ def test_a_trained_network_has_learnt_something(trained_folder):
         losses = [float(row["validation/forward"]) for row in csv.DictReader(stream) if row["validation/forward"]]
     assert len(losses) == 2
     assert losses[1] < losses[0]
+
+
+class Lesioned(Store):
+    """The patients of the phantom are there to train and to validate on."""
+
+    @property
+    def index(self):
+        table, parts = super().index, {"Phantom_0007": "train", "Phantom_0008": "validation"}
+        return table.assign(split=table["subject"].map(parts).fillna(table["split"]))
+
+
+def test_healthy_regions_of_patients_teach_and_decide(phantom_store, toy_config, tmp_path):
+    store = Lesioned(phantom_store.path, phantom_store.manifest)
+    model = train(store, tmp_path / "regions", change(toy_config, healthy="regions"), hardware=CPU)
+    tissue = HealthyTissue(store, 13)
+    parts = (model.card.training_data.train, model.card.training_data.validation)
+    assert [part.healthy_slices for part in parts] == [len(tissue.rows("train")), len(tissue.rows("validation"))]
+    assert len(tissue.rows("validation")) > len(store.rows("validation", healthy=True))
+    for threshold in (model.card.threshold, model.card.scan_threshold, model.card.relative_threshold):
+        assert "healthy regions (more than 13 mm from a lesion)" in threshold.guarantee
+        assert threshold.slices == len(tissue.rows("validation"))
+    slices = train(store, tmp_path / "slices", toy_config, hardware=CPU)
+    assert slices.card.weights_sha256 != model.card.weights_sha256
+    assert "brain in healthy slices of" in slices.card.threshold.guarantee
 
 
 def test_precision_follows_the_setting(phantom_store, toy_config, tmp_path, monkeypatch):

@@ -66,6 +66,27 @@ def test_a_store_without_healthy_slices_is_refused(phantom_store, toy_config, tm
     assert not (tmp_path / "model").exists()
 
 
+class LesionedAlone(Store):
+    """The slices with a lesion of the glioma patient are all that there is to train on."""
+
+    @property
+    def index(self):
+        table = super().index.copy()
+        lesioned = (table["subject"] == "Phantom_0007") & ~table["healthy"]
+        return table.assign(split=table["split"].mask(table["split"] == "train", "test").mask(lesioned, "train"))
+
+
+def test_a_margin_that_leaves_no_region_is_refused(phantom_store, toy_config, tmp_path):
+    store = LesionedAlone(phantom_store.path, phantom_store.manifest)
+    regions = change(toy_config, healthy="regions", lesion_margin_mm=200)
+    with pytest.raises(DataError, match=r"no train slice .* more than 200 mm from a lesion") as caught:
+        train(store, tmp_path / "model", regions, hardware=CPU)
+    assert "smaller training.lesion_margin_mm" in caught.value.hint
+    with pytest.raises(DataError, match="no healthy train slice") as caught:
+        train(store, tmp_path / "model", toy_config, hardware=CPU)
+    assert "margin" not in caught.value.hint
+
+
 def test_slices_that_the_network_cannot_halve_are_refused(phantom_store, toy_settings, tmp_path):
     settings = {"network.channels": [16] * 4, "network.attention": [False] * 4, "network.patch_px": 4}
     config = load_config("tiny", toy_settings | settings)
