@@ -24,7 +24,7 @@ from mmccd.comparison.scores import score_volumes
 from mmccd.data.healthy import HealthyTissue
 from mmccd.data.own_folders import kind_of
 from mmccd.data.store import Store, open_store
-from mmccd.evaluation.intervals import bootstrap_mean
+from mmccd.evaluation.intervals import Interval, bootstrap_mean
 from mmccd.evaluation.tables import markdown_table
 from mmccd.method.intensity import BACKGROUND
 from mmccd.model.folder import load_model
@@ -78,6 +78,9 @@ def main() -> None:
         "*Touched*: every pixel that holds something; *brain*: those of which at least half is brain"
     )
     tables = [part for source in SOURCES for part in (f"## {source.upper()} as input", compared(found[source]))]
+    lost = [source.upper() for source in SOURCES if gain(found[source], AFTER, "auprc").high < 0]
+    kept = f"every pixel, for {', '.join(lost)}" if lost else "the brain alone, which loses nowhere"
+    tables.insert(0, f"**By the rule: {kept}.**")
     write_page(HERE / "evidence_region", "Over which pixels the ordinary is learnt", what, tables, found)
 
 
@@ -105,13 +108,15 @@ def compared(rows: dict[str, list[dict[str, float]]]) -> str:
     """A table: means, and what each choice gains over what was done before."""
     table = [["sigma and counts over", *COLUMNS.values(), "AUPRC, less the first row", "Dice, less the first row"]]
     for name, mine in rows.items():
-        gains = [
-            bootstrap_mean([row[key] - before[key] for row, before in zip(mine, rows[BEFORE], strict=True)])
-            for key in ("auprc", "dice")
-        ]
+        gains = [gain(rows, name, key) for key in ("auprc", "dice")]
         means = [bootstrap_mean([row[key] for row in mine]) for key in COLUMNS]
         table.append([name, *map(str, means), *(["", ""] if name == BEFORE else map(str, gains))])
     return markdown_table(table)
+
+
+def gain(rows: dict[str, list[dict[str, float]]], name: str, key: str) -> Interval:
+    """Of one choice, over what was done before."""
+    return bootstrap_mean([row[key] - before[key] for row, before in zip(rows[name], rows[BEFORE], strict=True)])
 
 
 if __name__ == "__main__":
