@@ -8,6 +8,7 @@ from scipy.ndimage import distance_transform_edt, find_objects
 
 from mmccd.data.store import Store
 
+TENTHS = 10
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Bits = NDArray[np.uint8]
@@ -45,6 +46,19 @@ class HealthyTissue:
         rows, brain = self.store.rows(split), self.store.array("brain")
         some = [bool((brain[row] & self.mask(np.array([row]))[0]).any()) for row in rows]
         return np.asarray(rows[np.array(some, dtype=bool)])
+
+    def seen_by_height(self, split: str) -> tuple[float, ...]:
+        """Share of the brain of one part that is healthy, by tenths of its height from below."""
+        seen, brain_px = np.zeros(TENTHS), np.zeros(TENTHS)
+        healthy_rows = self.rows(split)
+        for _, scan in self.store.index.iloc[self.store.rows(split)].groupby("subject"):
+            rows = scan.index.to_numpy()
+            brain = np.asarray(self.store.array("brain")[rows])
+            healthy = brain & self.mask(rows) & np.isin(rows, healthy_rows)[:, None, None]
+            tenth = np.arange(len(rows)) * TENTHS // len(rows)
+            np.add.at(seen, tenth, healthy.sum(axis=(1, 2)))
+            np.add.at(brain_px, tenth, brain.sum(axis=(1, 2)))
+        return tuple(round(float(share), 3) for share in seen / np.maximum(brain_px, 1))
 
     def mask(self, rows: Rows) -> Mask:
         """True where tissue, or background, is healthy; (rows, size_px, size_px)."""

@@ -53,6 +53,8 @@ class PartOfData(Document):
 
     subjects: int
     healthy_slices: int
+    seen_by_height: tuple[float, ...] = ()
+    """Share of the brain that counted as healthy, by tenths of its height from below; older cards do not say."""
 
 
 class Data(Document):

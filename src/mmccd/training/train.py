@@ -153,7 +153,7 @@ def _train(
     if trainer.is_global_zero:
         kept = KeptArrays(logs / KEPT, deciding(task.method, config, store))
         found = calibration_of(task.method, store, config, device, kept=kept, progress=progress)
-        card = _card(store, config, healthy, trainer, device, steps, found)
+        card = _card(tissue, config, healthy, trainer, device, steps, found)
         save_model(output, task.method, found.error, config, card)
         kept.clear()
     trainer.strategy.barrier()
@@ -335,13 +335,18 @@ def _silence_lightning() -> None:
 
 
 def _card(
-    store: Store, config: Config, healthy: dict[str, NDArray[np.int64]], trainer: pl.Trainer, device: torch.device,
-    steps: int, found: Calibrated,
+    tissue: HealthyTissue, config: Config, healthy: dict[str, NDArray[np.int64]], trainer: pl.Trainer,
+    device: torch.device, steps: int, found: Calibrated,
 ) -> Card:  # fmt: skip
     """What is said of the model; settings and weights are put in when it is saved."""
     losses = {name: float(value) for name, value in trainer.callback_metrics.items() if "validation" in name}
+    store = tissue.store
     parts = {
-        part: PartOfData(subjects=int(store.index["subject"].iloc[rows].nunique()), healthy_slices=int(rows.size))
+        part: PartOfData(
+            subjects=int(store.index["subject"].iloc[rows].nunique()),
+            healthy_slices=int(rows.size),
+            seen_by_height=tissue.seen_by_height(part),
+        )
         for part, rows in healthy.items()
     }
     return Card(

@@ -64,3 +64,25 @@ def test_without_a_lesion_mask_all_of_the_brain_is_healthy(phantom_store):
     assert phantom_store.index["healthy"].iloc[rows].all()
     np.testing.assert_array_equal(tissue.rows("train"), rows)
     assert tissue.mask(rows).all()
+
+
+@pytest.mark.parametrize("margin_mm", [None, 13])
+def test_how_much_of_the_brain_is_seen_at_each_height(store, margin_mm):
+    tissue = HealthyTissue(store, margin_mm)
+    seen = tissue.seen_by_height("validation")
+    assert len(seen) == 10
+    assert all(0 <= share <= 1 for share in seen)
+    brain = np.asarray(store.array("brain"))
+    rows = tissue.rows("validation")
+    healthy = (brain[rows] & tissue.mask(rows)).sum()
+    assert healthy / brain.sum() < 1
+    by_hand = np.zeros((2, 10))
+    for _, scan in store.index.groupby("subject"):
+        for place, row in enumerate(scan.index):
+            part = tissue.mask(np.array([row]))[0] if row in rows else np.zeros_like(brain[row])
+            by_hand[:, place * 10 // len(scan)] += (brain[row] & part).sum(), brain[row].sum()
+    assert seen == pytest.approx(by_hand[0] / by_hand[1], abs=0.001)
+
+
+def test_without_lesions_all_of_the_brain_is_seen(phantom_store):
+    assert HealthyTissue(phantom_store).seen_by_height("train") == (1.0,) * 10
