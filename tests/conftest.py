@@ -3,12 +3,20 @@
 What is shared is read only: a test that changes a file copies it first.
 """
 
+import sys
 from concurrent.futures import Future
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def same_draws():
+    """What a test draws does not depend on those that ran before it."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 class InlineExecutor:

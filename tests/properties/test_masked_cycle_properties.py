@@ -98,7 +98,7 @@ def test_ddim_equals_monai_unclipped() -> None:
 
 
 def test_noising_keeps_the_variance() -> None:
-    clean, noise = torch.randn(2, 4, 1, 64, 64).unbind()
+    clean, noise = torch.randn(2, 4, 1, 256, 256).unbind()
     noisy = SCHEDULE.add_noise(clean, noise, torch.tensor([0, 300, 600, 999]))
     torch.testing.assert_close(noisy.var(dim=(1, 2, 3)), torch.ones(4), rtol=0.05, atol=0)
 

@@ -16,10 +16,12 @@ def plan():
     overrides = {
         "training.steps": 2,
         "training.batch_size": 2,
-        "network.channels": [16, 16],
+        "training.precision": "float32",
+        "network.channels": [8, 8],
         "network.attention": [False, False],
-        "network.head_channels": 16,
-        "network.norm_groups": 8,
+        "network.residual_blocks": 1,
+        "network.head_channels": 8,
+        "network.norm_groups": 4,
     }
     methods = ("mmccd", "cyclic-unet", "veiled-cycle", "dae")
     return Plan(methods=methods, sources=("flair",), overrides=overrides, paper_sampler=False)
