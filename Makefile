@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-# A process per core with one thread each: threads of two processes on the same cores wait for each other. In the order
-# of the folders, so that whole commands (e2e) come early, and no process waits for the last of them.
-PARALLEL := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# A process per core with one thread each: threads of two processes on the same cores wait for each other. Which tests
+# belong together, and which come first, tests/conftest.py says.
+PARALLEL := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: demo test test-long lint format clean
 

@@ -11,6 +11,22 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+TESTS = Path(__file__).parent
+LONG = ("e2e", "unit/comparison", "unit/training", "robustness", "security")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What takes long comes first, and a process does whole files: or, of those that share a benchmark, a folder."""
+
+    def place(item):
+        return item.path.parent.relative_to(TESTS).as_posix() if item.path.is_relative_to(TESTS) else ""
+
+    items.sort(key=lambda item: LONG.index(place(item)) if place(item) in LONG else len(LONG))
+    for item in items:
+        together = item.path.parent if place(item) == "unit/comparison" else item.path
+        item.add_marker(pytest.mark.xdist_group(str(together.relative_to(TESTS.parent))))
+
 
 @pytest.fixture(autouse=True)
 def same_draws():
