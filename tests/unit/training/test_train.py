@@ -259,7 +259,8 @@ def test_the_card_says_what_was_done_and_names_no_place(trained_folder, phantom_
     known = phantom_store.scans_sha256(("train", "validation"), "flair")
     assert len(known) == 6
     assert card["training_data"]["scans_sha256"] == known
-    assert card["training_data"]["train"] == {"subjects": 5, "healthy_slices": len(phantom_store.rows("train"))}
+    seen = {"subjects": 5, "healthy_slices": len(phantom_store.rows("train")), "seen_by_height": [1.0] * 10}
+    assert card["training_data"]["train"] == seen  # nobody who trains has a lesion
     assert card["training_data"]["validation"]["subjects"] == 1
     assert card["threshold"]["value"] > 0
     text = json.dumps(card)
