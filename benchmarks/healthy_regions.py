@@ -28,7 +28,7 @@ from mmccd.model.folder import load_model
 from mmccd.training.train import train
 
 HERE = Path(__file__).parent
-FOLD, SEEDS = 2, (0, 1, 2)
+FOLD, SEEDS, WORTH = 2, (0, 1, 2), 0.02
 STEPS = {"training.steps": 600, "training.validate_every": 300}
 KINDS = {
     "slices": {"training.healthy": "slices"},
@@ -61,6 +61,8 @@ def main() -> None:
         f"{', '.join(map(str, SEEDS))} with 95 % bootstrap intervals over patients, differences paired by patient"
     )
     tables = [part for source in sources for part in (f"## {source.upper()} as input", compared(found[source]))]
+    won = [source.upper() for source in sources if worth_it(found[source])]
+    tables.insert(0, f"**By the rule regions are worth it for: {', '.join(won) or 'none'}.**")
     write_page(HERE / "healthy_regions", "Healthy slices or healthy regions", what, tables, found)
 
 
@@ -73,6 +75,13 @@ def compared(kinds: dict[str, dict[str, list[float]]]) -> str:
         each = [f"{np.mean(values):.3f}" for values in seeds.values()]
         table.append([kind, *each, str(bootstrap_mean(means[kind])), gain])
     return markdown_table(table)
+
+
+def worth_it(kinds: dict[str, dict[str, list[float]]]) -> bool:
+    """The rule of the first lines."""
+    slices, regions = (np.mean(list(kinds[kind].values()), axis=0) for kind in KINDS)
+    gain = bootstrap_mean(regions - slices)
+    return gain.low > 0 and gain.mean >= WORTH
 
 
 if __name__ == "__main__":
