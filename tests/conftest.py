@@ -10,22 +10,32 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 TESTS = Path(__file__).parent
 LONG = ("e2e", "unit/comparison", "unit/training", "robustness", "security")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """What takes long comes first, and a process does whole files: or, of those that share a benchmark, a folder."""
+    """What takes long comes first."""
 
-    def place(item):
-        return item.path.parent.relative_to(TESTS).as_posix() if item.path.is_relative_to(TESTS) else ""
+    def rank(item):
+        folder = item.path.parent.relative_to(TESTS).as_posix() if item.path.is_relative_to(TESTS) else ""
+        return LONG.index(folder) if folder in LONG else len(LONG)
 
-    items.sort(key=lambda item: LONG.index(place(item)) if place(item) in LONG else len(LONG))
-    for item in items:
-        together = item.path.parent if place(item) == "unit/comparison" else item.path
-        item.add_marker(pytest.mark.xdist_group(str(together.relative_to(TESTS.parent))))
+    items.sort(key=rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A process does whole files: or, of those that share a benchmark, a whole folder."""
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return file.rpartition("/")[0] if "unit/comparison/" in file else file
+
+    return Together(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)

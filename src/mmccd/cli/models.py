@@ -51,6 +51,7 @@ def train(
     from mmccd.data.layouts.names import modality_named
     from mmccd.data.store import open_store
     from mmccd.model.config import described, load_config, parse_override
+    from mmccd.model.old_settings import PRESETS as OLD_PRESETS
     from mmccd.system.devices import choose_device
     from mmccd.training.train import Hardware
     from mmccd.training.train import train as train_model
@@ -64,7 +65,7 @@ def train(
     presets = config or ["paper"]
     chosen = load_config(presets, overrides)
     hardware = Hardware(device, devices, num_nodes, strategy)
-    if {"paper", "published"} & {*presets} and choose_device(device).type == "cpu":
+    if "paper" in {OLD_PRESETS.get(name, name) for name in presets} and choose_device(device).type == "cpu":
         warn("the paper's networks take weeks to train on a CPU; --config small takes half an hour")
     out.print(f"method     {described(chosen)}", highlight=False, markup=False)
     with reported_progress("train", quiet=quiet) as progress:

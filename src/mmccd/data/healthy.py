@@ -1,6 +1,7 @@
 """What of a store is healthy: slices without a lesion, or every region that is far enough from one."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,8 @@ class HealthyTissue:
 
     store: Store
     margin_mm: float | None = None
-    _near: dict[str, tuple[int, Bits]] = field(default_factory=dict, repr=False)
+    _rows: dict[str, Rows] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _near: dict[str, tuple[int, Bits]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def words(self) -> str:
@@ -43,16 +45,17 @@ class HealthyTissue:
         """Slices of one part that hold healthy tissue of the brain."""
         if self.margin_mm is None:
             return self.store.rows(split, healthy=True)
-        rows, brain = self.store.rows(split), self.store.array("brain")
-        some = [bool((brain[row] & self.mask(np.array([row]))[0]).any()) for row in rows]
-        return np.asarray(rows[np.array(some, dtype=bool)])
+        if split not in self._rows:  # every mask is read: once is enough
+            brain = self.store.array("brain")
+            found = [rows[(brain[rows] & self.mask(rows)).any(axis=(1, 2))] for rows in self._scans_of(split)]
+            self._rows[split] = np.sort(np.concatenate([*found, np.empty(0, np.int64)]))
+        return self._rows[split]
 
     def seen_by_height(self, split: str) -> tuple[float, ...]:
         """Share of the brain of one part that is healthy, by tenths of its height from below."""
         seen, brain_px = np.zeros(TENTHS), np.zeros(TENTHS)
         healthy_rows = self.rows(split)
-        for _, scan in self.store.index.iloc[self.store.rows(split)].groupby("subject"):
-            rows = scan.index.to_numpy()
+        for rows in self._scans_of(split):
             brain = np.asarray(self.store.array("brain")[rows])
             healthy = brain & self.mask(rows) & np.isin(rows, healthy_rows)[:, None, None]
             tenth = np.arange(len(rows)) * TENTHS // len(rows)
@@ -65,16 +68,26 @@ class HealthyTissue:
         size_px = self.store.size_px
         healthy = np.ones((len(rows), size_px, size_px), bool)
         if self.margin_mm is not None:
-            for place, row in enumerate(rows):
-                first, near = self._near_lesion(str(self.store.index["subject"].iat[row]))
+            for place, (row, subject) in enumerate(zip(rows, self.store.index["subject"].iloc[rows], strict=True)):
+                first, near = self._near_lesion(str(subject))
                 if 0 <= row - first < len(near):
                     healthy[place] = ~np.unpackbits(near[row - first], axis=-1, count=size_px).astype(bool)
         return healthy
 
+    @cached_property
+    def _rows_of(self) -> dict[str, Rows]:
+        """Of each scan, the rows that hold it."""
+        return {str(subject): rows for subject, rows in self.store.index.groupby("subject").indices.items()}
+
+    def _scans_of(self, split: str) -> list[Rows]:
+        """The rows of each scan of one part."""
+        table = self.store.index.iloc[self.store.rows(split)]
+        return [self._rows_of[str(subject)] for subject in table["subject"].unique()]
+
     def _near_lesion(self, subject: str) -> tuple[int, Bits]:
         """Of one scan what is no farther from a lesion than the margin, in bits; and the row that it begins at."""
         if subject not in self._near:
-            self._near[subject] = self._found_near(np.flatnonzero(self.store.index["subject"] == subject))
+            self._near[subject] = self._found_near(self._rows_of[subject])
         return self._near[subject]
 
     def _found_near(self, rows: Rows) -> tuple[int, Bits]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mmccd.errors import MmccdError
+from mmccd.system.signals import leave_if_asked
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,13 @@ class Problem:
 
     @classmethod
     def of(cls, subject: str, error: Exception) -> "Problem":
-        """From what stopped the work on a subject: an error of ours, of the system, or a lack of memory."""
+        """From what stopped the work on a subject: an error of ours, of the system, or a lack of memory.
+
+        Raises:
+            SystemExit, KeyboardInterrupt: the command was asked to stop, and what failed on the way out is no problem
+                of the subject.
+        """
+        leave_if_asked()
         if isinstance(error, MmccdError):
             return cls(subject, error.message, error.hint)
         reason = str(getattr(error, "strerror", None) or error)

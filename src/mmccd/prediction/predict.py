@@ -21,7 +21,6 @@ from mmccd.prediction.summary import Outcome, check_summary, outcome_of, write_s
 from mmccd.system.files import staging, write_json
 from mmccd.system.locks import one_at_a_time
 from mmccd.system.progress import ProgressCallback, no_progress
-from mmccd.system.signals import leave_if_asked
 
 
 def predict(
@@ -118,7 +117,6 @@ def _predict_one(detector: Detector, item: Input, output: Path, overwrite: bool)
     except WriteError:  # no other scan could be written; what an earlier run left stays
         raise
     except (MmccdError, OSError, MemoryError) as error:
-        leave_if_asked()
         problem = Problem.of(item.case, error)
     what, hint = nameless(item, problem.what), nameless(item, problem.hint)
     what = what.replace(f"{output}{os.sep}", "")  # results name no place

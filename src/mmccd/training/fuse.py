@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mmccd.data.healthy import HealthyTissue
 from mmccd.data.own_folders import check_vacant
 from mmccd.data.store import Store
 from mmccd.errors import ConfigError, DataError
@@ -88,7 +89,7 @@ def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str,
     scorers = [
         (
             ModelScorer(member.method.to(chosen), member.error, member.config, chosen, BATCH),
-            _errors(member, store, chosen),
+            _errors(member, tissue, chosen),
         )
         for member in members
     ]
@@ -119,11 +120,13 @@ def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str,
     return save_fusion(output, members, card)
 
 
-def _errors(member: Model, store: Store, device: torch.device) -> Mapping[str, Error]:
+def _errors(member: Model, tissue: HealthyTissue, device: torch.device) -> Mapping[str, Error]:
     """By patient, the evidence of a member as it is used, but for the patient's own pixels where they are in it.
 
-    They are where the member was calibrated on this store; on another one, its evidence knows nobody here.
+    They are where the member was calibrated on this store. Of another store it knows nobody; nor does a member that
+    counted whole slices know a patient who has none without a lesion.
     """
-    if member.card.calibrated_on.store_digest == store.digest:
-        return fit_error(member.method, store, member.config, device)[1]
-    return dict.fromkeys((run.patient for run in healthy_runs(healthy_tissue(store, member.config))), member.error)
+    errors = dict.fromkeys((run.patient for run in healthy_runs(tissue)), member.error)
+    if member.card.calibrated_on.store_digest == tissue.store.digest:
+        errors |= fit_error(member.method, tissue.store, member.config, device)[1]
+    return errors

@@ -9,20 +9,13 @@ def store(store_of_three):
 
 
 @pytest.fixture(scope="session")
-def plan():
+def plan(toy_settings):
     """Two training steps of four methods."""
     from mmccd.comparison.plan import Plan
 
-    overrides = {
-        "training.steps": 2,
-        "training.batch_size": 2,
-        "training.precision": "float32",
-        "network.channels": [8, 8],
-        "network.attention": [False, False],
-        "network.residual_blocks": 1,
-        "network.head_channels": 8,
-        "network.norm_groups": 4,
-    }
+    own = {"method", "training.validate_every"}  # a plan has its methods
+    overrides = {name: value for name, value in toy_settings.items() if name not in own}
+    overrides |= {"training.steps": 2, "training.batch_size": 2}
     methods = ("mmccd", "cyclic-unet", "veiled-cycle", "dae")
     return Plan(methods=methods, sources=("flair",), overrides=overrides, paper_sampler=False)
 

@@ -1,9 +1,13 @@
 """What is wrong with a subject is said in one form, whatever stopped the work on it."""
 
+import signal
+from contextlib import suppress
+
 import pytest
 
 from mmccd.data.problems import Problem
 from mmccd.errors import DataError
+from mmccd.system.signals import leaving_when_asked
 
 
 @pytest.mark.parametrize(("hint", "said"), [("mend it", "it is torn (mend it)"), ("", "it is torn")])
@@ -31,3 +35,16 @@ def test_an_error_of_the_machine_is_named_without_its_place_and_has_a_hint(error
 
     assert (found.subject, found.what) == ("P_1", what)
     assert found.hint
+
+
+def stopped_while_a_subject_was_read():
+    with suppress(SystemExit):  # as a library does that closes its files badly
+        signal.raise_signal(signal.SIGTERM)
+    Problem.of("a", OSError("Bad file descriptor"))
+    pytest.fail("it went on")
+
+
+def test_what_fails_when_a_command_is_stopped_is_no_problem_of_a_subject():
+    with pytest.raises(SystemExit) as caught, leaving_when_asked():
+        stopped_while_a_subject_was_read()
+    assert caught.value.code == 143

@@ -92,6 +92,29 @@ def test_thresholds_of_another_site_are_of_the_evidence_that_is_used(members, ph
     assert 0.04 < (brightness > card.intensity_baseline.threshold.plain).mean() < 0.0502
 
 
+class LesionedToo(Store):
+    """A validation patient who has no slice without a lesion is there as well."""
+
+    @property
+    def index(self):
+        table = super().index
+        lesioned = (table["subject"] == "Phantom_0007") & ~table["healthy"]
+        return table.assign(split=table["split"].mask(lesioned, "validation"))
+
+
+def test_members_may_differ_in_what_is_healthy(members, phantom_store, tmp_path):
+    """The one that counted whole slices knows nothing of that patient, whom the first one's regions are of, too."""
+    flair, t2 = members
+    shutil.copytree(t2, tmp_path / "t2")
+    card = json.loads((t2 / "card.json").read_text())
+    card["config"]["training"]["healthy"] = "regions"
+    (tmp_path / "t2" / "card.json").write_text(json.dumps(card))
+    store = LesionedToo(phantom_store.path, phantom_store.manifest)
+    found = fuse((tmp_path / "t2", flair), store, tmp_path / "fused").card
+    assert len(found.healthy_scores) == 2
+    assert "healthy regions (more than 13 mm from a lesion)" in found.threshold.guarantee
+
+
 def test_a_fusion_needs_nothing_but_its_own_folder(members, fused, tmp_path):
     copy = shutil.copytree(fused, tmp_path / "copy")
     loaded = load_any(copy)
