@@ -118,8 +118,13 @@ def grid_png(
 
 def curves_png(panels: Sequence[CurvePanel], *, title: str) -> bytes:
     """Curves against steps as PNG, side by side."""
-    figure = Figure((4.2 * len(panels), 3.6), facecolor=BACKGROUND, dpi=110, layout="constrained")
+    width, height = 4.2 * len(panels), 3.6
+    figure = Figure((width, height), facecolor=BACKGROUND, dpi=110)
     FigureCanvasAgg(figure)
+    # Margins in inches, as matplotlib's own layout takes as long as the drawing.
+    figure.subplots_adjust(
+        left=0.8 / width, right=1 - 0.15 / width, bottom=0.5 / height, top=1 - 0.72 / height, wspace=0.3
+    )
     figure.suptitle(title, color=INK, fontsize=11, weight="bold", x=0.012, ha="left")
     for axis, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for curve in panel.curves:

@@ -10,7 +10,7 @@ SIDES = st.integers(1, 300)
 
 
 @given(SIDES, SIDES, st.integers(1, 160))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_area_grid_equals_torch_for_any_sides(nx, ny, size_px):
     image = np.random.default_rng(0).normal(size=(nx, ny, 1)).astype(np.float32)
     expected = F.interpolate(torch.from_numpy(image)[None, None, :, :, 0], size=(size_px, size_px), mode="area")
@@ -20,7 +20,7 @@ def test_area_grid_equals_torch_for_any_sides(nx, ny, size_px):
 @given(
     st.tuples(SIDES, SIDES), st.tuples(st.floats(0.3, 6), st.floats(0.3, 6)), st.sampled_from((32, 64, 128)), st.data()
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_fits_into_the_square_is_kept_and_nothing_is_added(shape, spacing, size_px, data):
     low = [data.draw(st.integers(0, n - 1)) for n in shape]
     high = [data.draw(st.integers(start, n - 1)) + 1 for start, n in zip(low, shape, strict=True)]

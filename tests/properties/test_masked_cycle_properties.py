@@ -208,7 +208,7 @@ def _map(method: MaskedCycle, source: torch.Tensor) -> torch.Tensor:
     return anomaly_map(source, method.restorations(source))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 1000), masks_at_once=st.integers(1, 20))
 def test_batch_equals_one_by_one(seed: int, masks_at_once: int) -> None:
     source = torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(seed))

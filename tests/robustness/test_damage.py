@@ -13,7 +13,7 @@ from mmccd.data.cohort import read_cohort
 from mmccd.data.volumes import read_volume, write_volume
 from mmccd.errors import DataError, MmccdError
 
-RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+RELAXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def refusal(error):

@@ -9,7 +9,7 @@ from mmccd.method.method import Loss
 from mmccd.method.registry import METHODS
 from mmccd.model.config import Config
 
-CYCLE = Loss("Healthy validation slices, restored by the cheapest sampler")
+CYCLE = Loss("Healthy tissue, restored by the cheapest sampler")
 """Of ``validation/cycle``, which every method has beside its own losses."""
 Points = tuple[list[float], list[float]]
 """Steps and values."""

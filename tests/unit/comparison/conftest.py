@@ -15,7 +15,7 @@ def plan(toy_settings):
 
     own = {"method", "training.validate_every"}  # a plan has its methods
     overrides = {name: value for name, value in toy_settings.items() if name not in own}
-    overrides |= {"training.steps": 2, "training.batch_size": 2}
+    overrides |= {"training.steps": 2, "training.batch_size": 2, "network.residual_blocks": 1, "network.patch_px": 4}
     methods = ("mmccd", "cyclic-unet", "veiled-cycle", "dae")
     return Plan(methods=methods, sources=("flair",), overrides=overrides, paper_sampler=False)
 

@@ -49,6 +49,6 @@ def test_each_loss_of_a_method_has_its_own_words(method, titles, quantities, tmp
     )
     config = load_config("tiny", {"method": method, "source": "flair", "targets": ["t2"] if method != "dae" else []})
     curves = loss_curves(tmp_path, config)
-    assert [curve.title for curve in curves] == [*titles, "Healthy validation slices, restored by the cheapest sampler"]
+    assert [curve.title for curve in curves] == [*titles, "Healthy tissue, restored by the cheapest sampler"]
     assert [curve.quantity for curve in curves] == [*quantities, "mean squared error"]
     assert all((curve.training, curve.validation) == (([], []), ([10], [1])) for curve in curves)

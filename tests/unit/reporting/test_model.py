@@ -29,7 +29,7 @@ def test_a_training_shows_its_curves_pictures_thresholds_and_settings(trained_fo
     for title in (
         "Forward network, flair → t2",
         "Backward network, t2 → flair",
-        "Healthy validation slices, restored by the cheapest sampler",
+        "Healthy tissue, restored by the cheapest sampler",
     ):
         assert title in page
     assert "after 4 steps" in page
@@ -108,7 +108,7 @@ def test_a_veiled_cycle_has_a_curve_of_each_loss_with_its_own_axis(phantom_store
         "Forward network, flair → t2",
         "Both networks, flair → t2 → flair",
         "Expected error",
-        "Healthy validation slices, restored by the cheapest sampler",
+        "Healthy tissue, restored by the cheapest sampler",
     ]
     for title, (labels, lines) in charts.items():
         of_sigma = title == "Expected error"

@@ -141,7 +141,7 @@ def test_weight_of_what_needs_no_restored_value(healthy, noise):
     polarity=st.sampled_from(POLARITIES),
     unconditional=st.sampled_from((0.0, 0.3, 1.0)),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_whatever_was_counted_it_is_finite_never_negative_and_monotone(pairs, polarity, unconditional):
     x, x_hat = torch.tensor(pairs).T
     table = TailEvidence(count_pairs(x, x_hat), polarity=polarity, unconditional=unconditional).table

@@ -122,7 +122,7 @@ def test_curves_are_those_of_the_logs(toy_config, tmp_path, drawn):
     assert drawn["panels"] == [
         ("Forward network, flair → t2", {"training": ([25, 50], [0.5, 0.4]), "validation": ([50], [0.6])}),
         ("Backward network, t2 → flair", {"validation": ([50], [0.7])}),
-        ("Healthy validation slices, restored by the cheapest sampler", {"validation": ([50], [3.0])}),
+        ("Healthy tissue, restored by the cheapest sampler", {"validation": ([50], [3.0])}),
     ]
 
 
@@ -136,7 +136,7 @@ def test_curves_of_a_method_without_target(toy_settings, tmp_path, drawn):
     assert drawn["panels"] == [
         ("Reconstruction of flair", {"training": ([25], [0.5]), "validation": ([25], [0.6])}),
         ("Divergence of the code", {"training": ([25], [0.1]), "validation": ([25], [0.2])}),
-        ("Healthy validation slices, restored by the cheapest sampler", {"validation": ([25], [3.0])}),
+        ("Healthy tissue, restored by the cheapest sampler", {"validation": ([25], [3.0])}),
     ]
     assert drawn["quantities"] == [
         "mean squared error",
