@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from mmccd.data.healthy import HealthyTissue
 from mmccd.data.splits import patient_of
 from mmccd.data.store import Store
 from mmccd.errors import MmccdWarning
-from mmccd.method.anomaly_map import Error, anomaly_map, squared_error
+from mmccd.method.anomaly_map import Error, anomaly_map
 from mmccd.method.method import Method
 from mmccd.model.build import build_error
 from mmccd.model.card import THRESHOLD_KINDS, IntensityThresholds, IntensityValues
@@ -24,6 +24,8 @@ from mmccd.model.config import Config, ScoringConfig, typical
 from mmccd.model.scorer import ModelScorer, Scorer
 from mmccd.scoring.evidence import count_healthy_pairs, no_pairs
 from mmccd.scoring.intensity_baseline import IntensityBaseline
+from mmccd.scoring.ordinary import Ordinary
+from mmccd.scoring.tails import HealthyTails, count_values
 from mmccd.scoring.thresholds import HealthyScores, Thresholds, choose_thresholds
 from mmccd.system.progress import ProgressCallback, duration, no_progress
 from mmccd.training.kept import KeptArrays
@@ -36,6 +38,7 @@ LONG_S = 600.0
 
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Sum = TypeVar("Sum", Tensor, NDArray[np.int64])
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,12 @@ class Calibrated:
     """What comes of a calibration.
 
     Attributes:
-        error: Between x and what is restored.
+        ordinary: How errors are measured.
         thresholds: Chosen on the healthy validation slices.
         intensity: Those of the plain intensity, chosen alike.
     """
 
-    error: Error
+    ordinary: Ordinary
     thresholds: Thresholds
     intensity: IntensityThresholds
 
@@ -93,20 +96,20 @@ def calibration_of(
         kept: Where parts of the work are kept, so that a killed calibration goes on; None keeps nothing.
         progress: Called with what is done, the slices done, and how many there are.
     """
-    scorer = ModelScorer(method.to(device).eval(), squared_error, config, device, BATCH)
+    scorer = ModelScorer(method.to(device).eval(), Ordinary(), config, device, BATCH)
     tissue = healthy_tissue(store, config)
     runs = healthy_runs(tissue)
-    passes = 2 if config.scoring.error == "tail" else 1
+    passes = 1 + (config.scoring.error == "tail") + bool(config.scoring.finer_mm)
     slices = passes * sum(len(run.rows) for run in runs)
     work = _Work(scorer, tissue, kept, progress, slices)
     progress(announced(scorer, tissue, slices), 0, slices)
-    error, errors = _fit_error(work, runs)
+    ordinary, of_patient = _fit(work, runs)
     scores = healthy_scores(
-        tissue, lambda run, brain, healthy: work.anomaly_map(run, brain, healthy, errors[run.patient])
+        tissue, lambda run, brain, healthy: work.anomaly_map(run, brain, healthy, of_patient[run.patient])
     )
     scoring = config.scoring
     return Calibrated(
-        error, thresholds_of(scores, tissue, scoring), intensity_thresholds(tissue, config.source, scoring)
+        ordinary, thresholds_of(scores, tissue, scoring), intensity_thresholds(tissue, config.source, scoring)
     )
 
 
@@ -116,17 +119,19 @@ def healthy_tissue(store: Store, config: Config) -> HealthyTissue:
     return HealthyTissue(store, training.lesion_margin_mm if training.healthy == "regions" else None)
 
 
-def fit_error(method: Method, store: Store, config: Config, device: torch.device) -> tuple[Error, dict[str, Error]]:
-    """The error that settings ask for, its evidence counted on the healthy validation slices of the store.
+def fit_ordinary(
+    method: Method, store: Store, config: Config, device: torch.device
+) -> tuple[Ordinary, dict[str, Ordinary]]:
+    """How errors are measured, as settings ask, counted on the healthy validation slices of the store.
 
     Returns:
-        The error, and for each validation patient the one to calibrate with, which its own pixels had no part in: a
+        What is ordinary, and for each validation patient what to calibrate with, which its own pixels had no part in: a
         patient that helped to say what is ordinary looks more ordinary than an unseen one. A single patient has no
         other and is scored with its own.
     """
-    scorer = ModelScorer(method.to(device).eval(), squared_error, config, device, BATCH)
+    scorer = ModelScorer(method.to(device).eval(), Ordinary(), config, device, BATCH)
     tissue = healthy_tissue(store, config)
-    return _fit_error(_Work(scorer, tissue, None, no_progress, 0), healthy_runs(tissue))
+    return _fit(_Work(scorer, tissue, None, no_progress, 0), healthy_runs(tissue))
 
 
 def count_healthy(method: Method, store: Store, config: Config, device: torch.device) -> dict[str, Tensor]:
@@ -135,7 +140,7 @@ def count_healthy(method: Method, store: Store, config: Config, device: torch.de
     Returns:
         Patient to (BINS, BINS) or (2, BINS, BINS) int64, see `count_healthy_pairs`.
     """
-    scorer = ModelScorer(method.to(device).eval(), squared_error, config, device, BATCH)
+    scorer = ModelScorer(method.to(device).eval(), Ordinary(), config, device, BATCH)
     tissue = healthy_tissue(store, config)
     return _counts(_Work(scorer, tissue, None, no_progress, 0), healthy_runs(tissue))
 
@@ -254,15 +259,26 @@ class _Work:
         ]
         return torch.stack(found).sum(dim=0)
 
-    def anomaly_map(self, run: Run, brain: Mask, healthy: Mask, error: Error) -> NDArray[np.float32]:
-        """Of a run, with an error of its own."""
-        scorer = replace(self.scorer, error=error)
+    def anomaly_map(self, run: Run, brain: Mask, healthy: Mask, ordinary: Ordinary) -> NDArray[np.float32]:
+        """Of a run, with what is ordinary for its patient."""
+        scorer = replace(self.scorer, ordinary=ordinary)
         region = scorer.region(brain, run.spacing_mm) & healthy
+        return scorer.smoothed(self._errors(run, region, scorer), region, run.spacing_mm)
+
+    def values(self, run: Run, error: Error) -> NDArray[np.int64]:
+        """Histogram of the healthy values of a run at each scale, see `count_values`."""
+        scorer = replace(self.scorer, ordinary=Ordinary(error))
+        brain = np.asarray(self.tissue.store.array("brain")[run.rows])
+        region = scorer.region(brain, run.spacing_mm) & self.tissue.mask(run.rows)
+        scales = scorer.scales(self._errors(run, region, scorer), region, run.spacing_mm)
+        return np.stack([count_values(one[region]) for one in scales])
+
+    def _errors(self, run: Run, region: Mask, scorer: ModelScorer) -> NDArray[np.float32]:
         errors = []
         for rows in self._pieces(run):
             make = partial(scorer.errors, self._source(rows), region[np.isin(run.rows, rows)])
             errors.append(self._kept(f"errors_{rows[0]}", rows, make))
-        return scorer.smoothed(np.concatenate(errors), region, run.spacing_mm)
+        return np.concatenate(errors)
 
     def _count(self, run: Run, rows: Rows) -> NDArray[np.int64]:
         brain = np.asarray(self.tissue.store.array("brain")[rows])
@@ -289,6 +305,19 @@ class _Work:
         return found
 
 
+def _fit(work: _Work, runs: list[Run]) -> tuple[Ordinary, dict[str, Ordinary]]:
+    error, errors = _fit_error(work, runs)
+    if not work.scorer.config.scoring.finer_mm:
+        return Ordinary(error), {patient: Ordinary(one) for patient, one in errors.items()}
+    counts = _by_patient(runs, lambda run: work.values(run, errors[run.patient]))
+    total = np.sum(list(counts.values()), axis=0)
+    alone = len(counts) == 1
+    return Ordinary(error, HealthyTails(total)), {
+        patient: Ordinary(errors[patient], HealthyTails(own if alone else total - own))
+        for patient, own in counts.items()
+    }
+
+
 def _fit_error(work: _Work, runs: list[Run]) -> tuple[Error, dict[str, Error]]:
     config, patients = work.scorer.config, list(dict.fromkeys(run.patient for run in runs))
     if config.scoring.error == "squared":
@@ -303,8 +332,13 @@ def _fit_error(work: _Work, runs: list[Run]) -> tuple[Error, dict[str, Error]]:
 
 
 def _counts(work: _Work, runs: list[Run]) -> dict[str, Tensor]:
-    counts: dict[str, Tensor] = {}
+    return _by_patient(runs, work.counts)
+
+
+def _by_patient(runs: list[Run], count: Callable[[Run], Sum]) -> dict[str, Sum]:
+    """The counts of the runs of each patient together."""
+    found: dict[str, Sum] = {}
     for run in runs:
-        found = work.counts(run)
-        counts[run.patient] = counts[run.patient] + found if run.patient in counts else found
-    return counts
+        own = count(run)
+        found[run.patient] = found[run.patient] + own if run.patient in found else own
+    return found
