@@ -108,15 +108,16 @@ def calibrate(
 
 
 def fuse(
-    store: Annotated[Path, typer.Argument(help="Its healthy validation slices give the sum its thresholds.")],
+    store: Annotated[Path, typer.Argument(help="Its healthy validation slices give the whole its thresholds.")],
     output: Annotated[Path, typer.Argument(help="Folder for the fused model.")],
     models: Annotated[
-        list[Path], typer.Argument(help="Models of different modalities that score by evidence (preset best).")
+        list[Path],
+        typer.Argument(help="Models that score by evidence: of several modalities, or trainings of one."),
     ],
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Join models of several modalities into one, for subjects that have all of them at test time."""
+    """Join models into one: of several modalities, for subjects that have them all; or several trainings of one."""
     from mmccd.data.store import open_store
     from mmccd.training.fuse import fuse as fuse_models
 

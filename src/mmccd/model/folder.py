@@ -1,10 +1,11 @@
 """Models in and out of a folder or a zip: weights (safetensors) and a card (JSON); nothing in it is executed.
 
-Several models of different source modalities may be fused: a folder with a card and a folder for each member.
+Several models may be fused: a folder with a card and a folder for each member.
 """
 
 import hashlib
 from importlib import resources
+from itertools import chain, count
 from pathlib import Path
 
 import torch
@@ -57,11 +58,17 @@ def save_model(
 
 
 def save_fusion(folder: Path, members: tuple[Model, ...], card: Card) -> Fusion:
-    """Write the members, each in a folder named by its source, then the card that makes them one."""
+    """Write the members, each in a folder named by its source, then the card that makes them one.
+
+    Of several with one source the second is named ``flair-2``, and so on.
+    """
+    names: list[str] = []
     for member in members:
-        save_model(folder / member.config.source, member.method, member.ordinary, member.config, member.card)
-    names = tuple(member.config.source for member in members)
-    return Fusion(members, _write_card(folder, card.model_copy(update={"members": names})))
+        source = member.config.source
+        numbered = (f"{source}-{number}" for number in count(2))
+        names.append(next(name for name in chain([source], numbered) if name not in names))
+        save_model(folder / names[-1], member.method, member.ordinary, member.config, member.card)
+    return Fusion(members, _write_card(folder, card.model_copy(update={"members": tuple(names)})))
 
 
 def load_any(model: Path | str) -> Model | Fusion:

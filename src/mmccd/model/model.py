@@ -10,7 +10,7 @@ from mmccd.method.method import Method
 from mmccd.model.card import Card
 from mmccd.model.config import Config
 from mmccd.model.openvino import accelerate
-from mmccd.model.scorer import ModelScorer, Scorer, SumOfScorers
+from mmccd.model.scorer import ModelScorer, Scorer, fused
 from mmccd.scoring.ordinary import Ordinary
 from mmccd.system.devices import uses_bf16
 
@@ -56,10 +56,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Fusion:
-    """Models of different source modalities, whose evidence is added up where a subject has all of them.
+    """Several models: the evidence of different source modalities is added up, that of trainings of one averaged.
 
     Attributes:
-        members: The first one's source is the modality that results belong to.
+        members: The first one's source is the modality that results belong to; a subject needs all sources.
         card: Thresholds of the sum.
     """
 
@@ -72,8 +72,10 @@ class Fusion:
         return self.card.grid
 
     def scorer(self, device: torch.device, *, batch_size: int = 32, runtime: str = "torch") -> Scorer:
-        """As `Model.scorer`: the sum of all of its members."""
-        return SumOfScorers([one.scorer(device, batch_size=batch_size, runtime=runtime) for one in self.members])
+        """As `Model.scorer`: of all of its members, see `fused`."""
+        return fused(
+            [(one.config.source, one.scorer(device, batch_size=batch_size, runtime=runtime)) for one in self.members]
+        )
 
 
 def known_scans(model: Model | Fusion) -> frozenset[str]:

@@ -114,6 +114,28 @@ class SumOfScorers:
         return np.asarray(np.sum(maps, axis=0), dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class MeanOfScorers:
+    """Trainings of one modality, whose maps are averaged: what one of them got wrong by chance counts less."""
+
+    scorers: Sequence[Scorer]
+
+    def anomaly_map(
+        self, slices: Mapping[str, Slices], brain: Mask, spacing_mm: Spacing, *, healthy: Mask | None = None
+    ) -> NDArray[np.float32]:
+        """As `Scorer.anomaly_map`."""
+        maps = [scorer.anomaly_map(slices, brain, spacing_mm, healthy=healthy) for scorer in self.scorers]
+        return np.asarray(np.mean(maps, axis=0), dtype=np.float32)
+
+
+def fused(scorers: Sequence[tuple[str, Scorer]]) -> Scorer:
+    """One scorer of several, each with its source modality: a mean where they share it, the sum of these means."""
+    of_source: dict[str, list[Scorer]] = {}
+    for source, scorer in scorers:
+        of_source.setdefault(source, []).append(scorer)
+    return SumOfScorers([MeanOfScorers(trainings) for trainings in of_source.values()])
+
+
 class SliceBatch:
     """Some slices on the device, for the time of a `with` block, which a lack of memory ends without an error.
 

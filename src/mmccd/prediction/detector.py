@@ -81,7 +81,7 @@ class Detection:
 
 
 class Detector:
-    """Finds anomalies in scans of one modality; or, with a fusion, of several modalities of one subject.
+    """Finds anomalies in scans of one modality; or, with a fusion of several, in those of one subject.
 
     Args:
         model: Networks and card, or several of them.
@@ -119,7 +119,7 @@ class Detector:
                 f"leave it out, or `mmccd {'fuse' if card.members else 'calibrate'}` it anew",
             )
         self.threshold = chosen
-        self.sources = tuple(member.config.source for member in model.members)
+        self.sources = tuple(dict.fromkeys(member.config.source for member in model.members))
         self.scorer = model.scorer(self.device, batch_size=batch_size, runtime=runtime)
         self._known = known_scans(model)
 

@@ -137,7 +137,8 @@ def _training(card: Card) -> list[str]:
     data, config = card.training_data, card.config
     if config is None:
         members = ", ".join(name.upper() for name in card.members)
-        return [f"It adds up the evidence of models of {members}."] if members else []
+        how = "evidence of different modalities is added up, that of several trainings of one is averaged"
+        return [f"It joins the models {members}: {how}."] if members else []
     steps = card.training.steps if card.training else config.training.steps
     text = (
         f"The networks ({card.parameters:,} parameters) were trained for {steps:,} steps of "

@@ -1,4 +1,4 @@
-"""`mmccd fuse`: where a subject has several modalities at test time, use them all."""
+"""`mmccd fuse`: where a subject has several modalities at test time, or a modality several trainings, use them all."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from mmccd.errors import ConfigError, DataError
 from mmccd.model.card import FORMAT, Card, Data, on_card
 from mmccd.model.folder import load_model, save_fusion
 from mmccd.model.model import Fusion, Model
-from mmccd.model.scorer import ModelScorer, SumOfScorers
+from mmccd.model.scorer import ModelScorer, fused
 from mmccd.scoring.maps import SCORE_DEFINITION
 from mmccd.scoring.ordinary import Ordinary
 from mmccd.system.devices import choose_device
@@ -43,11 +43,11 @@ def fuse(
     device: str = "auto",
     progress: ProgressCallback = no_progress,
 ) -> Fusion:
-    """Join models of different sources: their evidence, in nats, is added, as if it were independent.
+    """Join models: evidence of different sources, in nats, is added as if independent; of one source it is averaged.
 
     Args:
         models: Two or more, which score by evidence; results belong to the source of the first.
-        store: Its healthy validation slices give the sum thresholds of its own, at the rates of the first model.
+        store: Its healthy validation slices give the whole thresholds of its own, at the rates of the first model.
         output: Folder of the fusion.
         device: Where to compute.
         progress: Called with what is done, the slices done, and how many there are.
@@ -63,10 +63,10 @@ def fuse(
 
 def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str, progress: ProgressCallback) -> Fusion:
     members = tuple(load_model(model) for model in models)
-    sources = [member.config.source for member in members]
-    if len(set(sources)) < max(2, len(sources)):
+    sources = list(dict.fromkeys(member.config.source for member in members))
+    if len({member.card.weights_sha256 for member in members}) < max(2, len(members)):
         raise ConfigError(
-            f"models of {', '.join(sources) or 'nothing'} cannot be fused", "give two or more, each of another modality"
+            f"models of {', '.join(sources) or 'nothing'} cannot be fused", "give two or more, and none of them twice"
         )
     for member in members:
         if member.config.scoring.error != "tail":
@@ -88,6 +88,7 @@ def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str,
     progress("what is ordinary for each model", done, total)
     scorers = [
         (
+            member.config.source,
             ModelScorer(member.method.to(chosen), member.ordinary, member.config, chosen, BATCH),
             _ordinary(member, tissue, chosen),
         )
@@ -96,11 +97,11 @@ def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str,
 
     def anomaly_map_of(run: Run, brain: Mask, healthy: Mask) -> NDArray[np.float32]:
         nonlocal done
-        both = SumOfScorers([replace(scorer, ordinary=own[run.patient]) for scorer, own in scorers])
+        whole = fused([(source, replace(scorer, ordinary=own[run.patient])) for source, scorer, own in scorers])
         slices = {name: store.slices(name, run.rows) for name in sources}
-        found = both.anomaly_map(slices, brain, run.spacing_mm, healthy=healthy)
+        found = whole.anomaly_map(slices, brain, run.spacing_mm, healthy=healthy)
         done += len(run.rows)
-        progress("thresholds of the sum", done, total)
+        progress("thresholds of the whole", done, total)
         return found
 
     thresholds = thresholds_of(healthy_scores(tissue, anomaly_map_of), tissue, scoring)

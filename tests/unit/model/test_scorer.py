@@ -10,7 +10,7 @@ from mmccd.method.anomaly_map import squared_error
 from mmccd.method.cyclic_unet import CyclicUNet
 from mmccd.model.config import load_config
 from mmccd.model.folder import load_model
-from mmccd.model.scorer import ModelScorer, SumOfScorers, batches_of
+from mmccd.model.scorer import ModelScorer, batches_of, fused
 from mmccd.scoring.maps import scored_region, smoothed
 from mmccd.scoring.ordinary import Ordinary
 
@@ -240,7 +240,7 @@ def test_what_a_lack_of_memory_leads_to_is_let_go(brain):
     assert not any(isinstance(value, BaseException) for value in vars(batch).values())
 
 
-def test_the_evidence_of_several_models_is_added(method, brain):
+def test_evidence_of_modalities_is_added_and_that_of_trainings_of_one_averaged(method, brain):
     class Fixed:
         def __init__(self, value):
             self.value = value
@@ -248,7 +248,11 @@ def test_the_evidence_of_several_models_is_added(method, brain):
         def anomaly_map(self, slices, brain, spacing_mm, *, healthy=None):
             return np.where(brain, slices["flair"] * self.value, 0).astype(np.float32)
 
-    both = SumOfScorers([Fixed(1.0), Fixed(0.5)])
+    both = fused([("flair", Fixed(1.0)), ("t2", Fixed(0.5))])
     found = both.anomaly_map({"flair": SLICES}, brain, (5.0, 5.0, 5.0))
     np.testing.assert_allclose(found, np.where(brain, 1.5 * SLICES, 0), rtol=1e-6)
+    assert found.dtype == np.float32
+    whole = fused([("flair", Fixed(1.0)), ("t2", Fixed(0.5)), ("flair", Fixed(4.0))])
+    found = whole.anomaly_map({"flair": SLICES}, brain, (5.0, 5.0, 5.0))
+    np.testing.assert_allclose(found, np.where(brain, 3 * SLICES, 0), rtol=1e-6)
     assert found.dtype == np.float32

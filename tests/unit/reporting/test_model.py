@@ -63,7 +63,7 @@ def test_a_fusion_names_its_members(tmp_path, model_folder):
     page = page_of(tmp_path / "fused", tmp_path)
 
     assert "Fusion" in page
-    assert "It adds up the evidence of models of FLAIR, T1." in page
+    assert "It joins the models FLAIR, T1: evidence of different modalities is added up" in page
 
 
 def test_a_fusion_that_was_trained_nowhere_says_what_it_was_calibrated_to(tmp_path, model_folder):

@@ -10,6 +10,7 @@ from mmccd.data.volumes import new_volume, read_volume
 from mmccd.errors import ConfigError, DataError, GridError, ModelError
 from mmccd.evaluation.evaluate import evaluate
 from mmccd.model.config import load_config
+from mmccd.model.export import export
 from mmccd.model.folder import load_any, load_model
 from mmccd.model.model import known_scans
 from mmccd.prediction.detector import Detector
@@ -66,6 +67,28 @@ def test_the_map_is_the_sum_of_the_members_maps(members, fused, phantom_store):
     assert len(calibrated_on) == 2
     assert list(card.calibration.scans_sha256) == calibrated_on
     assert known_scans(load_any(fused)) >= set(calibrated_on)
+
+
+def test_trainings_of_one_modality_are_averaged(members, phantom_store, toy_settings, scan_of, tmp_path):
+    flair, _ = members
+    config = load_config("tiny", {**toy_settings, "scoring.error": "tail", "seed": 1})
+    train(phantom_store, tmp_path / "again", config)
+    fuse([flair, tmp_path / "again"], phantom_store, tmp_path / "mean")
+    export(tmp_path / "mean", tmp_path / "mean.zip")
+
+    (scan,) = scans(phantom_store, "validation", "flair")
+    found, first, second = (
+        Detector.load(folder).scorer.anomaly_map({"flair": scan.source}, scan.brain, scan.spacing_mm)
+        for folder in (tmp_path / "mean.zip", flair, tmp_path / "again")
+    )
+    np.testing.assert_allclose(found, (first + second) / 2, rtol=1e-5, atol=1e-6)
+    assert np.abs(first - second).max() > 0.1
+
+    detector = Detector.load(tmp_path / "mean")
+    assert detector.model.card.members == ("flair", "flair-2")
+    assert 0.049 < (found[scan.brain & scan.healthy[:, None, None]] > detector.threshold.value).mean() < 0.0502
+    (outcome,) = predict(detector, [scan_of("Phantom_0007", "flair")], tmp_path / "out")  # one file is enough
+    assert outcome.status == "done"
 
 
 def test_thresholds_of_another_site_are_of_the_evidence_that_is_used(members, phantom_store, tmp_path):
