@@ -91,10 +91,10 @@ def ship(work: Path, source: str) -> None:
     model.method.load_state_dict({k: v.to(torch.bfloat16).float() for k, v in model.method.state_dict().items()})
     rounded, calibrated = work / f"{source}_rounded", work / f"{source}_calibrated"
     if not (calibrated / "card.json").exists():
-        save_model(rounded, model.method, model.ordinary, model.config, model.card)
+        save_model(rounded, model.method, model.error, model.config, model.card)
         calibrate(rounded, open_store(work / "store"), calibrated)
     final = load_model(calibrated)
-    save_model(WEIGHTS / source, final.method, final.ordinary, final.config, final.card, dtype=torch.bfloat16)
+    save_model(WEIGHTS / source, final.method, final.error, final.config, final.card, dtype=torch.bfloat16)
 
 
 def quality(work: Path, source: str) -> str:

@@ -30,7 +30,7 @@ from mmccd.method.intensity import BACKGROUND
 from mmccd.model.folder import load_model
 from mmccd.model.model import Model
 from mmccd.training.batches import SlicePairs
-from mmccd.training.calibration import fit_ordinary, thresholds_of
+from mmccd.training.calibration import fit_error, thresholds_of
 from mmccd.training.train import train
 
 HERE = Path(__file__).parent
@@ -97,10 +97,10 @@ def judged(model: Model, store: Store, counts: str) -> Judge:
     counted = store
     if counts == "touched":
         counted = TouchedStore(store.path, store.manifest, model.config.source)
-    ordinary, of_patient = fit_ordinary(model.method, counted, model.config, CPU)
-    scorer = replace(model, ordinary=ordinary).scorer(CPU)
+    error, errors = fit_error(model.method, counted, model.config, CPU)
+    scorer = replace(model, error=error).scorer(CPU)
     return Judge(
-        scorer, thresholds_of(healthy_apart(scorer, of_patient, store), HealthyTissue(store), model.config.scoring)
+        scorer, thresholds_of(healthy_apart(scorer, errors, store), HealthyTissue(store), model.config.scoring)
     )
 
 

@@ -27,7 +27,7 @@ from mmccd.model.config import typical
 from mmccd.model.folder import load_model
 from mmccd.model.model import Model
 from mmccd.scoring.thresholds import own_level, voxel_threshold
-from mmccd.training.calibration import fit_ordinary
+from mmccd.training.calibration import fit_error
 
 HERE = Path(__file__).parent
 FOLDS = (2, 3)
@@ -120,14 +120,13 @@ def maps(work: Path, fold: int, source: str) -> dict[str, Scores]:
 
 def scored(model: Model, source: str, store: Store, ms: Store) -> dict[str, Scores]:
     """Evidence is that of the validation patients, each of whom is scored by that of the others."""
-    ordinary, of_patient = fit_ordinary(model.method, store, model.config, CPU)
-    scorer = replace(model, ordinary=ordinary).scorer(CPU)
-    healthy = healthy_apart(scorer, of_patient, store)
-    # Each has one scan.
-    found = {f"healthy/{patient}": one for patient, (one,) in zip(of_patient, healthy, strict=True)}
+    error, errors = fit_error(model.method, store, model.config, CPU)
+    scorer = replace(model, error=error).scorer(CPU)
+    healthy = healthy_apart(scorer, errors, store)
+    found = {f"healthy/{patient}": one for patient, (one,) in zip(errors, healthy, strict=True)}  # each has one scan
     for scan in scans(store, "validation", source):
         patient = patient_of(scan.expert.id)
-        apart = replace(scorer, ordinary=of_patient[patient])
+        apart = replace(scorer, error=errors[patient])
         found[f"validation/{patient}"], _ = over_brain(apart, scan, {source: scan.source})
     for kind, one in (("test", store), ("ms", ms)):
         for scan in scans(one, "test", source):

@@ -22,7 +22,7 @@ from mmccd.method.registry import METHODS
 from mmccd.model.folder import load_model
 from mmccd.model.model import Model
 from mmccd.scoring.thresholds import voxel_threshold
-from mmccd.training.calibration import fit_ordinary
+from mmccd.training.calibration import fit_error
 
 HERE = Path(__file__).parent
 RATES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1)
@@ -64,9 +64,9 @@ def found_by(model: Model, store: Store, source: str) -> tuple[list[Floats], lis
 
     Evidence is that of the validation patients; each of them is scored by that of the others, as in a calibration.
     """
-    ordinary, of_patient = fit_ordinary(model.method, store, model.config, CPU)
-    scorer = replace(model, ordinary=ordinary).scorer(CPU)
-    healthy = [np.concatenate(scans_of_one) for scans_of_one in healthy_apart(scorer, of_patient, store)]
+    error, errors = fit_error(model.method, store, model.config, CPU)
+    scorer = replace(model, error=error).scorer(CPU)
+    healthy = [np.concatenate(scans_of_one) for scans_of_one in healthy_apart(scorer, errors, store)]
     tested = [scan for scan in scans(store, "test", source) if scan.expert.has_lesion]
     return healthy, [over_brain(scorer, scan, {source: scan.source}) for scan in tested]
 

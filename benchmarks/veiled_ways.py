@@ -26,7 +26,7 @@ from mmccd.method.veiled_cycle import LEFT_RIGHT
 from mmccd.model.folder import load_model
 from mmccd.model.model import Model
 from mmccd.model.scorer import Scorer
-from mmccd.training.calibration import fit_ordinary
+from mmccd.training.calibration import fit_error
 
 HERE = Path(__file__).parent
 TOGETHER = "all, the least"
@@ -80,8 +80,8 @@ def ways_of(model: Model) -> dict[str, nn.Module]:
 
 def scorer_of(model: Model, method: nn.Module, store: Store) -> Scorer:
     """A method in place of the model's own, by the evidence of its own healthy restorations."""
-    ordinary, _ = fit_ordinary(method, store, model.config, CPU)
-    return replace(model, method=method, ordinary=ordinary).scorer(CPU)
+    error, _ = fit_error(method, store, model.config, CPU)
+    return replace(model, method=method, error=error).scorer(CPU)
 
 
 def auprcs(scorer: Scorer, store: Store, part: str, source: str) -> dict[str, float]:

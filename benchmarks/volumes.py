@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from mmccd.comparison.scores import Scan
 from mmccd.data.store import Store
+from mmccd.method.anomaly_map import Error
 from mmccd.model.scorer import ModelScorer, Scorer
-from mmccd.scoring.ordinary import Ordinary
 from mmccd.scoring.thresholds import HealthyScores
 from mmccd.training.calibration import healthy_scores, healthy_tissue
 
@@ -30,12 +30,11 @@ def lesion_of(scan: Scan) -> Mask:
     return np.moveaxis(scan.expert.lesion, 2, 0)
 
 
-def healthy_apart(scorer: ModelScorer, ordinary: Mapping[str, Ordinary], store: Store) -> HealthyScores:
-    """Of each validation patient, scored by what is ordinary apart from its own pixels: see `fit_ordinary`."""
+def healthy_apart(scorer: ModelScorer, errors: Mapping[str, Error], store: Store) -> HealthyScores:
+    """Of each validation patient, scored by an error of its own, which its pixels had no part in: see `fit_error`."""
 
     def anomaly_map_of(run, brain, healthy):
         slices = {scorer.config.source: store.slices(scorer.config.source, run.rows)}
-        apart = replace(scorer, ordinary=ordinary[run.patient])
-        return apart.anomaly_map(slices, brain, run.spacing_mm, healthy=healthy)
+        return replace(scorer, error=errors[run.patient]).anomaly_map(slices, brain, run.spacing_mm, healthy=healthy)
 
     return healthy_scores(healthy_tissue(store, scorer.config), anomaly_map_of)

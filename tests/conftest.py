@@ -192,7 +192,7 @@ def model_folder(trained_folder, phantom_store, tmp_path_factory):
         weight.add_(0.05 * torch.randn(weight.shape, generator=generator))
     found = calibration_of(model.method, phantom_store, model.config, torch.device("cpu"))
     output = tmp_path_factory.mktemp("shared") / "model"
-    save_model(output, model.method, model.ordinary, model.config, with_thresholds(model.card, found))
+    save_model(output, model.method, model.error, model.config, with_thresholds(model.card, found))
     return output
 
 

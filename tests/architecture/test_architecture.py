@@ -38,7 +38,6 @@ TESTED_BY = {
     "model/export": "model/folder",
     "model/model": "model/folder",
     "reporting/case": "reporting/predictions",
-    "scoring/ordinary": "training/calibration",
     "simulation/anatomy": "simulation/phantom",
     "simulation/lesions": "simulation/phantom",
     "simulation/signal": "simulation/phantom",

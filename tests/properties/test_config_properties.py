@@ -35,7 +35,6 @@ def configs(draw):
         flip_left_right=draw(st.booleans()),
         patience=draw(st.integers(0, 100)),
     )
-    smooth_mm = draw(st.floats(0, 20))
     diffusion = DiffusionConfig(
         masks=draw(st.sampled_from(("stripes", "combs"))),
         mask_width_mm=draw(st.floats(1e-3, 239)),
@@ -47,8 +46,7 @@ def configs(draw):
         error=draw(st.sampled_from(("squared", "tail"))),
         polarity=draw(st.sampled_from(("either", "bright", "dark"))),
         unconditional=draw(st.floats(0, 1)),
-        smooth_mm=smooth_mm,
-        finer_mm=tuple({draw(st.floats(0, smooth_mm, exclude_max=True))}) if smooth_mm else (),
+        smooth_mm=draw(st.floats(0, 20)),
         edge_mm=draw(st.floats(0, 20)),
         false_positive_rate=draw(st.floats(1e-6, 0.999)),
     )

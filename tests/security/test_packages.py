@@ -87,7 +87,7 @@ def test_a_fusion_is_one_package(model_folder, tmp_path):
     model = load_model(model_folder)
     other = model.config.model_copy(update={"source": "t2", "targets": ("flair",)})
     members = [
-        save_model(tmp_path / source, model.method, model.ordinary, config, model.card)
+        save_model(tmp_path / source, model.method, model.error, config, model.card)
         for source, config in (("flair", model.config), ("t2", other))
     ]
     save_fusion(tmp_path / "fused", tuple(members), model.card.model_copy(update={"config": None, "training": None}))

@@ -19,12 +19,12 @@ from mmccd.data.own_folders import kind_of
 from mmccd.data.store import Store
 from mmccd.errors import ConfigError
 from mmccd.evaluation.paper_protocol import LesionSlice
+from mmccd.method.anomaly_map import squared_error
 from mmccd.model.build import build_method
 from mmccd.model.card import THRESHOLD_KINDS
 from mmccd.model.config import load_config
 from mmccd.model.folder import load_model
 from mmccd.model.model import Model
-from mmccd.scoring.ordinary import Ordinary
 from mmccd.system.devices import choose_device
 from mmccd.system.files import sha256_of_json, write_atomically, write_json
 from mmccd.system.locks import sole_use
@@ -172,7 +172,7 @@ def with_paper_sampler(trained: Model) -> Model:
     config = config.model_copy(update={"diffusion": diffusion})
     method = build_method(config, trained.grid.size_px)
     method.load_state_dict(trained.method.state_dict())
-    return Model(method.eval().requires_grad_(False), Ordinary(), config, trained.card)
+    return Model(method.eval().requires_grad_(False), squared_error, config, trained.card)
 
 
 def _training(progress: ProgressCallback, name: str) -> ProgressCallback:

@@ -129,9 +129,6 @@ class ScoringConfig(_Settings):
     anything healthy is as bright as a lesion, and not elsewhere, where fluid is."""
     smooth_mm: Annotated[float, Field(ge=0, le=20)] = 0.0
     """Standard deviation of a Gaussian over the map, in all three directions within the brain."""
-    finer_mm: tuple[Annotated[float, Field(ge=0, le=20)], ...] = ()
-    """Further smoothings, for lesions that `smooth_mm` would wash out: each map is counted in nats of its own healthy
-    tail, and of each voxel the rarest counts."""
     edge_mm: Annotated[float, Field(ge=0, le=20)] = 7.5
     """Rim of the brain that is not scored, where translation is worst; 7.5 is the paper's 4 pixels."""
     false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
@@ -139,19 +136,6 @@ class ScoringConfig(_Settings):
     stand out in a modality, the more it has to be. Also of `--threshold relative`."""
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of patients in whose healthy slices the threshold of `--threshold scan` marks anything at all."""
-
-    @property
-    def scales_mm(self) -> tuple[float, ...]:
-        """All smoothings, the largest first."""
-        return self.smooth_mm, *self.finer_mm
-
-    @model_validator(mode="after")
-    def _scales_differ(self) -> "ScoringConfig":
-        if any(one >= self.smooth_mm for one in self.finer_mm) or len(set(self.finer_mm)) < len(self.finer_mm):
-            raise ValueError(
-                f"finer_mm is {list(self.finer_mm)}, smooth_mm {self.smooth_mm:g}: give different ones below smooth_mm"
-            )
-        return self
 
 
 class Config(_Settings):

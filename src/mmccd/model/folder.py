@@ -15,6 +15,7 @@ from safetensors.torch import save as save_tensors
 
 from mmccd.data.own_folders import CARD, WEIGHTS
 from mmccd.errors import ModelError
+from mmccd.method.anomaly_map import Error
 from mmccd.method.method import Method
 from mmccd.model.build import build_error, build_method
 from mmccd.model.card import Card
@@ -22,39 +23,34 @@ from mmccd.model.config import Config
 from mmccd.model.files import ModelFiles, open_model
 from mmccd.model.model import Fusion, Model
 from mmccd.scoring.evidence import TailEvidence
-from mmccd.scoring.ordinary import Ordinary
-from mmccd.scoring.tails import HealthyTails
 from mmccd.system.files import sha256_of_file, write_atomically, write_json
 
 COUNTS = "evidence.counts"
-SCALES = "scales.counts"
 BUILTIN = "builtin:"
 """Before the name of a model that ships with the package, in place of a folder: ``builtin:flair``."""
 _AGAIN = "copy the model folder again"
 
 
 def save_model(
-    folder: Path, method: Method, ordinary: Ordinary, config: Config, card: Card, *, dtype: torch.dtype = torch.float32
+    folder: Path, method: Method, error: Error, config: Config, card: Card, *, dtype: torch.dtype = torch.float32
 ) -> Model:
     """Write weights, then the card: a folder with a card is complete.
 
     Args:
         folder: Created where needed.
         method: Trained networks.
-        ordinary: How errors of what they restore are measured.
+        error: Between a slice and what they restore.
         config: Their settings.
         card: What else is said of them; settings and weights are put in.
         dtype: Of the weights in the file; bfloat16 halves it.
     """
     weights = {name: tensor.detach().cpu().contiguous().to(dtype) for name, tensor in method.state_dict().items()}
     parameters = sum(tensor.numel() for tensor in weights.values())
-    if isinstance(ordinary.error, TailEvidence):
-        weights[COUNTS] = ordinary.error.counts.cpu()
-    if ordinary.tails is not None:
-        weights[SCALES] = torch.from_numpy(ordinary.tails.counts)
+    if isinstance(error, TailEvidence):
+        weights[COUNTS] = error.counts.cpu()
     write_atomically(folder / WEIGHTS, save_tensors(weights))
     facts = {"config": config, "weights_sha256": sha256_of_file(folder / WEIGHTS), "parameters": parameters}
-    return Model(method, ordinary, config, _write_card(folder, card.model_copy(update=facts)))
+    return Model(method, error, config, _write_card(folder, card.model_copy(update=facts)))
 
 
 def save_fusion(folder: Path, members: tuple[Model, ...], card: Card) -> Fusion:
@@ -67,7 +63,7 @@ def save_fusion(folder: Path, members: tuple[Model, ...], card: Card) -> Fusion:
         source = member.config.source
         numbered = (f"{source}-{number}" for number in count(2))
         names.append(next(name for name in chain([source], numbered) if name not in names))
-        save_model(folder / names[-1], member.method, member.ordinary, member.config, member.card)
+        save_model(folder / names[-1], member.method, member.error, member.config, member.card)
     return Fusion(members, _write_card(folder, card.model_copy(update={"members": tuple(names)})))
 
 
@@ -150,21 +146,13 @@ def _load(files: ModelFiles, card: Card) -> Model:
     with torch.random.fork_rng(devices=[]):  # initial weights are thrown away, so leave the caller's seed alone
         method = build_method(config, card.grid.size_px)
     try:
-        measured = build_error(config, weights.pop(COUNTS) if config.scoring.error == "tail" else None)
-        tails = _tails(weights, len(config.scoring.scales_mm)) if config.scoring.finer_mm else None
+        measure = build_error(config, weights.pop(COUNTS) if config.scoring.error == "tail" else None)
         method.load_state_dict(weights)
-    except (RuntimeError, KeyError, ValueError) as reason:
+    except (RuntimeError, KeyError) as reason:
         raise ModelError(
             f"the weights in {files.name} do not fit its card", f"{_AGAIN}; if another version trained it, train again"
         ) from reason
-    return Model(method.eval().requires_grad_(False), Ordinary(measured, tails), config, card)
-
-
-def _tails(weights: dict[str, torch.Tensor], scales: int) -> HealthyTails:
-    counts = weights.pop(SCALES).numpy()
-    if len(counts) != scales:
-        raise ValueError(f"tails of {len(counts)} scales, expected {scales}")
-    return HealthyTails(counts)
+    return Model(method.eval().requires_grad_(False), measure, config, card)
 
 
 def members_in(files: ModelFiles, card: Card) -> list[ModelFiles]:

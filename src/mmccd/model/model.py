@@ -6,12 +6,12 @@ import torch
 
 from mmccd.data.grid import ModelGrid
 from mmccd.errors import ConfigError
+from mmccd.method.anomaly_map import Error
 from mmccd.method.method import Method
 from mmccd.model.card import Card
 from mmccd.model.config import Config
 from mmccd.model.openvino import accelerate
 from mmccd.model.scorer import ModelScorer, Scorer, fused
-from mmccd.scoring.ordinary import Ordinary
 from mmccd.system.devices import uses_bf16
 
 RUNTIMES = ("torch", "openvino")
@@ -22,7 +22,7 @@ class Model:
     """A model of one modality."""
 
     method: Method
-    ordinary: Ordinary
+    error: Error
     config: Config
     card: Card
 
@@ -51,7 +51,7 @@ class Model:
         method = self.method.to(device, memory_format=torch.channels_last)
         if runtime == "openvino":
             method = accelerate(method, bf16=uses_bf16(self.config.training.precision, device))
-        return ModelScorer(method, self.ordinary, self.config, device, batch_size)
+        return ModelScorer(method, self.error, self.config, device, batch_size)
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmccd.errors import ConfigError, MmccdWarning
-from mmccd.method.anomaly_map import anomaly_map
+from mmccd.method.anomaly_map import Error, anomaly_map
 from mmccd.method.method import Method
 from mmccd.model.config import Config
 from mmccd.scoring.maps import scored_region, smoothed
-from mmccd.scoring.ordinary import Ordinary
 from mmccd.system.devices import uses_bf16
 
 Slices = NDArray[np.floating[Any]]
@@ -48,14 +47,14 @@ class ModelScorer:
 
     Attributes:
         method: Trained networks, on ``device``.
-        ordinary: How errors are measured.
+        error: Of x and what was restored.
         config: Source modality and scoring.
         device: Where to compute.
         batch_size: Slices at a time.
     """
 
     method: Method
-    ordinary: Ordinary
+    error: Error
     config: Config
     device: torch.device
     batch_size: int = 32
@@ -78,21 +77,13 @@ class ModelScorer:
         occupied = np.flatnonzero(region.any(axis=(1, 2)))
         for batch in self.batches(source[occupied]):
             with batch as x:
-                found = anomaly_map(x, self.method.restorations(x), self.ordinary.error)
+                found = anomaly_map(x, self.method.restorations(x), self.error)
                 errors[occupied[batch.rows]] = found[:, 0].float().cpu().numpy()
         return errors
 
     def smoothed(self, errors: NDArray[np.float32], region: Mask, spacing_mm: Spacing) -> NDArray[np.float32]:
-        """The map of errors of neighbouring slices, the rarest of its scales; 0 outside the region."""
-        scales = list(self.scales(errors, region, spacing_mm))
-        if self.ordinary.tails is None:
-            return scales[0]
-        return np.where(region, self.ordinary.tails.rarest(scales), np.float32(0))
-
-    def scales(self, errors: NDArray[np.float32], region: Mask, spacing_mm: Spacing) -> Iterator[NDArray[np.float32]]:
-        """Errors smoothed by each of `scoring.smooth_mm` and `scoring.finer_mm`; 0 outside the region."""
-        for smooth_mm in self.config.scoring.scales_mm:
-            yield smoothed(errors, region, smooth_mm=smooth_mm, spacing_mm=spacing_mm)
+        """The map of errors of neighbouring slices; 0 outside the region."""
+        return smoothed(errors, region, smooth_mm=self.config.scoring.smooth_mm, spacing_mm=spacing_mm)
 
     def batches(self, slices: Slices) -> "Iterator[SliceBatch]":
         """Slices of the source in the precision of the training, see `batches_of`."""

@@ -158,11 +158,6 @@ def _training(card: Card) -> list[str]:
         else "Errors are squared differences"
     )
     smooth = f", smoothed with a Gaussian of {scoring.smooth_mm:g} mm" if scoring.smooth_mm else ""
-    if scoring.finer_mm:
-        scales = " and ".join(f"{mm:g}" for mm in scoring.finer_mm)
-        smooth += (
-            f" and, apart from that, of {scales} mm; of these maps the one counted that was rarest among healthy voxels"
-        )
     usual = scoring.false_positive_rate == typical("false_positive_rate", config.source)
     rate = "Which share of a healthy brain may be marked was chosen once before, on lesions of 32 patients with glioma."
     return [f"{text}.", f"{scored}{smooth}.", *([rate] if usual else [])]

@@ -213,8 +213,7 @@ def _healthy_scores(cases: Sequence[CaseView], card: Card | None) -> list[float]
 def _unit(card: Card | None) -> str:
     if card is None or card.config is None:
         return ""
-    scoring = card.config.scoring
-    return "nats" if scoring.error == "tail" or scoring.finer_mm else "squared error"
+    return "nats" if card.config.scoring.error == "tail" else "squared error"
 
 
 def _model_words(cases: Sequence[CaseView], card: Card | None) -> str:

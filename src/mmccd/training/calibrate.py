@@ -75,7 +75,7 @@ def calibrate(
             provenance=provenance(device=str(chosen)),
         )
         card = with_thresholds(old.card.model_copy(update={"calibration": data}), found)
-        save_model(output, method, found.ordinary, config, card)
+        save_model(output, method, found.error, config, card)
         kept.clear()
         return load_model(output)
 

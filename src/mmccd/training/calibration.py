@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from mmccd.data.healthy import HealthyTissue
 from mmccd.data.splits import patient_of
 from mmccd.data.store import Store
 from mmccd.errors import MmccdWarning
-from mmccd.method.anomaly_map import Error, anomaly_map
+from mmccd.method.anomaly_map import Error, anomaly_map, squared_error
 from mmccd.method.method import Method
 from mmccd.model.build import build_error
 from mmccd.model.card import THRESHOLD_KINDS, IntensityThresholds, IntensityValues
@@ -24,8 +24,6 @@ from mmccd.model.config import Config, ScoringConfig, typical
 from mmccd.model.scorer import ModelScorer, Scorer
 from mmccd.scoring.evidence import count_healthy_pairs, no_pairs
 from mmccd.scoring.intensity_baseline import IntensityBaseline
-from mmccd.scoring.ordinary import Ordinary
-from mmccd.scoring.tails import HealthyTails, count_values
 from mmccd.scoring.thresholds import HealthyScores, Thresholds, choose_thresholds
 from mmccd.system.progress import ProgressCallback, duration, no_progress
 from mmccd.training.kept import KeptArrays
@@ -38,7 +36,6 @@ LONG_S = 600.0
 
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-Sum = TypeVar("Sum", Tensor, NDArray[np.int64])
 
 
 @dataclass(frozen=True)
@@ -65,12 +62,12 @@ class Calibrated:
     """What comes of a calibration.
 
     Attributes:
-        ordinary: How errors are measured.
+        error: Between x and what is restored.
         thresholds: Chosen on the healthy validation slices.
         intensity: Those of the plain intensity, chosen alike.
     """
 
-    ordinary: Ordinary
+    error: Error
     thresholds: Thresholds
     intensity: IntensityThresholds
 
@@ -96,20 +93,20 @@ def calibration_of(
         kept: Where parts of the work are kept, so that a killed calibration goes on; None keeps nothing.
         progress: Called with what is done, the slices done, and how many there are.
     """
-    scorer = ModelScorer(method.to(device).eval(), Ordinary(), config, device, BATCH)
+    scorer = ModelScorer(method.to(device).eval(), squared_error, config, device, BATCH)
     tissue = healthy_tissue(store, config)
     runs = healthy_runs(tissue)
-    passes = 1 + (config.scoring.error == "tail") + bool(config.scoring.finer_mm)
+    passes = 2 if config.scoring.error == "tail" else 1
     slices = passes * sum(len(run.rows) for run in runs)
     work = _Work(scorer, tissue, kept, progress, slices)
     progress(announced(scorer, tissue, slices), 0, slices)
-    ordinary, of_patient = _fit(work, runs)
+    error, errors = _fit_error(work, runs)
     scores = healthy_scores(
-        tissue, lambda run, brain, healthy: work.anomaly_map(run, brain, healthy, of_patient[run.patient])
+        tissue, lambda run, brain, healthy: work.anomaly_map(run, brain, healthy, errors[run.patient])
     )
     scoring = config.scoring
     return Calibrated(
-        ordinary, thresholds_of(scores, tissue, scoring), intensity_thresholds(tissue, config.source, scoring)
+        error, thresholds_of(scores, tissue, scoring), intensity_thresholds(tissue, config.source, scoring)
     )
 
 
@@ -119,19 +116,17 @@ def healthy_tissue(store: Store, config: Config) -> HealthyTissue:
     return HealthyTissue(store, training.lesion_margin_mm if training.healthy == "regions" else None)
 
 
-def fit_ordinary(
-    method: Method, store: Store, config: Config, device: torch.device
-) -> tuple[Ordinary, dict[str, Ordinary]]:
-    """How errors are measured, as settings ask, counted on the healthy validation slices of the store.
+def fit_error(method: Method, store: Store, config: Config, device: torch.device) -> tuple[Error, dict[str, Error]]:
+    """The error that settings ask for, its evidence counted on the healthy validation slices of the store.
 
     Returns:
-        What is ordinary, and for each validation patient what to calibrate with, which its own pixels had no part in: a
+        The error, and for each validation patient the one to calibrate with, which its own pixels had no part in: a
         patient that helped to say what is ordinary looks more ordinary than an unseen one. A single patient has no
         other and is scored with its own.
     """
-    scorer = ModelScorer(method.to(device).eval(), Ordinary(), config, device, BATCH)
+    scorer = ModelScorer(method.to(device).eval(), squared_error, config, device, BATCH)
     tissue = healthy_tissue(store, config)
-    return _fit(_Work(scorer, tissue, None, no_progress, 0), healthy_runs(tissue))
+    return _fit_error(_Work(scorer, tissue, None, no_progress, 0), healthy_runs(tissue))
 
 
 def count_healthy(method: Method, store: Store, config: Config, device: torch.device) -> dict[str, Tensor]:
@@ -140,7 +135,7 @@ def count_healthy(method: Method, store: Store, config: Config, device: torch.de
     Returns:
         Patient to (BINS, BINS) or (2, BINS, BINS) int64, see `count_healthy_pairs`.
     """
-    scorer = ModelScorer(method.to(device).eval(), Ordinary(), config, device, BATCH)
+    scorer = ModelScorer(method.to(device).eval(), squared_error, config, device, BATCH)
     tissue = healthy_tissue(store, config)
     return _counts(_Work(scorer, tissue, None, no_progress, 0), healthy_runs(tissue))
 
@@ -259,26 +254,15 @@ class _Work:
         ]
         return torch.stack(found).sum(dim=0)
 
-    def anomaly_map(self, run: Run, brain: Mask, healthy: Mask, ordinary: Ordinary) -> NDArray[np.float32]:
-        """Of a run, with what is ordinary for its patient."""
-        scorer = replace(self.scorer, ordinary=ordinary)
+    def anomaly_map(self, run: Run, brain: Mask, healthy: Mask, error: Error) -> NDArray[np.float32]:
+        """Of a run, with an error of its own."""
+        scorer = replace(self.scorer, error=error)
         region = scorer.region(brain, run.spacing_mm) & healthy
-        return scorer.smoothed(self._errors(run, region, scorer), region, run.spacing_mm)
-
-    def values(self, run: Run, error: Error) -> NDArray[np.int64]:
-        """Histogram of the healthy values of a run at each scale, see `count_values`."""
-        scorer = replace(self.scorer, ordinary=Ordinary(error))
-        brain = np.asarray(self.tissue.store.array("brain")[run.rows])
-        region = scorer.region(brain, run.spacing_mm) & self.tissue.mask(run.rows)
-        scales = scorer.scales(self._errors(run, region, scorer), region, run.spacing_mm)
-        return np.stack([count_values(one[region]) for one in scales])
-
-    def _errors(self, run: Run, region: Mask, scorer: ModelScorer) -> NDArray[np.float32]:
         errors = []
         for rows in self._pieces(run):
             make = partial(scorer.errors, self._source(rows), region[np.isin(run.rows, rows)])
             errors.append(self._kept(f"errors_{rows[0]}", rows, make))
-        return np.concatenate(errors)
+        return scorer.smoothed(np.concatenate(errors), region, run.spacing_mm)
 
     def _count(self, run: Run, rows: Rows) -> NDArray[np.int64]:
         brain = np.asarray(self.tissue.store.array("brain")[rows])
@@ -305,19 +289,6 @@ class _Work:
         return found
 
 
-def _fit(work: _Work, runs: list[Run]) -> tuple[Ordinary, dict[str, Ordinary]]:
-    error, errors = _fit_error(work, runs)
-    if not work.scorer.config.scoring.finer_mm:
-        return Ordinary(error), {patient: Ordinary(one) for patient, one in errors.items()}
-    counts = _by_patient(runs, lambda run: work.values(run, errors[run.patient]))
-    total = np.sum(list(counts.values()), axis=0)
-    alone = len(counts) == 1
-    return Ordinary(error, HealthyTails(total)), {
-        patient: Ordinary(errors[patient], HealthyTails(own if alone else total - own))
-        for patient, own in counts.items()
-    }
-
-
 def _fit_error(work: _Work, runs: list[Run]) -> tuple[Error, dict[str, Error]]:
     config, patients = work.scorer.config, list(dict.fromkeys(run.patient for run in runs))
     if config.scoring.error == "squared":
@@ -332,13 +303,8 @@ def _fit_error(work: _Work, runs: list[Run]) -> tuple[Error, dict[str, Error]]:
 
 
 def _counts(work: _Work, runs: list[Run]) -> dict[str, Tensor]:
-    return _by_patient(runs, work.counts)
-
-
-def _by_patient(runs: list[Run], count: Callable[[Run], Sum]) -> dict[str, Sum]:
-    """The counts of the runs of each patient together."""
-    found: dict[str, Sum] = {}
+    counts: dict[str, Tensor] = {}
     for run in runs:
-        own = count(run)
-        found[run.patient] = found[run.patient] + own if run.patient in found else own
-    return found
+        found = work.counts(run)
+        counts[run.patient] = counts[run.patient] + found if run.patient in counts else found
+    return counts

@@ -12,12 +12,12 @@ from mmccd.data.healthy import HealthyTissue
 from mmccd.data.own_folders import check_vacant
 from mmccd.data.store import Store
 from mmccd.errors import ConfigError, DataError
+from mmccd.method.anomaly_map import Error
 from mmccd.model.card import FORMAT, Card, Data, on_card
 from mmccd.model.folder import load_model, save_fusion
 from mmccd.model.model import Fusion, Model
 from mmccd.model.scorer import ModelScorer, fused
 from mmccd.scoring.maps import SCORE_DEFINITION
-from mmccd.scoring.ordinary import Ordinary
 from mmccd.system.devices import choose_device
 from mmccd.system.locks import sole_use
 from mmccd.system.progress import ProgressCallback, no_progress
@@ -26,7 +26,7 @@ from mmccd.training.calibration import (
     BATCH,
     Mask,
     Run,
-    fit_ordinary,
+    fit_error,
     healthy_runs,
     healthy_scores,
     healthy_tissue,
@@ -89,15 +89,15 @@ def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str,
     scorers = [
         (
             member.config.source,
-            ModelScorer(member.method.to(chosen), member.ordinary, member.config, chosen, BATCH),
-            _ordinary(member, tissue, chosen),
+            ModelScorer(member.method.to(chosen), member.error, member.config, chosen, BATCH),
+            _errors(member, tissue, chosen),
         )
         for member in members
     ]
 
     def anomaly_map_of(run: Run, brain: Mask, healthy: Mask) -> NDArray[np.float32]:
         nonlocal done
-        whole = fused([(source, replace(scorer, ordinary=own[run.patient])) for source, scorer, own in scorers])
+        whole = fused([(source, replace(scorer, error=own[run.patient])) for source, scorer, own in scorers])
         slices = {name: store.slices(name, run.rows) for name in sources}
         found = whole.anomaly_map(slices, brain, run.spacing_mm, healthy=healthy)
         done += len(run.rows)
@@ -121,13 +121,13 @@ def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str,
     return save_fusion(output, members, card)
 
 
-def _ordinary(member: Model, tissue: HealthyTissue, device: torch.device) -> Mapping[str, Ordinary]:
-    """By patient, what is ordinary for a member as it is used, but for the patient's own pixels where they are in it.
+def _errors(member: Model, tissue: HealthyTissue, device: torch.device) -> Mapping[str, Error]:
+    """By patient, the evidence of a member as it is used, but for the patient's own pixels where they are in it.
 
     They are where the member was calibrated on this store. Of another store it knows nobody; nor does a member that
     counted whole slices know a patient who has none without a lesion.
     """
-    found = dict.fromkeys((run.patient for run in healthy_runs(tissue)), member.ordinary)
+    errors = dict.fromkeys((run.patient for run in healthy_runs(tissue)), member.error)
     if member.card.calibrated_on.store_digest == tissue.store.digest:
-        found |= fit_ordinary(member.method, tissue.store, member.config, device)[1]
-    return found
+        errors |= fit_error(member.method, tissue.store, member.config, device)[1]
+    return errors

@@ -154,7 +154,7 @@ def _train(
         kept = KeptArrays(logs / KEPT, deciding(task.method, config, store))
         found = calibration_of(task.method, store, config, device, kept=kept, progress=progress)
         card = _card(tissue, config, healthy, trainer, device, steps, found)
-        save_model(output, task.method, found.ordinary, config, card)
+        save_model(output, task.method, found.error, config, card)
         kept.clear()
     trainer.strategy.barrier()
     return load_model(output)

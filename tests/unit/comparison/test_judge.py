@@ -36,7 +36,7 @@ def test_a_model_is_judged_by_its_own_maps_and_thresholds(model_folder, phantom_
 def test_a_model_without_all_thresholds_is_refused(model_folder):
     model = load_model(model_folder)
     older = type(model)(
-        model.method, model.ordinary, model.config, model.card.model_copy(update={"relative_threshold": None})
+        model.method, model.error, model.config, model.card.model_copy(update={"relative_threshold": None})
     )
     with pytest.raises(ConfigError, match="calibrated by an older version, without relative_threshold"):
         judge_model(older, "cpu")

@@ -101,11 +101,6 @@ def test_overrides_reach_any_depth_and_are_typed():
         ({"scoring.smooth_mm": -1}, r"setting scoring\.smooth_mm: .*greater than or equal to 0"),
         ({"scoring.smooth_mm": 20.5}, r"setting scoring\.smooth_mm: .*less than or equal to 20"),
         ({"scoring.smooth_mm": float("nan")}, r"setting scoring\.smooth_mm"),
-        ({"scoring.finer_mm": [1]}, r"setting scoring: .*finer_mm is \[1\.0\], smooth_mm 0: .*below smooth_mm"),
-        ({"scoring.smooth_mm": 4, "scoring.finer_mm": [1, 4]}, r"finer_mm is \[1\.0, 4\.0\], smooth_mm 4: give diff"),
-        ({"scoring.smooth_mm": 4, "scoring.finer_mm": [1, 1]}, r"finer_mm is \[1\.0, 1\.0\], smooth_mm 4: give diff"),
-        ({"scoring.smooth_mm": 4, "scoring.finer_mm": [-1]}, r"setting scoring\.finer_mm\.0: .*greater than or equal"),
-        ({"scoring.smooth_mm": 4, "scoring.finer_mm": 1}, r"setting scoring\.finer_mm: .*got 1"),
     ],
 )
 def test_wrong_settings_are_named(overrides, message):

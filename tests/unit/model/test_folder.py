@@ -2,7 +2,6 @@ import json
 import pickle
 import shutil
 
-import numpy as np
 import pytest
 import torch
 
@@ -11,8 +10,6 @@ from mmccd.method.anomaly_map import Restoration, squared_error
 from mmccd.model.config import load_config
 from mmccd.model.folder import builtin_models, load_model, model_folder, save_model
 from mmccd.scoring.evidence import TailEvidence, count_pairs
-from mmccd.scoring.ordinary import Ordinary
-from mmccd.scoring.tails import BINS, HealthyTails
 from mmccd.system.files import sha256_of_file
 
 
@@ -40,7 +37,7 @@ def test_there_and_back(copy, tmp_path):
     model = load_model(copy)
     change_card(copy, note="of a later version", training={"steps": 4, "validation/cycle": None})
     model = load_model(copy)
-    saved = save_model(tmp_path / "again", model.method, model.ordinary, model.config, model.card)
+    saved = save_model(tmp_path / "again", model.method, model.error, model.config, model.card)
     assert saved.card.weights_sha256 == model.card.weights_sha256
     card = load_model(tmp_path / "again").card
     assert card.as_json() == model.card.as_json() == saved.card.as_json()
@@ -60,47 +57,20 @@ def with_evidence(copy):
     config = model.config.model_copy(update={"scoring": model.config.scoring.model_copy(update=scoring)})
 
     def save(error):
-        save_model(copy, model.method, Ordinary(error), config, model.card)
+        save_model(copy, model.method, error, config, model.card)
         return copy
 
     return save
-
-
-@pytest.fixture
-def with_scales(copy):
-    """The toy model, its card saying that it looks at two scales; a function that saves it with some tails."""
-    model = load_model(copy)
-    scoring = model.config.scoring.model_copy(update={"smooth_mm": 4.0, "finer_mm": (1.0,)})
-    config = model.config.model_copy(update={"scoring": scoring})
-
-    def save(tails):
-        save_model(copy, model.method, Ordinary(tails=tails), config, model.card)
-        return copy
-
-    return save
-
-
-def test_the_tails_of_all_scales_are_part_of_the_model(with_scales):
-    tails = HealthyTails(np.arange(2 * BINS).reshape(2, BINS))
-    loaded = load_model(with_scales(tails))
-    assert np.array_equal(loaded.ordinary.tails.counts, tails.counts)
-    assert loaded.card.parameters == sum(weight.numel() for weight in loaded.method.state_dict().values())
-
-
-@pytest.mark.parametrize("tails", [None, HealthyTails(np.ones((3, BINS), np.int64))])
-def test_tails_that_are_not_those_of_the_scales_are_refused(with_scales, tails):
-    with pytest.raises(ModelError, match=r"the weights in .* do not fit its card"):
-        load_model(with_scales(tails))
 
 
 def test_the_counts_behind_evidence_are_part_of_the_model(with_evidence):
     x, x_hat = torch.randn(2, 5000, generator=torch.Generator().manual_seed(0))
     error = TailEvidence(count_pairs(x, x_hat), polarity="bright", unconditional=0.25)
     loaded = load_model(with_evidence(error))
-    assert isinstance(loaded.ordinary.error, TailEvidence)
-    assert torch.equal(loaded.ordinary.error.counts, error.counts)
+    assert isinstance(loaded.error, TailEvidence)
+    assert torch.equal(loaded.error.counts, error.counts)
     image, made = torch.randn(2, 1, 9, 9), Restoration.of_whole_slices(torch.randn(2, 3, 9, 9))
-    assert torch.equal(loaded.ordinary.error(image, made), error(image, made))  # polarity and weight as in the settings
+    assert torch.equal(loaded.error(image, made), error(image, made))  # polarity and weight as in the settings
     networks = loaded.method.state_dict().values()
     assert loaded.card.parameters == sum(weight.numel() for weight in networks)  # counts are no parameters
 
@@ -241,7 +211,7 @@ def test_a_model_ships_for_each_modality_and_is_small(modality):
     assert f"builtin:{modality}" in builtin_models()
     assert model.config.source == modality
     assert model.config.method == "veiled-cycle"
-    assert isinstance(model.ordinary.error, TailEvidence)
+    assert isinstance(model.error, TailEvidence)
     assert model.card.intended_use.startswith("Research")
     files = list(model_folder(f"builtin:{modality}").iterdir())
     assert sorted(file.name for file in files) == ["card.json", "model.safetensors"]
@@ -269,7 +239,7 @@ def test_an_unknown_model_of_the_package_is_refused_by_name():
 
 def test_halved_weights_are_read_as_rounded_ones(copy, tmp_path):
     model = load_model(copy)
-    save_model(tmp_path / "half", model.method, model.ordinary, model.config, model.card, dtype=torch.bfloat16)
+    save_model(tmp_path / "half", model.method, model.error, model.config, model.card, dtype=torch.bfloat16)
     half, full = ((folder / "model.safetensors").stat().st_size for folder in (tmp_path / "half", copy))
     assert half < 0.6 * full
     weights = load_model(tmp_path / "half").method.state_dict()

@@ -12,7 +12,6 @@ from mmccd.model.config import load_config
 from mmccd.model.folder import load_model
 from mmccd.model.scorer import ModelScorer, batches_of, fused
 from mmccd.scoring.maps import scored_region, smoothed
-from mmccd.scoring.ordinary import Ordinary
 
 CPU = torch.device("cpu")
 SLICES = np.random.default_rng(0).normal(size=(7, 48, 48)).astype(np.float32)
@@ -159,7 +158,7 @@ def brain():
 def volume(method, slices, brain, *, error=squared_error, batch_size=4, bf16=False, slice_mm=5.0, **scoring):
     precision = {"precision": "bf16" if bf16 else "float32"}
     config = load_config("tiny", {"scoring": scoring, "training": precision})
-    scorer = ModelScorer(method, Ordinary(error), config, CPU, batch_size)
+    scorer = ModelScorer(method, error, config, CPU, batch_size)
     return scorer.anomaly_map({"flair": slices}, brain, (slice_mm, 5.0, 5.0))
 
 

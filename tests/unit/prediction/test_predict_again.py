@@ -56,7 +56,7 @@ def other_model(model_folder, tmp_path):
     config = model.config.model_copy(update={"scoring": model.config.scoring.model_copy(update={"edge_mm": 0.0})})
     lower = replace(model.card.threshold, value=0.5 * model.card.threshold.value)
     card = model.card.model_copy(update={"threshold": lower})
-    save_model(tmp_path / "other", model.method, model.ordinary, config, card)
+    save_model(tmp_path / "other", model.method, model.error, config, card)
     return tmp_path / "other"
 
 
@@ -96,7 +96,7 @@ def test_a_killed_run_with_another_model_is_not_taken_for_the_first(
     model = load_model(model_folder)
     for weight in model.method.parameters():
         weight.mul_(1.1)
-    save_model(tmp_path / "m", model.method, model.ordinary, model.config, model.card)
+    save_model(tmp_path / "m", model.method, model.error, model.config, model.card)
 
     def killed(*_):
         raise KeyboardInterrupt

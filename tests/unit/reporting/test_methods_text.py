@@ -116,15 +116,6 @@ def test_an_old_record_that_says_less_still_gives_a_text(record):
     assert "on an unknown device" in text
 
 
-def test_smoothing_at_several_scales_is_described():
-    shipped = read_card("builtin:flair")
-    scoring = shipped.config.scoring.model_copy(update={"smooth_mm": 4.0, "finer_mm": (2.0, 1.0)})
-    text, _ = methods_of_model(
-        shipped.model_copy(update={"config": shipped.config.model_copy(update={"scoring": scoring})})
-    )
-    assert "smoothed with a Gaussian of 4 mm and, apart from that, of 2 and 1 mm; of these maps the one counted" in text
-
-
 @pytest.mark.parametrize("name", ["builtin:flair", "builtin:t1", "builtin:t2"])
 def test_models_that_ship_describe_their_training(name):
     shipped = read_card(name)

@@ -71,12 +71,12 @@ def test_a_fusion_that_was_trained_nowhere_says_what_it_was_calibrated_to(tmp_pa
     member = load_model(model_folder)
     other = Model(
         member.method,
-        member.ordinary,
+        member.error,
         member.config.model_copy(update={"source": "t2", "targets": ("flair",)}),
         member.card,
     )
     parts = tuple(
-        save_model(tmp_path / "fused" / one.config.source, one.method, one.ordinary, one.config, one.card)
+        save_model(tmp_path / "fused" / one.config.source, one.method, one.error, one.config, one.card)
         for one in (member, other)
     )
     nothing = {"training_data": Data(), "training": None, "config": None, "parameters": 0, "weights_sha256": ""}

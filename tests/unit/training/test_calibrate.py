@@ -50,7 +50,7 @@ def masked_folder(model_folder, phantom_store, toy_config, tmp_path_factory):
     old = load_model(model_folder)
     found = calibration_of(method, phantom_store, config, CPU)
     output = tmp_path_factory.mktemp("recalibrated") / "mmccd"
-    save_model(output, method, found.ordinary, config, with_thresholds(old.card, found))
+    save_model(output, method, found.error, config, with_thresholds(old.card, found))
     return output
 
 
@@ -89,10 +89,10 @@ def test_counts_land_in_the_file_and_come_back(model_folder, phantom_store, by_e
     counts = sum(count_healthy(old.method, phantom_store, new.config, CPU).values())
     assert counts.sum() > 10_000
     assert torch.equal(load_file(by_evidence / "model.safetensors")["evidence.counts"].long(), counts)
-    assert isinstance(new.ordinary.error, TailEvidence)
-    assert torch.equal(new.ordinary.error.counts.long(), counts)
+    assert isinstance(new.error, TailEvidence)
+    assert torch.equal(new.error.counts.long(), counts)
     expected = TailEvidence(counts, polarity="bright", unconditional=0.25)  # typical of FLAIR
-    torch.testing.assert_close(new.ordinary.error.table, expected.table)
+    torch.testing.assert_close(new.error.table, expected.table)
 
 
 def test_the_detector_scores_with_it(model_folder, by_evidence, healthy_scan, lesioned_scan):

@@ -14,13 +14,11 @@ from mmccd.method.masks import comb_masks
 from mmccd.model.config import load_config
 from mmccd.model.scorer import ModelScorer
 from mmccd.scoring.maps import scored_region, smoothed
-from mmccd.scoring.ordinary import Ordinary
-from mmccd.scoring.tails import BINS, count_values
 from mmccd.scoring.thresholds import own_level
 from mmccd.training.calibration import (
     calibration_of,
     count_healthy,
-    fit_ordinary,
+    fit_error,
     healthy_runs,
     healthy_scores,
     intensity_thresholds,
@@ -60,13 +58,13 @@ class WithPatient(Spy):
         return table
 
 
-def calibrated(method, ordinary, store, config):
-    """Thresholds with what is ordinary for all patients, or for each."""
+def calibrated(method, error, store, config):
+    """Thresholds with one error for all patients, or with one for each."""
 
     tissue = HealthyTissue(store)
 
     def anomaly_map_of(run, brain, _):
-        own = ordinary[run.patient] if isinstance(ordinary, dict) else ordinary
+        own = error[run.patient] if isinstance(error, dict) else error
         scorer = ModelScorer(method, own, config, CPU)
         return scorer.anomaly_map({config.source: store.slices(config.source, run.rows)}, brain, run.spacing_mm)
 
@@ -165,7 +163,7 @@ def test_threshold_lets_the_rate_of_healthy_brain_pixels_through(phantom_store, 
 
 def test_the_error_function_decides_the_threshold(phantom_store, squares):
     plain, doubled = (
-        calibrated(squares, Ordinary(error), phantom_store, load_config("tiny")).voxel.value
+        calibrated(squares, error, phantom_store, load_config("tiny")).voxel.value
         for error in (squared_error, lambda x, made: 2 * squared_error(x, made))
     )
     assert doubled == pytest.approx(2 * plain)
@@ -234,51 +232,23 @@ def test_no_lesion_and_no_test_subject_is_looked_at(with_patient, squares):
 def test_a_patient_is_calibrated_with_evidence_that_its_own_pixels_had_no_part_in(with_patient, squares):
     config = load_config("tiny", {"scoring.error": "tail"})
     counts = count_healthy(squares, with_patient, config, CPU)
-    ordinary, of_patient = fit_ordinary(squares, with_patient, config, CPU)
-    assert list(of_patient) == list(counts) == ["Phantom_0006", "Phantom_0007"]
-    assert torch.equal(ordinary.error.counts, sum(counts.values()).double())
-    assert torch.equal(of_patient["Phantom_0006"].error.counts, counts["Phantom_0007"].double())
-    assert torch.equal(of_patient["Phantom_0007"].error.counts, counts["Phantom_0006"].double())
-    with_own = calibrated(squares, ordinary, with_patient, config)
-    without = calibrated(squares, of_patient, with_patient, config)
+    error, errors = fit_error(squares, with_patient, config, CPU)
+    assert list(errors) == list(counts) == ["Phantom_0006", "Phantom_0007"]
+    assert torch.equal(error.counts, sum(counts.values()).double())
+    assert torch.equal(errors["Phantom_0006"].counts, counts["Phantom_0007"].double())
+    assert torch.equal(errors["Phantom_0007"].counts, counts["Phantom_0006"].double())
+    with_own = calibrated(squares, error, with_patient, config)
+    without = calibrated(squares, errors, with_patient, config)
     assert without.scan.value > with_own.scan.value
     found = calibration_of(squares, with_patient, config, CPU)
-    assert torch.equal(found.ordinary.error.counts, ordinary.error.counts)
+    assert torch.equal(found.error.counts, error.counts)
     assert found.thresholds == without
-
-
-def test_scales_are_counted_without_the_patient_that_is_scored(with_patient, squares):
-    config = load_config("tiny", {"scoring.smooth_mm": 8.0, "scoring.finer_mm": [4.0, 0.0], "scoring.edge_mm": 0})
-    ordinary, of_patient = fit_ordinary(squares, with_patient, config, CPU)
-    first, second = (of_patient[name].tails.counts for name in ("Phantom_0006", "Phantom_0007"))
-    assert np.array_equal(ordinary.tails.counts, first + second)
-    assert first.shape == (3, BINS)
-    tissue = HealthyTissue(with_patient)
-    for name, without in (("Phantom_0006", second), ("Phantom_0007", first)):
-        runs = [run for run in healthy_runs(tissue) if run.patient == name]
-        brains = [np.asarray(with_patient.array("brain")[run.rows]) for run in runs]
-        squared = [with_patient.slices("flair", run.rows) ** 2 for run in runs]
-        for counts, smooth_mm in zip(without, (8.0, 4.0, 0.0), strict=True):
-            values = [
-                smoothed(one, brain, smooth_mm=smooth_mm, spacing_mm=run.spacing_mm)[brain]
-                for run, one, brain in zip(runs, squared, brains, strict=True)
-            ]
-            assert np.abs(counts - count_values(np.concatenate(values))).sum() <= 4  # rounding at the edge of a bin
-    found = calibration_of(squares, with_patient, config, CPU)
-    assert np.array_equal(found.ordinary.tails.counts, ordinary.tails.counts)
-    assert found.thresholds == calibrated(squares, of_patient, with_patient, config)
-
-
-def test_the_rarest_scale_is_marked_as_often_as_was_asked(with_patient, squares):
-    scales = {"scoring.smooth_mm": 8.0, "scoring.finer_mm": [4.0, 0.0], "scoring.edge_mm": 0}
-    found = calibration_of(squares, with_patient, load_config("tiny", scales), CPU)
-    assert 1.5 < found.thresholds.voxel.value < 6  # nats: 3 is one voxel in twenty
 
 
 def test_a_single_patient_has_no_other_to_be_compared_with(phantom_store, squares):
     config = load_config("tiny", {"scoring.error": "tail"})
-    ordinary, of_patient = fit_ordinary(squares, phantom_store, config, CPU)
-    assert torch.equal(of_patient["Phantom_0006"].error.counts, ordinary.error.counts)
+    error, errors = fit_error(squares, phantom_store, config, CPU)
+    assert torch.equal(errors["Phantom_0006"].counts, error.counts)
 
 
 def test_sessions_of_one_patient_count_once(with_patient, squares, monkeypatch):
@@ -340,7 +310,7 @@ def test_a_killed_calibration_goes_on_where_it_was(with_patient, squares, tmp_pa
 
     found = calibration_of(squares, with_patient, config, CPU, kept=kept, progress=lambda *call: calls.append(call))
     assert found.thresholds == expected.thresholds
-    assert torch.equal(found.ordinary.error.counts, expected.ordinary.error.counts)
+    assert torch.equal(found.error.counts, expected.error.counts)
     assert [path.stat().st_mtime_ns for path in made] == stamps  # nothing was done twice
     assert calls[-1] == ("calibrating", total, total)
     kept.clear()
