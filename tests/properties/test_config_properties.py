@@ -47,6 +47,7 @@ def configs(draw):
         polarity=draw(st.sampled_from(("either", "bright", "dark"))),
         unconditional=draw(st.floats(0, 1)),
         smooth_mm=draw(st.floats(0, 20)),
+        total_variation=tuple(draw(st.lists(st.floats(0.01, 100), max_size=3))),
         edge_mm=draw(st.floats(0, 20)),
         false_positive_rate=draw(st.floats(1e-6, 0.999)),
     )

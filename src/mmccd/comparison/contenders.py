@@ -14,6 +14,7 @@ SQUARED: dict[str, Any] = {
     "scoring.polarity": "either",
     "scoring.unconditional": 0.0,
     "scoring.smooth_mm": 0.0,
+    "scoring.total_variation": [],
     "scoring.edge_mm": 0.0,
 }
 """The paper's squared error, over the whole brain as all others are scored."""

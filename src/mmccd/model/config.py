@@ -18,7 +18,7 @@ TYPICAL = "typical"
 """In place of some values of `ScoringConfig`: what suits the source modality, as the preset `best` says it."""
 OTHER = "other"
 """In a value by modality: of all that are not named."""
-BY_SOURCE = ("polarity", "unconditional", "false_positive_rate")
+BY_SOURCE = ("polarity", "unconditional", "total_variation", "false_positive_rate")
 """Settings of `ScoringConfig` that may be told by modality."""
 
 
@@ -116,8 +116,8 @@ class TrainingConfig(_Settings):
 class ScoringConfig(_Settings):
     """How a restoration becomes an anomaly map, a mask and a score.
 
-    Polarity, unconditional share and false positive rate may be written as `typical`, or by modality, as in
-    ``{flair: 0.02, other: 0.03}``: what suits the source is found out when the settings are read.
+    Polarity, unconditional share, total variation and false positive rate may be written as `typical`, or by modality,
+    as in ``{flair: 0.02, other: 0.03}``: what suits the source is found out when the settings are read.
     """
 
     error: Literal["squared", "tail"] = "squared"
@@ -128,7 +128,11 @@ class ScoringConfig(_Settings):
     """For `tail`: weight of how rare x is in a healthy brain, whatever was restored. It helps in FLAIR, where hardly
     anything healthy is as bright as a lesion, and not elsewhere, where fluid is."""
     smooth_mm: Annotated[float, Field(ge=0, le=20)] = 0.0
-    """Standard deviation of a Gaussian over the map, in all three directions within the brain."""
+    """Standard deviation of a Gaussian over the map, in all three directions within the brain; and over the intensity
+    that results are compared with."""
+    total_variation: tuple[Annotated[float, Field(gt=0, le=100)], ...] = ()
+    """Weights, in units of the map times millimetres, of total-variation denoising of the map in place of the Gaussian:
+    it evens out a lesion and keeps its edge. Of several weights the mean."""
     edge_mm: Annotated[float, Field(ge=0, le=20)] = 7.5
     """Rim of the brain that is not scored, where translation is worst; 7.5 is the paper's 4 pixels."""
     false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05

@@ -17,6 +17,7 @@ from mmccd.method.anomaly_map import Error, anomaly_map
 from mmccd.method.method import Method
 from mmccd.model.config import Config
 from mmccd.scoring.maps import scored_region, smoothed
+from mmccd.scoring.total_variation import total_variation
 from mmccd.system.devices import uses_bf16
 
 Slices = NDArray[np.floating[Any]]
@@ -83,7 +84,13 @@ class ModelScorer:
 
     def smoothed(self, errors: NDArray[np.float32], region: Mask, spacing_mm: Spacing) -> NDArray[np.float32]:
         """The map of errors of neighbouring slices; 0 outside the region."""
-        return smoothed(errors, region, smooth_mm=self.config.scoring.smooth_mm, spacing_mm=spacing_mm)
+        scoring = self.config.scoring
+        if not scoring.total_variation:
+            return smoothed(errors, region, smooth_mm=scoring.smooth_mm, spacing_mm=spacing_mm)
+        found = [
+            total_variation(errors, region, weight=weight, spacing_mm=spacing_mm) for weight in scoring.total_variation
+        ]
+        return np.asarray(np.mean(found, axis=0), dtype=np.float32)
 
     def batches(self, slices: Slices) -> "Iterator[SliceBatch]":
         """Slices of the source in the precision of the training, see `batches_of`."""

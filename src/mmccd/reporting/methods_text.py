@@ -14,6 +14,8 @@ REFERENCES = {
     "software": f"The mmccd developers. mmccd, version {__version__}.",
     "conformal": "Vovk V, Gammerman A, Shafer G. Algorithmic Learning in a Random World. Springer, 2005.",
     "risk": "Angelopoulos AN, Bates S, Fisch A, Lei L, Schuster T. Conformal Risk Control. 2022. arXiv:2208.02814.",
+    "total_variation": "Beck A, Teboulle M. Fast Gradient-Based Algorithms for Constrained Total Variation Image "
+    "Denoising and Deblurring Problems. IEEE TIP, 2009. doi:10.1109/TIP.2009.2028250.",
     "monai": "Cardoso MJ, et al. MONAI: An open-source framework for deep learning in healthcare. 2022. "
     "arXiv:2211.02701.",
     "torch": "Paszke A, et al. PyTorch: An Imperative Style, High-Performance Deep Learning Library. NeurIPS, 2019. "
@@ -158,6 +160,10 @@ def _training(card: Card) -> list[str]:
         else "Errors are squared differences"
     )
     smooth = f", smoothed with a Gaussian of {scoring.smooth_mm:g} mm" if scoring.smooth_mm else ""
+    if scoring.total_variation:
+        weights = " and ".join(f"{weight:g}" for weight in scoring.total_variation)
+        mean = ", the mean of these maps" if len(scoring.total_variation) > 1 else ""
+        smooth = f", denoised by total variation [@total_variation] (weight {weights} times 1 mm{mean})"
     usual = scoring.false_positive_rate == typical("false_positive_rate", config.source)
     rate = "Which share of a healthy brain may be marked was chosen once before, on lesions of 32 patients with glioma."
     return [f"{text}.", f"{scored}{smooth}.", *([rate] if usual else [])]

@@ -5,7 +5,8 @@ been one of those that the threshold was chosen on. Subjects are, pixels of one 
 of subjects.
 
 The guarantees are about healthy tissue that no lesion reaches: slices or regions. A smoothed map carries a lesion
-about three standard deviations (3 x `scoring.smooth_mm`) into its healthy neighbours, and nothing is guaranteed there.
+into its healthy neighbours, by a Gaussian about three standard deviations (3 x `scoring.smooth_mm`), by total variation
+as far as there is no edge; and nothing is guaranteed there.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -184,8 +184,8 @@ def healthy_scores(
     """Of each validation patient, scan by scan, a map over the pixels of its healthy brain.
 
     What is not healthy is left out before anything is smoothed, so that no lesion shines into its neighbours. A scan
-    is later smoothed with its lesions, which shine about 3 x `scoring.smooth_mm` into what is healthy beside them: the
-    thresholds guarantee nothing for that.
+    is later smoothed with its lesions, which shine into what is healthy beside them: the thresholds guarantee nothing
+    for that (see `mmccd.scoring.thresholds`).
 
     Args:
         tissue: Its validation part is used.

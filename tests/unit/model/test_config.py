@@ -101,6 +101,9 @@ def test_overrides_reach_any_depth_and_are_typed():
         ({"scoring.smooth_mm": -1}, r"setting scoring\.smooth_mm: .*greater than or equal to 0"),
         ({"scoring.smooth_mm": 20.5}, r"setting scoring\.smooth_mm: .*less than or equal to 20"),
         ({"scoring.smooth_mm": float("nan")}, r"setting scoring\.smooth_mm"),
+        ({"scoring.total_variation": [4, 0]}, r"setting scoring\.total_variation\.1: .*greater than 0, got 0"),
+        ({"scoring.total_variation": [101]}, r"setting scoring\.total_variation\.0: .*less than or equal to 100"),
+        ({"scoring.total_variation": 4}, r"setting scoring\.total_variation: .*got 4"),
     ],
 )
 def test_wrong_settings_are_named(overrides, message):
@@ -270,22 +273,22 @@ def test_overrides_of_the_right_section_are_checked():
 
 
 @pytest.mark.parametrize(
-    ("source", "polarity", "unconditional", "rate"),
+    ("source", "expected"),
     [
-        ("flair", "bright", 0.5, 0.02),
-        ("t1", "dark", 0.0, 0.07),
-        ("t2", "bright", 0.0, 0.03),
-        ("swi", "bright", 0.0, 0.03),
+        ("flair", ("bright", 0.75, (2, 8), 0.02)),
+        ("t1", ("dark", 0.0, (4, 16), 0.07)),
+        ("t2", ("bright", 0.0, (2, 8), 0.03)),
+        ("swi", ("bright", 0.0, (2, 8), 0.03)),
     ],
 )
-def test_the_best_preset_is_resolved_for_its_source_when_it_is_read(source, polarity, unconditional, rate):
+def test_the_best_preset_is_resolved_for_its_source_when_it_is_read(source, expected):
+    names = ("polarity", "unconditional", "total_variation", "false_positive_rate")
     asked = {"source": source, "targets": ["pd"]}
     scoring = load_config(["tiny", "best"], asked).scoring
-    assert (scoring.polarity, scoring.unconditional, scoring.false_positive_rate) == (polarity, unconditional, rate)
-    words = {f"scoring.{name}": "typical" for name in ("polarity", "unconditional", "false_positive_rate")}
-    named = load_config("tiny", asked | words).scoring
-    assert (named.polarity, named.unconditional, named.false_positive_rate) == (polarity, unconditional, rate)
-    assert typical("polarity", source) == polarity
+    assert tuple(getattr(scoring, name) for name in names) == expected
+    named = load_config("tiny", asked | {f"scoring.{name}": "typical" for name in names}).scoring
+    assert tuple(getattr(named, name) for name in names) == expected
+    assert typical("polarity", source) == expected[0]
 
 
 def test_a_table_by_modality_may_come_from_anywhere(tmp_path):

@@ -12,6 +12,7 @@ from mmccd.model.config import load_config
 from mmccd.model.folder import load_model
 from mmccd.model.scorer import ModelScorer, batches_of, fused
 from mmccd.scoring.maps import scored_region, smoothed
+from mmccd.scoring.total_variation import total_variation
 
 CPU = torch.device("cpu")
 SLICES = np.random.default_rng(0).normal(size=(7, 48, 48)).astype(np.float32)
@@ -194,10 +195,23 @@ def test_smoothing_goes_across_slices_after_the_rim_is_left_out(method, brain):
     assert (near[~scored] == 0).all()
 
 
-@pytest.mark.parametrize("smooth_mm", [0.0, 4.0])
-def test_a_brain_with_nothing_to_score_has_an_empty_map(method, brain, smooth_mm):
+def test_total_variation_goes_in_place_of_the_gaussian_and_of_several_weights_the_mean_counts(method, brain):
+    spacing_mm = (5.0, 5.0, 5.0)
+    settings = {"edge_mm": 10, "smooth_mm": 6, "total_variation": [1, 4]}
+    found = volume(method, SLICES, brain, **settings)
+    scored = scored_region(brain, edge_mm=10, pixel_mm=5)
+    errors = np.where(scored, SLICES**2, 0)
+    one, four = (total_variation(errors, scored, weight=weight, spacing_mm=spacing_mm) for weight in (1, 4))
+    np.testing.assert_allclose(found, (one + four) / 2, rtol=1e-4, atol=1e-5)
+    assert np.abs(one - four).max() > 0.1
+    assert found.dtype == np.float32
+    assert (found[~scored] == 0).all()
+
+
+@pytest.mark.parametrize("smoothing", [{"smooth_mm": 0.0}, {"smooth_mm": 4.0}, {"total_variation": [4.0]}])
+def test_a_brain_with_nothing_to_score_has_an_empty_map(method, brain, smoothing):
     for nothing in (np.zeros_like(brain), brain & (np.arange(7) < 2)[:, None, None]):
-        found = volume(method, SLICES, nothing, edge_mm=10, smooth_mm=smooth_mm)
+        found = volume(method, SLICES, nothing, edge_mm=10, **smoothing)
         np.testing.assert_array_equal(found, np.zeros_like(SLICES))
     assert method.to_target.seen == 0
 

@@ -116,6 +116,19 @@ def test_an_old_record_that_says_less_still_gives_a_text(record):
     assert "on an unknown device" in text
 
 
+@pytest.mark.parametrize(
+    ("weights", "words"), [((3.0,), "weight 3 times 1 mm)"), ((2.0, 8.0), "weight 2 and 8 times 1 mm, the")]
+)
+def test_denoising_is_described_with_its_source(weights, words):
+    shipped = read_card("builtin:flair")
+    scoring = shipped.config.scoring.model_copy(update={"total_variation": weights})
+    card = shipped.model_copy(update={"config": shipped.config.model_copy(update={"scoring": scoring})})
+    text, references = methods_of_model(card)
+    assert words in text
+    assert "Gaussian" not in text
+    assert any("Beck A, Teboulle M" in reference for reference in references)
+
+
 @pytest.mark.parametrize("name", ["builtin:flair", "builtin:t1", "builtin:t2"])
 def test_models_that_ship_describe_their_training(name):
     shipped = read_card(name)
