@@ -40,18 +40,18 @@ def float32(phantom_folder):
 
 
 def test_the_shipped_model_finds_the_simulated_glioma(float32, phantom_folder):
-    """AUPRC 0.756 was measured, and 0.872 for plain intensity: on the phantom the shipped model is below it.
+    """AUPRC 0.869 was measured, and 0.872 for plain intensity: on the phantom the shipped model is no better.
 
     It was trained on real scans. A random score would get the lesion's share of the brain, below 0.05.
     """
     intensity = scores(lambda scan: normalise(scan.data, scan.data > 0), phantom_folder, GLIOMA)
-    assert float32 > 0.71
+    assert float32 > 0.83
     assert 0.82 < intensity < 0.92
-    assert float32 > intensity - 0.15
+    assert float32 > intensity - 0.05
 
 
 def test_bf16_finds_the_same(float32, phantom_folder):
-    """Differences of 0.00005 and less were measured, also over 6 subjects of 2 mm."""
+    """Differences of 0.0004 and less were measured, for two subjects."""
     found = found_by(with_precision(load_model("builtin:flair"), "bf16"), phantom_folder)
     assert 0 < abs(found - float32) < 0.005  # 0 would mean that it was not used
 

@@ -228,7 +228,7 @@ def test_the_error_is_the_square_or_evidence_of_the_polarity_of_the_source():
         found = build_error(load_config("best", asked), counts)
         reference = TailEvidence(counts, polarity=expected, unconditional=0.3)
         torch.testing.assert_close(found(x, made), reference(x, made))
-    for source, share in (("flair", 0.5), ("t1", 0.0), ("t2", 0.0), ("pd", 0.0)):
+    for source, share in (("flair", 0.75), ("t1", 0.0), ("t2", 0.0), ("pd", 0.0)):
         asked = {"source": source, "targets": ["other"], "scoring.unconditional": "typical"}
         reference = TailEvidence(counts, polarity="dark" if source == "t1" else "bright", unconditional=share)
         torch.testing.assert_close(build_error(load_config("best", asked), counts)(x, made), reference(x, made))

@@ -277,8 +277,8 @@ def test_overrides_of_the_right_section_are_checked():
     [
         ("flair", ("bright", 0.75, (2, 8), 0.02)),
         ("t1", ("dark", 0.0, (4, 16), 0.07)),
-        ("t2", ("bright", 0.0, (2, 8), 0.03)),
-        ("swi", ("bright", 0.0, (2, 8), 0.03)),
+        ("t2", ("bright", 0.0, (4, 16), 0.03)),
+        ("swi", ("bright", 0.0, (4, 16), 0.03)),
     ],
 )
 def test_the_best_preset_is_resolved_for_its_source_when_it_is_read(source, expected):
