@@ -88,7 +88,7 @@ def calibrate(
         typer.Option(help="Preset or YAML file: how to score (best), or how mmccd samples (fast, paper)."),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Override one: scoring.smooth_mm=4. May be repeated.")
+        list[str] | None, typer.Option("--set", help="Override one: scoring.false_positive_rate=0.05. May be repeated.")
     ] = None,
     device: Device = "auto",
     quiet: Quiet = False,

@@ -96,7 +96,7 @@ def check_plan(store: Store, plan: Plan, others: Mapping[str, Store]) -> None:
         raise ConfigError(
             f"scoring.edge_mm is {scoring.edge_mm} and scoring.error is {scoring.error!r}, the rows of evidence "
             "need 0 and 'tail'",
-            "leave both out, and set others one by one, as in --set scoring.smooth_mm=2: a whole section resets them",
+            "leave both out, set others one by one, as in --set scoring.polarity=either: a whole section resets them",
         )
     if 3 * scoring.smooth_mm > HALO_MM:
         raise ConfigError(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 STEPS = 80
-"""Of the solver. It is then near its end, and the same number gives the same map whatever the scan."""
+"""Of the solver, whatever the scan. With strong weights it is then not quite at the minimum: so were the trials."""
 
 Floats = NDArray[np.float32]
 Index = tuple[slice, ...]
