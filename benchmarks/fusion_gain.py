@@ -21,7 +21,7 @@ from mmccd.evaluation.intervals import bootstrap_mean
 from mmccd.evaluation.metrics import Confusion, auprc
 from mmccd.model.config import typical
 from mmccd.model.folder import load_model
-from mmccd.model.scorer import SumOfScorers
+from mmccd.model.scorer import FusedScorer
 from mmccd.scoring.intensity_baseline import IntensityBaseline
 from mmccd.training.fuse import fuse
 
@@ -44,7 +44,8 @@ def main() -> None:
             rows[f"{method}, {' + '.join(names)}"] = [_row(scorer, one, threshold) for one in _subjects(store)]
     for names in subsets:
         bright = [IntensityBaseline(name, typical("polarity", name), "smoothed", SMOOTH_MM) for name in names]
-        rows[f"smoothed intensity, {' + '.join(names)}"] = [_row(SumOfScorers(bright), one) for one in _subjects(store)]
+        scorer = FusedScorer(list(zip(names, bright, strict=True)))
+        rows[f"smoothed intensity, {' + '.join(names)}"] = [_row(scorer, one) for one in _subjects(store)]
     single = {name: [row["auprc"] for row in kept] for name, kept in rows.items()}
     first = f"{method}, {next(iter(models))}"
     lines = ["| input | AUPRC | less the first row | label-free Dice |", "| --- | --- | --- | --- |"]

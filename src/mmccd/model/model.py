@@ -11,7 +11,7 @@ from mmccd.method.method import Method
 from mmccd.model.card import Card
 from mmccd.model.config import Config
 from mmccd.model.openvino import accelerate
-from mmccd.model.scorer import ModelScorer, Scorer, fused
+from mmccd.model.scorer import FusedScorer, ModelScorer, Scorer
 from mmccd.system.devices import uses_bf16
 
 RUNTIMES = ("torch", "openvino")
@@ -72,8 +72,8 @@ class Fusion:
         return self.card.grid
 
     def scorer(self, device: torch.device, *, batch_size: int = 32, runtime: str = "torch") -> Scorer:
-        """As `Model.scorer`: of all of its members, see `fused`."""
-        return fused(
+        """As `Model.scorer`: of all of its members, see `FusedScorer`."""
+        return FusedScorer(
             [(one.config.source, one.scorer(device, batch_size=batch_size, runtime=runtime)) for one in self.members]
         )
 

@@ -99,39 +99,23 @@ class ModelScorer:
 
 
 @dataclass(frozen=True)
-class SumOfScorers:
-    """Models of several modalities, whose evidence is added as if it were independent."""
+class FusedScorer:
+    """Several scorers, each with its source modality.
 
-    scorers: Sequence[Scorer]
+    Maps of one source are averaged, so that what one training got wrong by chance counts less. Those of several sources
+    are added: nats of evidence, as if they were independent.
+    """
 
-    def anomaly_map(
-        self, slices: Mapping[str, Slices], brain: Mask, spacing_mm: Spacing, *, healthy: Mask | None = None
-    ) -> NDArray[np.float32]:
-        """As `Scorer.anomaly_map`."""
-        maps = [scorer.anomaly_map(slices, brain, spacing_mm, healthy=healthy) for scorer in self.scorers]
-        return np.asarray(np.sum(maps, axis=0), dtype=np.float32)
-
-
-@dataclass(frozen=True)
-class MeanOfScorers:
-    """Trainings of one modality, whose maps are averaged: what one of them got wrong by chance counts less."""
-
-    scorers: Sequence[Scorer]
+    scorers: Sequence[tuple[str, Scorer]]
 
     def anomaly_map(
         self, slices: Mapping[str, Slices], brain: Mask, spacing_mm: Spacing, *, healthy: Mask | None = None
     ) -> NDArray[np.float32]:
         """As `Scorer.anomaly_map`."""
-        maps = [scorer.anomaly_map(slices, brain, spacing_mm, healthy=healthy) for scorer in self.scorers]
-        return np.asarray(np.mean(maps, axis=0), dtype=np.float32)
-
-
-def fused(scorers: Sequence[tuple[str, Scorer]]) -> Scorer:
-    """One scorer of several, each with its source modality: a mean where they share it, the sum of these means."""
-    of_source: dict[str, list[Scorer]] = {}
-    for source, scorer in scorers:
-        of_source.setdefault(source, []).append(scorer)
-    return SumOfScorers([MeanOfScorers(trainings) for trainings in of_source.values()])
+        maps: dict[str, list[NDArray[np.float32]]] = {}
+        for source, scorer in self.scorers:
+            maps.setdefault(source, []).append(scorer.anomaly_map(slices, brain, spacing_mm, healthy=healthy))
+        return np.asarray(np.sum([np.mean(of_one, axis=0) for of_one in maps.values()], axis=0), dtype=np.float32)
 
 
 class SliceBatch:

@@ -16,7 +16,7 @@ from mmccd.method.anomaly_map import Error
 from mmccd.model.card import FORMAT, Card, Data, on_card
 from mmccd.model.folder import load_model, save_fusion
 from mmccd.model.model import Fusion, Model
-from mmccd.model.scorer import ModelScorer, fused
+from mmccd.model.scorer import FusedScorer, ModelScorer
 from mmccd.scoring.maps import SCORE_DEFINITION
 from mmccd.system.devices import choose_device
 from mmccd.system.locks import sole_use
@@ -97,7 +97,7 @@ def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str,
 
     def anomaly_map_of(run: Run, brain: Mask, healthy: Mask) -> NDArray[np.float32]:
         nonlocal done
-        whole = fused([(source, replace(scorer, error=own[run.patient])) for source, scorer, own in scorers])
+        whole = FusedScorer([(source, replace(scorer, error=own[run.patient])) for source, scorer, own in scorers])
         slices = {name: store.slices(name, run.rows) for name in sources}
         found = whole.anomaly_map(slices, brain, run.spacing_mm, healthy=healthy)
         done += len(run.rows)

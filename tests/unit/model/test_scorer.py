@@ -10,7 +10,7 @@ from mmccd.method.anomaly_map import squared_error
 from mmccd.method.cyclic_unet import CyclicUNet
 from mmccd.model.config import load_config
 from mmccd.model.folder import load_model
-from mmccd.model.scorer import ModelScorer, batches_of, fused
+from mmccd.model.scorer import FusedScorer, ModelScorer, batches_of
 from mmccd.scoring.maps import scored_region, smoothed
 from mmccd.scoring.total_variation import total_variation
 
@@ -261,11 +261,11 @@ def test_evidence_of_modalities_is_added_and_that_of_trainings_of_one_averaged(m
         def anomaly_map(self, slices, brain, spacing_mm, *, healthy=None):
             return np.where(brain, slices["flair"] * self.value, 0).astype(np.float32)
 
-    both = fused([("flair", Fixed(1.0)), ("t2", Fixed(0.5))])
+    both = FusedScorer([("flair", Fixed(1.0)), ("t2", Fixed(0.5))])
     found = both.anomaly_map({"flair": SLICES}, brain, (5.0, 5.0, 5.0))
     np.testing.assert_allclose(found, np.where(brain, 1.5 * SLICES, 0), rtol=1e-6)
     assert found.dtype == np.float32
-    whole = fused([("flair", Fixed(1.0)), ("t2", Fixed(0.5)), ("flair", Fixed(4.0))])
+    whole = FusedScorer([("flair", Fixed(1.0)), ("t2", Fixed(0.5)), ("flair", Fixed(4.0))])
     found = whole.anomaly_map({"flair": SLICES}, brain, (5.0, 5.0, 5.0))
     np.testing.assert_allclose(found, np.where(brain, 3 * SLICES, 0), rtol=1e-6)
     assert found.dtype == np.float32
