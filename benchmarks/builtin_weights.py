@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from measure import machine, run
+from numpy.typing import NDArray
 from small_lesions import ms_scans
 
 import mmccd
@@ -32,7 +33,7 @@ from mmccd.evaluation.tables import markdown_table
 from mmccd.model.config import typical
 from mmccd.model.folder import load_model, save_model
 from mmccd.prediction.detector import Detection, Detector
-from mmccd.scoring.maps import smoothed
+from mmccd.scoring.intensity_baseline import IntensityBaseline
 from mmccd.system.files import write_atomically
 from mmccd.training.calibrate import calibrate
 
@@ -54,7 +55,7 @@ class Recipe:
 RECIPES = {
     "flair": Recipe("t1,t2", 128, FINE),
     "t1": Recipe("flair,t2", 128, FINE),
-    # On its validation patients the finer one was no better: docs/decisions/0029-small-lesions.md
+    # On its validation patients the finer one was worse: docs/decisions/0029-small-lesions.md
     "t2": Recipe("flair,t1", 64, COARSE),
 }
 LICENSED = ("brats_2021", "brats_africa_2023")
@@ -184,10 +185,10 @@ def elsewhere(data: Path, source: str) -> list[list[str]]:
     return rows
 
 
-def bright(found: Detection, source: str) -> np.ndarray:
+def bright(found: Detection, source: str) -> NDArray[np.float32]:
     """The scan itself, smoothed by 0.7 mm."""
-    image = found.volume.data if typical("polarity", source) == "bright" else -found.volume.data
-    return smoothed(image, found.brain, smooth_mm=0.7, spacing_mm=found.volume.spacing_mm)
+    baseline = IntensityBaseline(source, typical("polarity", source), "smoothed", 0.7)
+    return baseline.anomaly_map({source: found.volume.data}, found.brain, found.volume.spacing_mm)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def main() -> None:
         columns=[f"Dice {found[name][0]:.2f}" for name in names[:SHOWN] + names[-SHOWN:]],
         names=ROWS,
         title=f"builtin:{source} on patients it never saw: best and worst {SHOWN} of {len(names)}",
-        caption="Yellow: above the threshold set on healthy slices. Cyan: the expert's outline. "
+        caption="Yellow: above the threshold set on healthy tissue. Cyan: the expert's outline. "
         "Scans: BraTS 2021 and BraTS-Africa, CC BY 4.0.",
     )
     write_atomically(Path(__file__).parents[1] / "docs" / "images" / f"shipped_{source}.png", picture)

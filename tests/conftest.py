@@ -21,7 +21,7 @@ LONG = ("e2e", "unit/comparison", "unit/training", "robustness", "security")
 
 
 def pytest_ignore_collect(collection_path, config):
-    """With one marker alone (`-m openvino`), files that do not name it are not imported, which saves 15 seconds."""
+    """With one marker alone (`-m openvino`), files that do not name it are not imported."""
     marker = config.option.markexpr
     if marker.isidentifier() and collection_path.suffix == ".py":
         return marker not in collection_path.read_text(encoding="utf-8") or None
