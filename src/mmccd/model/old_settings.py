@@ -17,6 +17,12 @@ RETIRED = {
     "diffusion.train_on": "all-steps",
 }
 """Settings that are no more, and what every model does now."""
+TYPICAL_ONCE: dict[str, dict[str, Any]] = {
+    "polarity": {"t1": "dark", "other": "bright"},
+    "unconditional": {"flair": 0.5, "other": 0.0},
+    "false_positive_rate": {"flair": 0.02, "t1": 0.07, "other": 0.03},
+}
+"""What `typical` meant while cards and checkpoints held the word; those of today hold values."""
 _OF_TRAINING = ("diffusion.train_masks",)  # other masks may be sampled than were trained; other steps may not
 
 
@@ -52,6 +58,9 @@ def of_today(values: Mapping[str, Any], *, trained: bool = False) -> dict[str, A
         ConfigError: a setting that is no more has another value than the one that stayed.
     """
     result = renamed(values, trained=trained)
+    if trained and isinstance(scoring := result.get("scoring"), dict):
+        once = {name: table for name, table in TYPICAL_ONCE.items() if scoring.get(name) == "typical"}
+        result["scoring"] = scoring | once
     for old, stayed in RETIRED.items():
         section, name = old.split(".")
         if not isinstance(result.get(section), dict) or name not in result[section]:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from mmccd.errors import ConfigError, MmccdWarning, ModelError
-from mmccd.model.config import load_config, parse_config
+from mmccd.model.config import load_config, parse_config, typical
 from mmccd.model.folder import load_model
 from mmccd.model.old_settings import RETIRED, of_today
 
@@ -104,3 +104,17 @@ def test_a_card_with_settings_that_are_no_more_says_what_to_do(model_folder, tmp
     with pytest.raises(ModelError, match=r"settings of another version: .*sampler") as caught:
         load_model(folder)
     assert caught.value.hint == "train the model again"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [("flair", ("bright", 0.5, 0.02)), ("t1", ("dark", 0.0, 0.07)), ("t2", ("bright", 0.0, 0.03))],
+)
+def test_what_is_typical_of_a_model_that_exists_does_not_change_with_the_preset(source, expected):
+    """Cards once held the word; what the preset `best` says today is no part of a model of then."""
+    names = ("polarity", "unconditional", "false_positive_rate")
+    written = {"source": source, "targets": ["pd"], "scoring": {"error": "tail", **dict.fromkeys(names, "typical")}}
+    scoring = parse_config(written, trained=True).scoring
+    assert tuple(getattr(scoring, name) for name in names) == expected
+    assert scoring.total_variation == ()
+    assert parse_config({**written, "source": "flair"}).scoring.unconditional == typical("unconditional", "flair")
