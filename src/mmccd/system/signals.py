@@ -1,9 +1,11 @@
 """Signals that ask a command to stop, as users, schedulers and lost connections send them."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -13,6 +15,7 @@ STOPPING = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")  # SLURM: --signal=USR1@300 comes before SIGTERM
     if (number := getattr(signal, name, None)) is not None
 )
+ASK_AGAIN_S = 0.01
 _ASKED: list[BaseException] = []
 """What signals have raised; a library that closes its files badly may raise something else in its place."""
 
@@ -34,7 +37,8 @@ def listen(handler: Callable[[int, FrameType | None], None]) -> Handlers:
 @contextmanager
 def leaving_when_asked() -> Iterator[None]:
     """Turn signals into `KeyboardInterrupt` or `SystemExit`, with the exit code of a shell: what is open is closed."""
-    former = listen(_leave)
+    former, unraisable = listen(_leave), sys.unraisablehook
+    sys.unraisablehook = partial(_ask_again, unraisable)
     try:
         yield
     except Exception:
@@ -44,6 +48,7 @@ def leaving_when_asked() -> Iterator[None]:
         leave_if_asked()
     finally:
         _ASKED.clear()
+        sys.unraisablehook = unraisable
         for number, before in former.items():
             signal.signal(number, before)
 
@@ -62,6 +67,26 @@ def ignore_in_worker(_worker: int) -> None:
     for number in STOPPING:
         if number != signal.SIGTERM:
             signal.signal(number, signal.SIG_IGN)
+
+
+def _ask_again(otherwise: Callable[[Any], Any], raised: Any) -> None:
+    """Where Python drops what a signal raised, as in the callback of a weak reference: raise it a moment later.
+
+    From a thread, so that the callback is over by then; sent to the main thread, which may be asleep.
+    """
+    if raised.exc_value not in _ASKED:
+        otherwise(raised)
+        return
+    number = signal.SIGINT if raised.exc_type is KeyboardInterrupt else raised.exc_value.code - 128
+    main = threading.main_thread().ident
+
+    def ask() -> None:
+        if _ASKED and main is not None:
+            signal.pthread_kill(main, number)
+
+    again = threading.Timer(ASK_AGAIN_S, ask)
+    again.daemon = True
+    again.start()
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

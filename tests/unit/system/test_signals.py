@@ -2,6 +2,8 @@
 
 import signal
 import threading
+import time
+import weakref
 from contextlib import suppress
 
 import pytest
@@ -85,3 +87,20 @@ def test_data_workers_leave_signals_to_their_parent():
     finally:
         for number, former in before.items():
             signal.signal(number, former)
+
+
+def test_a_signal_during_a_callback_whose_exceptions_python_drops_is_raised_a_moment_later(capsys):
+    class Collected:
+        """Something whose end calls back."""
+
+    one = Collected()
+    dropped = weakref.ref(one, lambda _: signal.raise_signal(signal.SIGTERM))
+    held = [one]
+    del one
+    began = time.monotonic()
+    with pytest.raises(SystemExit) as caught, leaving_when_asked():
+        held.clear() or time.sleep(60)
+    assert time.monotonic() - began < 30
+    assert dropped() is None
+    assert caught.value.code == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == ""
