@@ -57,6 +57,19 @@ def same_draws():
         torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def raw_scans(tmp_path_factory, monkeypatch):
+    """What is made of raw scans is kept apart from the user's; and no test waits minutes for HD-BET without asking."""
+    monkeypatch.setenv("MMCCD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+    def no_brain(volume):
+        from mmccd.errors import DataError
+
+        raise DataError(f"{volume.path.name} is not skull-stripped, and no brain was found in it")
+
+    monkeypatch.setattr("mmccd.raw.brain.extract", no_brain)
+
+
 class InlineExecutor:
     """A process pool that works in this process: tests of logic need no second interpreter."""
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mmccd.overview.info import info
     from mmccd.prediction.detector import Detection, Detector
     from mmccd.prediction.predict import predict
+    from mmccd.raw.preprocess import preprocess
     from mmccd.reporting.report import report
     from mmccd.simulation.phantom import phantom
     from mmccd.training.calibrate import calibrate
@@ -61,6 +62,7 @@ _HOMES = {
     "overview.info": ("info",),
     "prediction.detector": ("Detection", "Detector"),
     "prediction.predict": ("predict",),
+    "raw.preprocess": ("preprocess",),
     "reporting.report": ("report",),
     "simulation.phantom": ("phantom",),
     "training.calibrate": ("calibrate",),
@@ -98,6 +100,7 @@ __all__ = [
     "phantom",
     "predict",
     "prepare",
+    "preprocess",
     "read_cohort",
     "read_volume",
     "report",

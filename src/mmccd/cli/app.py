@@ -75,6 +75,7 @@ def info(
 for _command in (
     cli_results.demo,
     cli_data.phantom,
+    cli_data.preprocess,
     cli_data.validate,
     cli_data.prepare,
     cli_models.train,

@@ -1,5 +1,6 @@
 """Commands about scans: simulate, check and prepare a cohort. Each imports what it needs, so that `--help` is quick."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,8 +8,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mmccd.cli.options import CORES, Data, Layout, Quiet, Seed, Workers
-from mmccd.cli.output import finish, out
+from mmccd.cli.options import CORES, Data, Layout, Quiet, Seed, Series, Strip, Workers
+from mmccd.cli.output import finish, out, say
 from mmccd.errors import ConfigError
 from mmccd.system.complaints import warn
 from mmccd.system.progress import reported_progress
@@ -37,15 +38,50 @@ def phantom(
     out.print(f"{subjects + lesions} subjects in {output}", highlight=False, markup=False)
 
 
-def validate(data: Data, layout: Layout = "auto", quiet: Quiet = False) -> None:
-    """Read every file of a cohort to the end, and say what would go wrong later."""
-    from mmccd.data.cohort import read_cohort
-    from mmccd.data.validate import validate as validate_cohort
+def preprocess(
+    data: Data,
+    output: Annotated[Path, typer.Argument(help="Folder for the new cohort, in the BraTS 2021 layout.")],
+    reference: Annotated[
+        str | None, typer.Option(help="Modality whose grid is kept, for example flair. Default: the first.")
+    ] = None,
+    bias_field: Annotated[bool, typer.Option("--n4", help="Divide the bias field out (N4).")] = False,
+    strip: Strip = "auto",
+    series: Series = None,
+    layout: Layout = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """From raw scans to a cohort: DICOM converted, modalities registered, brains extracted. A killed run goes on."""
+    from mmccd.data.layouts.names import modality_named
+    from mmccd.raw.brain import check_strip
+    from mmccd.raw.convert import any_cohort, chosen_series
+    from mmccd.raw.preprocess import preprocess as preprocess_cohort
 
-    cohort = read_cohort(data, layout)
+    cohort = any_cohort(data, layout, series=chosen_series(series or []), told=say)
+    _mention_unused(cohort)
+    first = modality_named(reference) if reference else None
+    with reported_progress("preprocess", quiet=quiet) as progress:
+        problems = preprocess_cohort(
+            cohort, output, reference=first, strip=check_strip(strip), bias_field=bias_field, progress=progress
+        )
+    total = len(cohort.subjects) + len(cohort.problems)
+    say(f"{total - len(problems)} subjects in {output}")
+    finish({subject: str(problem) for subject, problem in problems.items()}, total)
+
+
+def validate(
+    data: Data, layout: Layout = "auto", strip: Strip = "auto", series: Series = None, quiet: Quiet = False
+) -> None:
+    """Read every file of a cohort to the end, and say what would go wrong later."""
+    from mmccd.data.validate import validate as validate_cohort
+    from mmccd.raw.brain import check_strip
+    from mmccd.raw.convert import any_cohort, chosen_series
+    from mmccd.raw.ready import ready_subject
+
+    how = check_strip(strip)
+    cohort = any_cohort(data, layout, series=chosen_series(series or []), told=say)
     total = len(cohort.subjects) + len(cohort.problems)
     with reported_progress("validate", quiet=quiet) as progress:
-        reports = validate_cohort(cohort, progress=progress)
+        reports = validate_cohort(cohort, ready=partial(ready_subject, strip=how), progress=progress)
     _mention_unused(cohort)
     masks = {subject.id: _masks(subject) for subject in cohort.subjects}
     table = Table("subject", "modalities", "masks", "voxels", "spacing mm", "verdict")
@@ -73,6 +109,8 @@ def prepare(
         str | None, typer.Option(help="Comma-separated, for example flair,t2. Default: all that every subject has.")
     ] = None,
     layout: Layout = "auto",
+    strip: Strip = "auto",
+    series: Series = None,
     split: Annotated[Path | None, typer.Option(help="CSV with columns subject,split.")] = None,
     train_list: Annotated[Path | None, typer.Option(help="Text file of training subjects, one a line.")] = None,
     validation_list: Annotated[Path | None, typer.Option(help="Text file of validation subjects.")] = None,
@@ -85,17 +123,21 @@ def prepare(
     quiet: Quiet = False,
 ) -> None:
     """Turn a cohort into memory-mapped, normalised slices. A killed run goes on where it stopped."""
-    from mmccd.data.cohort import modalities_of, read_cohort
+    from mmccd.data.cohort import modalities_of
     from mmccd.data.grid import OLD_PROTOCOLS, protocol_named
     from mmccd.data.layouts.names import modality_named
     from mmccd.data.prepare import prepare as prepare_store
     from mmccd.data.slices import StoreSettings
     from mmccd.data.splits import find_split
+    from mmccd.raw.brain import check_strip
+    from mmccd.raw.convert import any_cohort, chosen_series
+    from mmccd.raw.ready import ready_subject
 
     chosen_protocol = protocol_named(protocol)
     if protocol in OLD_PROTOCOLS:
         warn(f"the protocol {protocol} is called {OLD_PROTOCOLS[protocol]} now")
-    cohort = read_cohort(data, layout)
+    how = check_strip(strip)
+    cohort = any_cohort(data, layout, series=chosen_series(series or []), told=say)
     named = {"train": train_list, "validation": validation_list, "test": test_list}
     lists = {part: path for part, path in named.items() if path}
     parts, origin = find_split(cohort, table=split, lists=lists, fractions=fractions, seed=seed)
@@ -122,6 +164,7 @@ def prepare(
             parts,
             store,
             StoreSettings(chosen_protocol, size, names),
+            ready=partial(ready_subject, strip=how, modalities=names),
             workers=workers,
             progress=progress,
         )

@@ -8,8 +8,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mmccd.cli.options import Anonymize, Device, Layout, Quiet
-from mmccd.cli.output import finish, out
+from mmccd.cli.options import Anonymize, Device, Layout, Quiet, Series, Strip
+from mmccd.cli.output import finish, out, say
 from mmccd.system.complaints import warn
 from mmccd.system.progress import reported_progress
 
@@ -143,10 +143,14 @@ def predict(
         Path,
         typer.Argument(help="Folder or .zip of a model; or builtin:flair, builtin:t1, builtin:t2."),
     ],
-    inputs: Annotated[list[Path], typer.Argument(help="NIfTI files, folders of them, or cohorts.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Scans (NIfTI, DICOM, MGH, NRRD, MetaImage), folders of them, or cohorts.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
     layout: Layout = "auto",
     brain: Annotated[Path | None, typer.Option(help="Brain mask, for one input file.")] = None,
+    strip: Strip = "auto",
+    series: Series = None,
     split: Annotated[
         Path | None, typer.Option(help="A store, or a CSV with columns subject,split: score its test subjects.")
     ] = None,
@@ -169,13 +173,16 @@ def predict(
     from mmccd.data.splits import read_split_csv
     from mmccd.prediction.detector import Detector
     from mmccd.prediction.predict import predict as predict_scans
+    from mmccd.raw.brain import check_strip
+    from mmccd.raw.convert import chosen_series
 
+    how, chosen = check_strip(strip), chosen_series(series or [])
     detector = Detector.load(model, device=device, batch_size=batch_size, runtime=runtime, threshold=threshold)
     subjects = read_split_csv(split).test if split else None
     with reported_progress(f"predict on {detector.device}", quiet=quiet) as progress:
         outcomes = predict_scans(
-            detector, inputs, output, layout=layout, brain=brain, subjects=subjects, overwrite=overwrite,
-            anonymize=anonymize, progress=progress,
+            detector, inputs, output, layout=layout, brain=brain, strip=how, series=chosen, subjects=subjects,
+            overwrite=overwrite, anonymize=anonymize, told=say, progress=progress,
         )  # fmt: skip
     table = Table("case", "status", "score", "p", "marked ml", "seconds", "remarks")
     for outcome in outcomes:

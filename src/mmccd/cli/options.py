@@ -7,9 +7,22 @@ from typing import Annotated
 import typer
 
 Data = Annotated[
-    Path, typer.Argument(help="Cohort: BraTS, nnU-Net, MSD Task01, BIDS or subject folders, or a CSV manifest.")
+    Path, typer.Argument(help="Cohort: BraTS, nnU-Net, MSD Task01, BIDS, DICOM or subject folders, or a CSV manifest.")
 ]
 Layout = Annotated[str, typer.Option(help="auto, brats, nnunet, msd, bids, csv or folders.")]
+Strip = Annotated[
+    str,
+    typer.Option(
+        help="auto: extract the brain of scans with skull that have no brain mask, and register the modalities of a "
+        "subject where they lie on several grids. always: extract it anew. never: use scans as they are."
+    ),
+]
+Series = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="DICOM: use this series, by its number; or NUMBER=MODALITY, whatever its header says. May be repeated."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]

@@ -15,6 +15,11 @@ FROM_SIGNALS = 128
 out = Console(width=None if sys.stdout.isatty() else 120)  # a log is no 80-column terminal
 
 
+def say(text: str) -> None:
+    """A line of plain text, whatever stands in it."""
+    out.print(in_one_line(text), highlight=False, markup=False, soft_wrap=True)
+
+
 def print_evaluation(lines: list[list[str]]) -> None:
     """Methods as columns: the table stays narrow enough for a terminal."""
     table = Table(*[line[0] for line in lines][:1], *[line[0] for line in lines[1:]])

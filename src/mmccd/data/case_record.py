@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mmccd.data.own_folders import MAPS
+from mmccd.data.own_folders import BRAIN_END, MAPS
 from mmccd.errors import DataError, MmccdError
 from mmccd.scoring.thresholds import Threshold
 from mmccd.system.documents import Document
@@ -41,7 +41,11 @@ class ModelNamed(Document):
 
 
 class CaseRecord(Document):
-    """`<case>.json`: everything that is said of one case, but its map and its mask."""
+    """`<case>.json`: everything that is said of one case, but its map and its mask.
+
+    Attributes:
+        brain_from: What found the brain of a scan with skull; empty where nothing had to.
+    """
 
     case: str
     source: str
@@ -55,6 +59,7 @@ class CaseRecord(Document):
     brain_volume_ml: float
     warnings: tuple[str, ...] = ()
     trained_on: bool = False
+    brain_from: str = ""
     seconds: float
     intensity: IntensityCut
     model: ModelNamed
@@ -97,8 +102,8 @@ def is_case_record(path: Path) -> bool:
 
 
 def is_result(file: Path) -> bool:
-    """Whether a file is a map or mask that `predict` wrote, as its record beside it says."""
+    """Whether a file is a map, a mask or a brain that `predict` wrote, as its record beside it says."""
     return any(
         file.name.endswith(end) and is_case_record(file.with_name(f"{file.name.removesuffix(end)}.json"))
-        for end in MAPS
+        for end in (*MAPS, BRAIN_END)
     )

@@ -10,9 +10,13 @@ CARD, WEIGHTS = "card.json", "model.safetensors"
 RESULTS = "results.json"
 SUMMARY = "summary.csv"
 ANOMALY_END, MASK_END = "_anomaly.nii.gz", "_mask.nii.gz"
+BRAIN_END = "_brain.nii.gz"
 MAPS = (ANOMALY_END, MASK_END)
-ENDS = (*MAPS, ".png", ".json")
-"""Of the names of a case's files, behind the case; the last is its record."""
+ENDS = (*MAPS, BRAIN_END, ".png", ".json")
+"""Of the names of a case's files, behind the case; the brain is only there where it had to be found.
+
+The last is its record.
+"""
 
 Kind = Literal["store", "model", "benchmark", "predictions"]
 NAMES: dict[Kind, str] = {

@@ -21,7 +21,7 @@ from mmccd.data.problems import Problem
 from mmccd.data.slices import StoreSettings, slices_of
 from mmccd.data.splits import PART_NAMES, Split, digest
 from mmccd.data.store import FORMAT, INDEX, Manifest, Store, StoredArray, open_store, read_index
-from mmccd.data.subject import load_case
+from mmccd.data.subject import Ready, as_it_is, load_case
 from mmccd.errors import ConfigError, DataError, MmccdError, WriteError
 from mmccd.method.intensity import INTENSITY_MAP
 from mmccd.system.files import (
@@ -54,10 +54,20 @@ def prepare(
     output: Path,
     settings: StoreSettings,
     *,
+    ready: Ready = as_it_is,
     workers: int = 2,
     progress: ProgressCallback = no_progress,
 ) -> tuple[Store, dict[str, str]]:
     """Write the slices of all subjects of ``split`` into ``output``; finished subjects of a killed run are kept.
+
+    Args:
+        cohort: The subjects.
+        split: Which of them, and in which part.
+        output: Folder of the store.
+        settings: Modalities, size and protocol.
+        ready: Makes a subject ready before it is read, in the worker: see `mmccd.raw.ready`.
+        workers: Processes.
+        progress: Called with a description, the number done, and the total.
 
     Returns:
         The store, and the subjects that could not be used with the reason.
@@ -81,7 +91,7 @@ def prepare(
     if parts.exists() or not (output / MANIFEST).exists():
         with sole_use(output):
             if not (output / MANIFEST).exists():
-                failed = _prepare_parts(subjects, keys, settings, healthy_cohort, parts, workers, progress)
+                failed = _prepare_parts(subjects, keys, settings, healthy_cohort, ready, parts, workers, progress)
                 failures |= {problem.subject: str(problem) for problem in failed}
                 usable = [subject.id for subject in subjects if subject.id not in failures]
                 _assemble(parts, usable, wanted, failures, output, settings, progress)
@@ -138,6 +148,7 @@ def _prepare_parts(
     keys: dict[str, str],
     settings: StoreSettings,
     healthy_cohort: bool,
+    ready: Ready,
     parts: Path,
     workers: int,
     progress: ProgressCallback,
@@ -150,7 +161,7 @@ def _prepare_parts(
     progress("preparing", done, len(subjects))
     with worker_processes(max(1, workers)) as pool:
         running = {
-            pool.submit(_prepare_part, subject, keys[subject.id], settings, healthy_cohort, parts): subject.id
+            pool.submit(_prepare_part, subject, keys[subject.id], settings, healthy_cohort, ready, parts): subject.id
             for subject in todo
         }
         for future in as_completed(running):
@@ -183,14 +194,16 @@ def _part_is_done(part: Path, key: str) -> bool:
     return stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8"))["key"] == key
 
 
-def _prepare_part(subject: Subject, key: str, settings: StoreSettings, healthy_cohort: bool, parts: Path) -> None:
+def _prepare_part(
+    subject: Subject, key: str, settings: StoreSettings, healthy_cohort: bool, ready: Ready, parts: Path
+) -> None:
     if subject.lesion is None and not healthy_cohort:
         raise DataError(
             f"{subject.id} has no lesion mask while others have one, so its slices cannot be called healthy",
             "add its mask, or prepare healthy subjects as a cohort of their own",
         )
     with staging(parts, subject.id) as stage:  # from the beginning: if this process dies, it says at what
-        table, arrays, scans = _read_slices(subject, settings)
+        table, arrays, scans = _read_slices(subject, settings, ready)
         try:
             for name, array in arrays.items():
                 np.save(stage / f"{name}.npy", array)
@@ -203,11 +216,11 @@ def _prepare_part(subject: Subject, key: str, settings: StoreSettings, healthy_c
 
 
 def _read_slices(
-    subject: Subject, settings: StoreSettings
+    subject: Subject, settings: StoreSettings, ready: Ready
 ) -> tuple[pd.DataFrame, dict[str, NDArray[Any]], dict[str, str]]:
     """What `slices_of` returns, and of each modality the digest of its voxels."""
     try:
-        case = load_case(subject, settings.modalities)
+        case = load_case(ready(subject), settings.modalities)
         return *slices_of(case, settings), {name: image.voxels_sha256 for name, image in case.images.items()}
     except (MmccdError, OSError, MemoryError) as error:
         cause = error.__cause__ if isinstance(error, MmccdError) else error

@@ -1,16 +1,26 @@
 """One subject in memory: its images on one grid, its brain, and its lesion where an expert drew it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmccd.data.case_record import CaseRecord
 from mmccd.data.cohort import Image, Subject
+from mmccd.data.own_folders import BRAIN_END
 from mmccd.data.volumes import Volume, brain_mask, check_intensities, check_same_grid, is_whole, read_volume
 from mmccd.errors import DataError, GridError
 
 LEAST_SHARE_IN_BRAIN = 0.95
+Ready = Callable[[Subject], Subject]
+"""What is done to a subject before it is read, such as brain extraction."""
+
+
+def as_it_is(subject: Subject) -> Subject:
+    """Nothing is done to it."""
+    return subject
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,22 @@ def load_case(subject: Subject, modalities: Sequence[str]) -> Case:
         return Case(subject, images, brain, None)
     lesion, warnings = _read_lesion(subject.lesion, reference, brain)
     return Case(subject, images, brain, lesion, warnings)
+
+
+def load_predicted(subject: Subject, record: CaseRecord, predictions: Path) -> Case:
+    """Read a subject as `load_case` does, with the brain that `mmccd predict` found where it had to find one.
+
+    Args:
+        subject: One subject of a cohort.
+        record: Of its prediction.
+        predictions: The folder that this lies in.
+
+    Raises:
+        DataError, GridError: as `load_case`.
+    """
+    if record.brain_from:
+        subject = replace(subject, brain=Image(predictions / f"{record.case}{BRAIN_END}"))
+    return load_case(subject, [record.source])
 
 
 def _read_lesion(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from mmccd.data.checks import odd_about_other, odd_about_scan
 from mmccd.data.cohort import MODALITIES, Cohort, Subject
 from mmccd.data.problems import Problem
-from mmccd.data.subject import Case, load_case
+from mmccd.data.subject import Case, Ready, as_it_is, load_case
 from mmccd.data.volumes import brain_mask
 from mmccd.errors import DataError, MmccdError
 from mmccd.system.progress import ProgressCallback, no_progress
@@ -41,11 +41,12 @@ class CaseReport:
         return self.problem is None
 
 
-def validate(cohort: Cohort, *, progress: ProgressCallback = no_progress) -> list[CaseReport]:
+def validate(cohort: Cohort, *, ready: Ready = as_it_is, progress: ProgressCallback = no_progress) -> list[CaseReport]:
     """Read each subject in full; one that fails does not stop the others.
 
     Args:
         cohort: Subjects; those that were left out when it was read are reported as failed.
+        ready: Makes a subject ready before it is read: see `mmccd.raw.ready`.
         progress: Called with a subject, the number done, and the total.
 
     Returns:
@@ -58,7 +59,7 @@ def validate(cohort: Cohort, *, progress: ProgressCallback = no_progress) -> lis
     for done, name in enumerate(names):
         progress(name, done, len(names))
         if name in subjects:
-            report = validate_subject(subjects[name])
+            report = validate_subject(subjects[name], ready)
             if report.ok and some_have_masks and not subjects[name].lesion:
                 report = replace(report, warnings=(*report.warnings, NO_MASK))
         else:
@@ -68,11 +69,11 @@ def validate(cohort: Cohort, *, progress: ProgressCallback = no_progress) -> lis
     return reports
 
 
-def validate_subject(subject: Subject) -> CaseReport:
+def validate_subject(subject: Subject, ready: Ready = as_it_is) -> CaseReport:
     """Read one subject with all its modalities; a user's mistakes go into the report, bugs propagate."""
     names = tuple(subject.images)
     try:
-        case = load_case(subject, names)
+        case = load_case(ready(subject), names)
     except (MmccdError, MemoryError, OSError) as error:
         return CaseReport(subject.id, Problem.of(subject.id, error), modalities=names)
     reference = case.images[names[0]]

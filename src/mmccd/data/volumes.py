@@ -193,7 +193,7 @@ def check_same_grid(reference: Volume, other: Volume) -> None:
     """
     tolerance_mm = 0.01 * min(reference.spacing_mm)
     names = f"{_name(reference)} and {_name(other)}"
-    hint = "register them to one grid first (for example with ANTs or FSL FLIRT), then resample with this reference"
+    hint = "`mmccd preprocess` brings them onto one grid, as does --strip auto; or do so with a tool of yours"
     if reference.data.shape != other.data.shape:
         raise GridError(f"{names} are not co-registered: shapes {reference.data.shape} and {other.data.shape}", hint)
     corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=np.float64)
@@ -223,7 +223,7 @@ def brain_mask(volume: Volume, given: Volume | None = None) -> NDArray[np.bool_]
         what = f"{_name(volume)} is not skull-stripped" if given is None else f"{_name(given)} is no brain mask"
         raise DataError(
             f"{what}: {size_ml:.0f} ml lie above zero, a brain has at most {LARGEST_BRAIN_ML:.0f}",
-            "strip the skull first (HD-BET or SynthStrip), or give a brain mask",
+            "--strip auto finds the brain, with mmccd[raw] installed; or give a brain mask",
         )
     if not brain.any():
         raise DataError(f"{_name(volume)} has no brain voxel", "check the brain mask and the intensities")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mmccd.data.case_record import CaseRecord, IntensityCut, read_case_record
 from mmccd.data.cohort import Subject
 from mmccd.data.own_folders import ANOMALY_END, MASK_END
-from mmccd.data.subject import load_case
+from mmccd.data.subject import load_predicted
 from mmccd.data.volumes import Volume, check_same_grid, read_volume
 from mmccd.errors import DataError
 from mmccd.evaluation.measure import ExpertCase, Scored
@@ -68,7 +68,7 @@ def load_scored_case(predictions: Path, subject: Subject) -> ScoredCase:
     if subject.lesion is None:
         raise DataError(f"subject {subject.id} has no lesion mask", "evaluate needs one; it may be all zero")
     record = read_case_record(predictions / f"{subject.id}.json")
-    loaded = load_case(subject, [record.source])
+    loaded = load_predicted(subject, record, predictions)
     scan = loaded.images[record.source]
     if loaded.lesion is None:
         raise AssertionError("load_case reads the lesion mask of a subject that has one")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mmccd.data.case_record import read_case_record
 from mmccd.data.cohort import Cohort
 from mmccd.data.own_folders import ANOMALY_END, MASK_END
-from mmccd.data.subject import load_case
+from mmccd.data.subject import load_predicted
 from mmccd.data.volumes import Volume, check_same_grid, read_volume
 from mmccd.errors import DataError
 from mmccd.evaluation.metrics import Confusion
@@ -27,9 +27,9 @@ def write_montage(path: Path, predictions: Path, cohort: Cohort, cases: Sequence
     """
     rows, names = [], []
     for case in cases:
-        source = read_case_record(predictions / f"{case}.json").source
-        loaded = load_case(cohort.subject(case), [source])
-        volume = loaded.images[source]
+        record = read_case_record(predictions / f"{case}.json")
+        loaded = load_predicted(cohort.subject(case), record, predictions)
+        volume = loaded.images[record.source]
         anomaly = _read(predictions / f"{case}{ANOMALY_END}", volume)
         mask = _read(predictions / f"{case}{MASK_END}", volume) > 0
         lesion = loaded.lesion if loaded.lesion is not None else np.zeros_like(mask)

@@ -1,18 +1,20 @@
 """The scans that paths on a command line mean: files, folders of files, or cohorts."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmccd.data.case_record import is_result
-from mmccd.data.cohort import Image, read_cohort, unsafe_id
+from mmccd.data.cohort import Image, unsafe_id
 from mmccd.data.layouts.listing import nifti_files
 from mmccd.data.layouts.names import is_mask, named_otherwise, role_of
 from mmccd.data.layouts.registry import LAYOUTS
 from mmccd.data.nifti import is_nifti_name, stem
 from mmccd.data.problems import Problem
 from mmccd.errors import ConfigError, DataError, printable
+from mmccd.raw.convert import any_cohort
+from mmccd.raw.series import holds_dicom
 
 _MEND = "mend or rename its files, or leave it out"
 
@@ -42,7 +44,13 @@ class Input:
 
 
 def find_inputs(
-    inputs: Sequence[Path], source: str, *others: str, layout: str = "auto", brain: Path | None = None
+    inputs: Sequence[Path],
+    source: str,
+    *others: str,
+    layout: str = "auto",
+    brain: Path | None = None,
+    series: Mapping[int, str | None] | None = None,
+    told: Callable[[str], None] | None = None,
 ) -> tuple[list[Input], dict[str, Problem]]:
     """The scans that are meant, and by case what is wrong with those that cannot be used.
 
@@ -52,6 +60,8 @@ def find_inputs(
         others: Further modalities that each subject must have; loose files have none.
         layout: Layout of the cohorts.
         brain: Brain mask for a single input file.
+        series: Which DICOM series to use; see `mmccd.raw.convert.dicom_cohort`.
+        told: Called with what each DICOM series was taken for.
 
     Raises:
         DataError: there is no scan at all, or a cohort cannot be read.
@@ -61,7 +71,8 @@ def find_inputs(
     problems: dict[str, Problem] = {}
     for path in inputs:
         folder = _is_folder(path)
-        loose = _loose_scans(path) if folder else [] if path.suffix.lower() in (".csv", ".tsv") else [path]
+        table = path.suffix.lower() in (".csv", ".tsv")
+        loose = [] if table or holds_dicom(path) else _loose_scans(path) if folder else [path]
         if loose:
             for file in loose:
                 case = stem(file)
@@ -70,7 +81,7 @@ def find_inputs(
                 else:
                     found.append(Input(case, Image(file), Image(brain) if brain and not folder else None))
         else:
-            cohort = read_cohort(path, layout)
+            cohort = any_cohort(path, layout, wanted=(source, *others), series=series, told=told)
             problems |= cohort.problems
             for subject in cohort.subjects:
                 if lacking := [name for name in (source, *others) if name not in subject.images]:

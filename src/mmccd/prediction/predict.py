@@ -2,22 +2,24 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from mmccd.data.case_record import is_case_record, kept_case_record
-from mmccd.data.own_folders import ENDS, MAPS
+from mmccd.data.own_folders import BRAIN_END, ENDS, MAPS
 from mmccd.data.problems import Problem
 from mmccd.data.pseudonyms import UNUSABLE, pseudonyms
-from mmccd.data.volumes import read_volume
+from mmccd.data.volumes import read_volume, write_volume
 from mmccd.errors import ConfigError, DataError, MmccdError, WriteError
 from mmccd.prediction.detector import Detector
 from mmccd.prediction.inputs import Input, find_inputs
 from mmccd.prediction.preview import write_preview
 from mmccd.prediction.record import nameless, origin_of, record_of
 from mmccd.prediction.summary import Outcome, check_summary, outcome_of, write_summary
+from mmccd.raw.brain import Strip
+from mmccd.raw.ready import ready
 from mmccd.system.files import staging, write_json
 from mmccd.system.locks import one_at_a_time
 from mmccd.system.progress import ProgressCallback, no_progress
@@ -30,24 +32,30 @@ def predict(
     *,
     layout: str = "auto",
     brain: Path | None = None,
+    strip: Strip = "auto",
+    series: Mapping[int, str | None] | None = None,
     subjects: Sequence[str] | None = None,
     overwrite: bool = False,
     anonymize: Path | None = None,
+    told: Callable[[str], None] = lambda _: None,
     progress: ProgressCallback = no_progress,
 ) -> list[Outcome]:
     """Score every scan of ``inputs`` and write `<case>_anomaly.nii.gz`, `<case>_mask.nii.gz` and `<case>.json`.
 
     Args:
         detector: The loaded model.
-        inputs: NIfTI files, folders of NIfTI files, or cohorts in any layout that `mmccd.data.cohort` reads.
+        inputs: Scans, folders of them, DICOM, or cohorts in any layout that `mmccd.data.cohort` reads.
         output: Folder for the results; cases that it already holds from this model and scan are kept. Several
             processes may share it.
         layout: Layout of the cohorts.
         brain: Brain mask for a single input file.
+        strip: Whether brains are extracted, and modalities of a subject registered; see `mmccd.raw.ready`.
+        series: Which DICOM series to use; see `mmccd.raw.convert`.
         subjects: Score only these subjects; None scores all.
         overwrite: Score again what is already there.
         anonymize: Key of random names for the cases, see `mmccd.data.pseudonyms`; no result then holds a name of an
             input.
+        told: Called with what each DICOM series was taken for.
         progress: Called with a description, the number done, and the total.
 
     Returns:
@@ -60,7 +68,9 @@ def predict(
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output} is not a folder, results need one", "choose another output folder")
     check_summary(output)
-    found, problems = find_inputs(inputs, *detector.sources, layout=layout, brain=brain)
+    found, problems = find_inputs(
+        inputs, *detector.sources, layout=layout, brain=brain, series=series, told=told if anonymize is None else None
+    )
     if subjects is not None:
         found = [item for item in found if item.case in subjects]
         problems = {case: problem for case, problem in problems.items() if case in subjects}
@@ -82,7 +92,7 @@ def predict(
             progress(item.case, len(outcomes) - len(problems), len(found))
             with one_at_a_time(output, item.case, wait=wait) as mine:
                 if mine:
-                    outcomes.append(_predict_one(detector, item, output, overwrite and not wait))
+                    outcomes.append(_predict_one(detector, item, output, strip, overwrite and not wait))
                 else:  # another process scores it now: see at the end whether it did
                     others.append(item)
     progress("done", len(found), len(found))
@@ -91,26 +101,31 @@ def predict(
     return outcomes
 
 
-def _predict_one(detector: Detector, item: Input, output: Path, overwrite: bool) -> Outcome:
+def _predict_one(detector: Detector, item: Input, output: Path, strip: Strip, overwrite: bool) -> Outcome:
     """Score one scan, or find it scored; whatever is wrong with it becomes its outcome."""
     started, allowed = time.perf_counter(), False
     try:
         _check_place(item, output)
         allowed = True
-        origin = origin_of(detector, item)
+        origin = origin_of(detector, item) | ({"strip": strip} if strip == "always" else {})
         kept = None if overwrite else kept_case_record(output / f"{item.case}.json")
         if kept and kept.origin == origin and all((output / f"{item.case}{end}").is_file() for end in MAPS):
             _unfinished(item.case, output).unlink(missing_ok=True)  # a run may have been killed just before it would
             return outcome_of(kept, "kept")
+        made = ready({detector.sources[0]: item.image, **item.others}, item.brain, strip)
+        scan, *others = (read_volume(image.path, image.channel) for image in made.images.values())
         detection = detector.detect(
-            read_volume(item.image.path, item.image.channel),
-            brain=read_volume(item.brain.path, item.brain.channel) if item.brain else None,
-            others={name: read_volume(image.path, image.channel) for name, image in item.others.items()},
+            scan,
+            brain=read_volume(made.brain.path, made.brain.channel) if made.brain else None,
+            others=dict(zip(item.others, others, strict=True)),
         )
-        record = record_of(detector, item, detection, origin, round(time.perf_counter() - started, 3))
+        detection = replace(detection, warnings=(*detection.warnings, *made.warnings))
+        record = record_of(detector, item, detection, origin, round(time.perf_counter() - started, 3), made.brain_from)
         with staging(output, item.case) as stage:
             detection.save(stage, item.case)
-            write_preview(stage / f"{item.case}.png", item.case, record.source, detection)
+            if made.brain_from:
+                write_volume(stage / f"{item.case}{BRAIN_END}", detection.brain.astype("uint8"), scan)
+            write_preview(stage / f"{item.case}.png", record, detection)
             write_json(stage / f"{item.case}.json", record.as_json())
             _put_in_place(item.case, stage, output)
         return outcome_of(record, "done")
@@ -148,6 +163,8 @@ def _check_place(item: Input, output: Path) -> None:
 def _put_in_place(case: str, stage: Path, output: Path) -> None:
     """Move the files of a case to their places, the record last: a case with a record is complete."""
     _unfinish(case, output)  # until all files are new
+    if not (stage / f"{case}{BRAIN_END}").exists():
+        (output / f"{case}{BRAIN_END}").unlink(missing_ok=True)
     for path in sorted(stage.iterdir(), key=lambda path: path.suffix == ".json"):
         path.replace(output / path.name)
     _unfinished(case, output).unlink()

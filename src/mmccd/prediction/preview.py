@@ -3,16 +3,23 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mmccd.figures import MAP_COLOURS, MASK, Panel, frame, grid_png, window
+from mmccd.data.case_record import CaseRecord
+from mmccd.data.volumes import Volume
+from mmccd.figures import LESION, MAP_COLOURS, MASK, Panel, frame, grid_png, window
 from mmccd.prediction.detector import Detection
 from mmccd.system.files import write_atomically
 
 PREVIEW_SLICES = 5
+BRAIN_WORDS = " Cyan: the brain that was found."
 
 
-def write_preview(path: Path, case: str, source: str, detection: Detection) -> None:
-    """Five axial slices of one scan, top to bottom of the brain through its strongest finding."""
+def write_preview(path: Path, record: CaseRecord, detection: Detection) -> None:
+    """Five axial slices of one scan, top to bottom of the brain through its strongest finding.
+
+    Where the brain had to be found, a row above shows it within the whole head.
+    """
     brain_per_slice = detection.brain.sum(axis=(0, 1))
     inside = np.flatnonzero(brain_per_slice > 0.3 * brain_per_slice.max())
     evenly = np.linspace(inside[0], inside[-1], PREVIEW_SLICES + 2)[1:-1].round().astype(int)
@@ -27,12 +34,22 @@ def write_preview(path: Path, case: str, source: str, detection: Detection) -> N
         image, mask = detection.volume.data[x, y, z], detection.mask[x, y, z]
         scans.append(Panel(image, low, high, outlines=((MASK, mask),), sides_mm=sides_mm))
         maps.append(Panel(detection.anomaly[x, y, z], 0, 2 * detection.threshold, MAP_COLOURS, sides_mm=sides_mm))
+    heads = [within_head(detection.volume, detection.brain, z) for z in chosen] if record.brain_from else []
     png = grid_png(
-        [scans, maps],
+        [*([heads] if heads else []), scans, maps],
         columns=[f"slice {z}" for z in chosen],
-        names=[source, "anomaly map"],
-        title=f"{case}: {detection.lesion_volume_ml:.1f} ml above the threshold",
-        caption="Yellow: above the threshold chosen without labels. Research only.",
+        names=[*(["as scanned"] if heads else []), record.source, "anomaly map"],
+        title=f"{record.case}: {detection.lesion_volume_ml:.1f} ml above the threshold",
+        caption=f"Yellow: above the threshold chosen without labels.{BRAIN_WORDS if heads else ''} Research only.",
         threshold=detection.threshold,
     )
     write_atomically(path, png)
+
+
+def within_head(volume: Volume, brain: NDArray[np.bool_], z: int) -> Panel:
+    """An axial slice of a scan with skull, with the outline of the brain that was found in it."""
+    shown = np.any(volume.data > 0, axis=2)
+    sides_mm = volume.spacing_mm[:2]
+    x, y = frame(shown, sides_mm)
+    high = float(np.quantile(volume.data[volume.data > 0], 0.99))
+    return Panel(volume.data[x, y, z], 0, high, outlines=((LESION, brain[x, y, z]),), sides_mm=sides_mm)

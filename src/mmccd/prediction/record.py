@@ -27,9 +27,9 @@ def origin_of(detector: Detector, item: Input) -> dict[str, str]:
 
 
 def record_of(
-    detector: Detector, item: Input, detection: Detection, origin: dict[str, str], seconds: float
+    detector: Detector, item: Input, detection: Detection, origin: dict[str, str], seconds: float, brain_from: str = ""
 ) -> CaseRecord:
-    """The record of one case."""
+    """The record of one case; ``brain_from`` says what found its brain where something had to."""
     card = detector.model.card
     members = [member.config for member in detector.model.members]
     return CaseRecord(
@@ -49,6 +49,7 @@ def record_of(
         brain_volume_ml=detection.brain_volume_ml,
         warnings=tuple(nameless(item, text) for text in detection.warnings),
         trained_on=detection.trained_on,
+        brain_from=brain_from,
         seconds=seconds,
         intensity=_intensity(detector),
         model=ModelNamed(

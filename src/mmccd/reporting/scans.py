@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from mmccd.data.case_record import CaseRecord, read_case_record
 from mmccd.data.cohort import Cohort, Image, Subject, read_cohort
-from mmccd.data.own_folders import ANOMALY_END, MASK_END, SUMMARY
+from mmccd.data.own_folders import ANOMALY_END, BRAIN_END, MASK_END, SUMMARY
 from mmccd.data.problems import Problem
 from mmccd.data.pseudonyms import names_of_files, redact
-from mmccd.data.subject import load_case
+from mmccd.data.subject import load_predicted
 from mmccd.data.volumes import Volume, brain_mask, check_same_grid, read_volume
 from mmccd.errors import DataError, MmccdError
 from mmccd.prediction.inputs import Input, find_inputs
@@ -186,6 +186,8 @@ def load_shown(predictions: Predictions, case: str, scans: Scans | None) -> Show
     except MmccdError as error:
         return replace(alone, problem=Problem.of(case, error))
     outlined = scans.outlined(item, predictions.records[case].source)
+    if predictions.records[case].brain_from:  # found by `predict`, and kept beside the map
+        item = replace(item, brain=Image(predictions.folder / f"{case}{BRAIN_END}"))
     try:
         volume = read_volume(item.image.path, item.image.channel)
         check_same_grid(anomaly, volume)
@@ -199,7 +201,7 @@ def load_shown(predictions: Predictions, case: str, scans: Scans | None) -> Show
     except MmccdError as error:
         shown = replace(alone, problem=Problem.of(case, error))
     else:
-        expert, warnings, problem = _expert(case, outlined, predictions.records[case].source)
+        expert, warnings, problem = _expert(predictions, case, outlined)
         shown = Shown(anomaly.data, mask.data > 0, anomaly.affine, volume, brain, expert, problem, warnings)
     return shown if item.case == case else _nameless(case, item, outlined, shown)
 
@@ -217,12 +219,12 @@ def _nameless(case: str, item: Input, subject: Subject | None, shown: Shown) -> 
 
 
 def _expert(
-    case: str, subject: Subject | None, source: str
+    predictions: Predictions, case: str, subject: Subject | None
 ) -> tuple[NDArray[np.bool_] | None, tuple[str, ...], Problem | None]:
     if subject is None:
         return None, (), None
     try:
-        loaded = load_case(subject, [source])
+        loaded = load_predicted(subject, predictions.records[case], predictions.folder)
     except MmccdError as error:
         return None, (), Problem(case, f"no expert mask is shown: {error.message}", error.hint)
     return loaded.lesion, loaded.warnings, None

@@ -221,7 +221,7 @@ def test_real_scans_that_are_not_registered_are_refused(data, name):
     (report,) = validate(read_cohort(data / "odd" / name))
     assert not report.ok
     assert "not co-registered" in report.problem.what
-    assert "register them to one grid first" in report.problem.hint
+    assert "mmccd preprocess" in report.problem.hint
 
 
 def test_real_scans_with_skull_are_refused(data):

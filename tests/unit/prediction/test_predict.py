@@ -52,7 +52,7 @@ def test_record_and_summary_of_a_case(detector, scans, output, table, no_picture
     assert set(record) == {
         "case", "source", "score", "score_definition", "threshold", "threshold_origin", "lesion_volume_ml",
         "brain_volume_ml", "warnings", "trained_on", "seconds", "intensity", "model", "origin", "provenance", "p_value",
-        "p_value_of",
+        "p_value_of", "brain_from",
     }  # fmt: skip
     assert record["threshold_origin"]["chosen_on"] == "healthy validation slices"
     assert record["model"] == {"method": "cyclic-unet", "targets": ["t2"]}
@@ -215,7 +215,7 @@ def test_a_mask_on_another_grid_is_named(detector, scans, output, tmp_path, heal
     (outcome,) = predict(detector, [scans / "a.nii.gz"], output, brain=tmp_path / "mask.nii.gz")
     assert outcome.status == "failed"
     assert "a.nii.gz and mask.nii.gz are not co-registered" in outcome.error
-    assert "register them to one grid" in outcome.hint
+    assert "mmccd preprocess" in outcome.hint
 
 
 def test_an_output_that_cannot_be_written_is_an_error(detector, scans, tmp_path, no_pictures):

@@ -1,0 +1,207 @@
+"""From a DICOM series to a volume in NIfTI, by dcm2niix; and from a folder of series to a cohort."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from mmccd.data.cohort import MODALITIES, Cohort, Image, Subject, read_cohort, unsafe_id
+from mmccd.data.layouts.names import modality_named
+from mmccd.data.problems import Problem
+from mmccd.data.volumes import read_volume, write_volume
+from mmccd.errors import ConfigError, DataError
+from mmccd.raw.cache import kept
+from mmccd.raw.extra import needed
+from mmccd.raw.series import Series, dicom_files, holds_dicom, series_in
+
+LAYOUT = "dicom"
+LONGEST_S = 600
+ASK = "choose with --series NUMBER, or NUMBER=MODALITY where its modality is told wrongly"
+
+
+def dicom_cohort(
+    root: Path, wanted: Sequence[str] | None = None, chosen: Mapping[int, str | None] | None = None
+) -> tuple[Cohort, tuple[str, ...]]:
+    """The subjects of DICOM files, converted where that has not been done before; a study is a subject.
+
+    Args:
+        root: A folder with any number of series, mixed or in folders of their own, or a single file.
+        wanted: Modalities that are asked for; None takes every one that there is.
+        chosen: Numbers of the series to use, each with the modality that it is, None where its header says; without
+            any, all.
+
+    Returns:
+        The cohort, and one line for each series: what it is and how that was told, or why it is not used. No name,
+        date or number of a patient is in any of them; a subject is called after the folder that it lies in.
+
+    Raises:
+        DataError: no series can be used; says why not.
+        ConfigError: what reads DICOM is not installed.
+    """
+    found, broken = series_in(dicom_files(root))
+    lines = [f"{len(broken)} files begin like DICOM and cannot be read"] if broken else []
+    studies: dict[tuple[str, str], list[Series]] = {}
+    for series in found:
+        studies.setdefault((series.first.person, series.first.study), []).append(series)
+    names = _names(root, list(studies.values()))
+    subjects, problems, reasons = [], {}, []
+    for name, of_study in zip(names, studies.values(), strict=True):
+        if isinstance(name, Problem):
+            problems[name.subject] = name
+            continue
+        roles, refused = _roles(of_study, wanted, chosen or {})
+        reasons += refused
+        lines += [
+            f"{name}: {series.name} is {role}, {series.modality[1]}" for role, some in roles.items() for series in some
+        ]
+        lines += [f"{name}: {reason}" for reason in refused]
+        several = {role: some for role, some in roles.items() if len(some) > 1}
+        if several:
+            what = "; ".join(
+                f"{len(some)} series are {role}: {' and '.join(s.name for s in some)}" for role, some in several.items()
+            )
+            problems[name] = Problem(name, what, ASK)
+        elif roles:
+            try:
+                images = {role: Image(converted(some[0])) for role, some in roles.items()}
+            except DataError as error:
+                problems[name] = Problem.of(name, error)
+                continue
+            usual = {role: images[role] for role in MODALITIES if role in images}
+            subjects.append(Subject(name, usual | images, None, None, None))
+    if not subjects and not problems:
+        why = "; ".join(reasons[:5]) or "no file of it can be read as an image"
+        raise DataError(f"{root.name} holds no MR scan that can be used: {why}", ASK)
+    subjects.sort(key=lambda subject: subject.id)
+    return Cohort(root, LAYOUT, tuple(subjects), dict(sorted(problems.items()))), tuple(lines)
+
+
+def any_cohort(
+    root: Path,
+    layout: str = "auto",
+    *,
+    wanted: Sequence[str] | None = None,
+    series: Mapping[int, str | None] | None = None,
+    told: Callable[[str], None] | None = None,
+) -> Cohort:
+    """A cohort of any kind: `dicom_cohort` where the files are DICOM, else `mmccd.data.cohort.read_cohort`.
+
+    Raises:
+        DataError: as these do; or series are chosen where there are none.
+    """
+    if layout in ("auto", LAYOUT) and holds_dicom(root):
+        cohort, lines = dicom_cohort(root, wanted, series)
+        if told is not None:
+            for line in lines:
+                told(line)
+        return cohort
+    if series:
+        raise DataError(f"{root.name} holds no DICOM files to choose series of", "leave --series out")
+    return read_cohort(root, layout)
+
+
+def converted(series: Series) -> Path:
+    """The volume of a series as NIfTI, kept in the cache; its header holds no text.
+
+    Raises:
+        DataError: dcm2niix cannot convert it to one volume.
+    """
+    files = [picture.path for picture in series.pictures]
+    stamps = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    tool = needed("dcm2niix", "a DICOM scan")
+
+    def make(place: Path) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            into, out = Path(scratch) / "in", Path(scratch) / "out"
+            into.mkdir()
+            out.mkdir()
+            for number, path in enumerate(files):
+                shutil.copyfile(path, into / f"{number:05d}.dcm")
+            # -m y: one volume, whatever the scanner split; -i n: what is derived was refused or chosen before.
+            command = [tool.bin, "-b", "n", "-z", "n", "-m", "y", "-i", "n", "-f", "scan", "-o", str(out), str(into)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S, check=False)
+            made = sorted(out.glob("*.nii"))
+            if len(made) != 1:
+                last = (done.stdout.strip().splitlines() or ["nothing"])[-1].replace(str(into), "the series")
+                raise DataError(
+                    f"{series.name} became {len(made)} volumes, expected 1; dcm2niix says: {last[:200]}",
+                    "convert it by hand, and give the NIfTI file",
+                )
+            volume = read_volume(made[0])
+            write_volume(place, volume.data, volume)
+
+    return kept("dicom", [getattr(tool, "__version__", ""), stamps], ".nii.gz", make)
+
+
+def chosen_series(texts: Sequence[str]) -> dict[int, str | None]:
+    """From ``7`` and ``7=flair``, as they are given on the command line, to the numbers and what they are.
+
+    Raises:
+        ConfigError: one is neither.
+    """
+    found: dict[int, str | None] = {}
+    for text in texts:
+        number, _, modality = text.partition("=")
+        if not number.strip().isdecimal():
+            raise ConfigError(f"--series {text!r} is no number of a series", "for example --series 7, or 7=flair")
+        found[int(number)] = modality_named(modality) if modality.strip() else None
+    return found
+
+
+def _roles(
+    series: Sequence[Series], wanted: Sequence[str] | None, chosen: Mapping[int, str | None]
+) -> tuple[dict[str, list[Series]], list[str]]:
+    """What may be used, by modality, and why the rest is not."""
+    roles: dict[str, list[Series]] = {}
+    refused = []
+    for one in series:
+        number = one.first.number
+        if chosen and number not in chosen:
+            continue
+        told, how = one.modality
+        role = (chosen.get(number) if number is not None else None) or told
+        if one.trouble:
+            refused.append(f"{one.name}: {one.trouble}")
+        elif role is None:
+            refused.append(f"{one.name}: which modality it is cannot be told, {how}")
+        elif wanted is None and role not in MODALITIES and not chosen:
+            refused.append(f"{one.name}: it is {role}, {how}")
+        elif wanted is not None and role not in wanted:
+            refused.append(f"{one.name}: it is {role}, and {' and '.join(wanted)} is asked for")
+        else:
+            roles.setdefault(role, []).append(one)
+    for some in roles.values():
+        originals = [one for one in some if not one.derived]
+        some[:] = originals or some
+    return roles, refused
+
+
+def _names(root: Path, studies: Sequence[Sequence[Series]]) -> list[str | Problem]:
+    """One for each study: of the folder given, or of the one below it that holds this study alone."""
+    home = root.resolve() if root.is_dir() else root.resolve().parent
+    if len(studies) == 1:
+        return [_safe(home.name)]
+    tops = [{_top(picture.path, root) for one in study for picture in one.pictures} for study in studies]
+    names: list[str | Problem] = []
+    for index, mine in enumerate(tops):
+        shared = any(mine & others for place, others in enumerate(tops) if place != index)
+        if shared or len(mine) > 1:
+            what = (
+                f"{len(studies)} studies, of {len({one[0].first.person for one in studies})} persons, lie in it mixed"
+            )
+            names.append(Problem(_safe(home.name), what, "give each study a folder of its own"))
+        else:
+            names.append(_safe(mine.pop()))
+    return names
+
+
+def _top(path: Path, root: Path) -> str:
+    first, *below = path.relative_to(root).parts
+    return first if below else ""
+
+
+def _safe(name: str) -> str:
+    plain = re.sub(r"[^\w.+-]+", "_", name).strip("._-") or "scan"
+    return "scan" if unsafe_id(plain) else plain

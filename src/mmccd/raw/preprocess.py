@@ -1,0 +1,148 @@
+"""`mmccd preprocess`: raw scans in; out comes a cohort that every tool can read, stripped and on one grid."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmccd.data.cohort import Cohort, Image, Subject
+from mmccd.data.problems import Problem
+from mmccd.data.volumes import Volume, brain_mask, check_same_grid, read_volume, write_volume
+from mmccd.errors import ConfigError, DataError, GridError, MmccdError, WriteError
+from mmccd.raw.brain import Strip
+from mmccd.raw.ready import Ready, ready
+from mmccd.raw.registration import resampled, rigid, without_bias_field
+from mmccd.system.files import read_record, staging, write_json
+from mmccd.system.progress import ProgressCallback, no_progress
+from mmccd.system.provenance import provenance
+
+RECORD = "preprocess.json"
+
+
+def preprocess(
+    cohort: Cohort,
+    output: Path,
+    *,
+    reference: str | None = None,
+    strip: Strip = "auto",
+    bias_field: bool = False,
+    progress: ProgressCallback = no_progress,
+) -> dict[str, Problem]:
+    """Write every subject as ``<subject>/<subject>_<modality>.nii.gz`` with its brain mask; a killed run goes on.
+
+    The modalities lie on the grid of the first, or of ``reference``, and are 0 outside the brain. ``preprocess.json``
+    beside them says what was done, and holds the matrices that lead back.
+
+    Args:
+        cohort: Raw subjects.
+        output: Folder; subjects that it holds already, made from the same files in the same way, are kept.
+        reference: Modality whose grid is kept; None takes the first of each subject.
+        strip: As of `mmccd.raw.ready.ready`.
+        bias_field: Whether the bias field is divided out (N4).
+        progress: Called with a subject, the number done, and the total.
+
+    Returns:
+        What is wrong with subjects that could not be made, by subject.
+
+    Raises:
+        ConfigError: the output is no folder, or no subject has the reference.
+        WriteError: nothing can be written there.
+    """
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"{output} is not a folder, results need one", "choose another output folder")
+    there = sorted({name for subject in cohort.subjects for name in subject.images})
+    if reference is not None and reference not in there:
+        raise ConfigError(f"no subject has {reference}; there are {', '.join(there)}", "choose among these")
+    problems = dict(cohort.problems)
+    for done, subject in enumerate(cohort.subjects):
+        progress(subject.id, done, len(cohort.subjects))
+        try:
+            _one(subject, output, reference, strip, bias_field)
+        except WriteError:
+            raise
+        except (MmccdError, OSError, MemoryError) as error:
+            problems[subject.id] = Problem.of(subject.id, error)
+    progress("done", len(cohort.subjects), len(cohort.subjects))
+    return dict(sorted(problems.items()))
+
+
+def _one(subject: Subject, output: Path, reference: str | None, strip: Strip, bias_field: bool) -> None:
+    first = reference or next(iter(subject.images))
+    if first not in subject.images:
+        raise DataError(f"it has no {first}, whose grid is asked for", "add it, or choose another --reference")
+    images = {first: subject.images[first], **subject.images}
+    made_from = _made_from(subject, first, strip, bias_field)
+    place = output / subject.id
+    if (read_record(place / RECORD) or {}).get("made_from") == made_from:
+        return
+    if place.exists() and not (place / RECORD).exists() and any(place.iterdir()):
+        raise DataError(f"{place.name} is already there, and is none of `mmccd preprocess`", "choose another folder")
+    made = ready(images, subject.brain, strip)
+    volumes = {name: read_volume(image.path, image.channel) for name, image in made.images.items()}
+    grid = volumes[first]
+    for volume in volumes.values():
+        check_same_grid(grid, volume)
+    brain = brain_mask(grid, read_volume(made.brain.path, made.brain.channel) if made.brain else None)
+    with staging(output, subject.id) as stage:
+        for name, volume in volumes.items():
+            data = without_bias_field(volume, brain) if bias_field else volume.data
+            write_volume(stage / f"{subject.id}_{name}.nii.gz", np.where(brain, data, np.float32(0)), grid)
+        write_volume(stage / f"{subject.id}_brain.nii.gz", brain.astype(np.uint8), grid)
+        if subject.lesion is not None:
+            write_volume(stage / f"{subject.id}_seg.nii.gz", _lesion(subject.lesion, subject, grid), grid)
+        write_json(stage / RECORD, _record(made, first, made_from, brain, grid, bias_field))
+        _replace(stage, place)
+
+
+def _replace(stage: Path, place: Path) -> None:
+    """The record goes last: a subject with a record is complete."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        (place / RECORD).unlink(missing_ok=True)
+        for path in sorted(stage.iterdir(), key=lambda path: path.name == RECORD):
+            path.replace(place / path.name)
+    except OSError as error:
+        raise WriteError(place, error) from error
+
+
+def _lesion(mask: Image, subject: Subject, grid: Volume) -> Any:
+    """An expert mask on the grid of the reference: as it lies, or with the modality that it was drawn on."""
+    lesion = read_volume(mask.path, mask.channel, allow_zero=True)
+    for image in subject.images.values():
+        drawn_on = read_volume(image.path, image.channel)
+        try:
+            check_same_grid(drawn_on, lesion)
+        except GridError:
+            continue
+        try:
+            check_same_grid(drawn_on, grid)
+        except GridError:
+            return resampled(lesion, grid, rigid(drawn_on, grid), labels=True).astype(np.uint8)
+        return lesion.data.astype(np.uint8)
+    raise DataError(f"{mask.path.name} lies on the grid of none of the images", "give the mask on the grid of one")
+
+
+def _made_from(subject: Subject, first: str, strip: Strip, bias_field: bool) -> dict[str, Any]:
+    files: Mapping[str, Image | None] = {**subject.images, "brain": subject.brain, "lesion": subject.lesion}
+    stamps = {}
+    for name, image in files.items():
+        if image is not None:
+            status = image.path.stat()
+            stamps[name] = [status.st_size, status.st_mtime_ns, image.channel]
+    return {"files": stamps, "reference": first, "strip": strip, "bias_field": bias_field}
+
+
+def _record(
+    made: Ready, first: str, made_from: dict[str, Any], brain: Any, grid: Volume, bias_field: bool
+) -> dict[str, Any]:
+    return {
+        "made_from": made_from,
+        "reference": first,
+        "brain_from": made.brain_from or ("a brain mask" if made.brain else "what lies above zero"),
+        "brain_volume_ml": float(brain.sum()) * grid.voxel_ml,
+        "registered": {name: made.matrices[name] for name in made.moved},
+        "bias_field": "N4" if bias_field else None,
+        "warnings": list(made.warnings),
+        "provenance": provenance(),
+    }

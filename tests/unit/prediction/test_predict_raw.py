@@ -1,0 +1,95 @@
+"""`predict` on scans as they leave the scanner: DICOM, and heads with skull."""
+
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+from dicom_files import FLAIR, PERSON, T1, T2, write_series
+from heads import brain_finder, head_of
+
+from mmccd.cli.app import main
+from mmccd.data.volumes import read_volume
+from mmccd.evaluation.evaluate import evaluate
+from mmccd.prediction.predict import predict
+from mmccd.reporting.scans import Scans, load_shown, read_predictions
+
+
+@pytest.fixture
+def head(healthy_scan, tmp_path, monkeypatch):
+    """A cohort of one head, whose brain is known."""
+    monkeypatch.setattr("mmccd.raw.brain.extract", brain_finder(healthy_scan))
+    (tmp_path / "heads" / "P").mkdir(parents=True)
+    image, _ = head_of(healthy_scan)
+    nib.save(image, tmp_path / "heads" / "P" / "P_flair.nii.gz")
+    return tmp_path / "heads"
+
+
+def test_a_head_is_scored_as_its_brain_is(detector, head, healthy_scan, tmp_path):
+    (outcome,) = predict(detector, [head], tmp_path / "out")
+    assert outcome.status == "done"
+    brain = read_volume(tmp_path / "out" / "P_brain.nii.gz").data > 0
+    np.testing.assert_array_equal(brain, read_volume(healthy_scan).data > 0)
+    found = read_volume(tmp_path / "out" / "P_anomaly.nii.gz", allow_zero=True).data
+    assert not found[~brain].any()
+    record = json.loads((tmp_path / "out" / "P.json").read_text())
+    assert "HD-BET" in record["brain_from"]
+    assert nib.load(tmp_path / "out" / "P_anomaly.nii.gz").shape == nib.load(head / "P" / "P_flair.nii.gz").shape
+    (again,) = predict(detector, [head], tmp_path / "out")
+    assert again.status == "kept"
+
+
+def test_never_refuses_a_head_as_before(detector, head, tmp_path):
+    (outcome,) = predict(detector, [head], tmp_path / "out", strip="never")
+    assert "is not skull-stripped" in outcome.error
+    assert not (tmp_path / "out" / "P_brain.nii.gz").exists()
+
+
+def test_a_brain_that_is_no_longer_needed_goes(detector, head, healthy_scan, tmp_path, no_pictures):
+    scan = head / "P" / "P_flair.nii.gz"
+    predict(detector, [scan], tmp_path / "out")
+    assert (tmp_path / "out" / "P_flair_brain.nii.gz").exists()
+    predict(detector, [scan], tmp_path / "out", brain=healthy_scan)
+    assert not (tmp_path / "out" / "P_flair_brain.nii.gz").exists()
+
+
+def test_what_comes_after_uses_the_brain_that_was_found(detector, head, lesioned_scan, tmp_path, monkeypatch):
+    monkeypatch.setattr("mmccd.raw.brain.extract", brain_finder(lesioned_scan))
+    image, brain = head_of(lesioned_scan)
+    (head / "Q").mkdir()
+    nib.save(image, head / "Q" / "Q_flair.nii.gz")
+    shutil.copy(lesioned_scan.parent / lesioned_scan.name.replace("flair", "seg"), head / "Q" / "Q_seg.nii.gz")
+    shutil.rmtree(head / "P")
+    predict(detector, [head], tmp_path / "out")
+    shown = load_shown(read_predictions(tmp_path / "out"), "Q", Scans.found_in([head], "flair"))
+    assert shown.problem is None
+    np.testing.assert_array_equal(shown.brain, brain[::1] if shown.brain.shape == brain.shape else shown.brain)
+    assert shown.brain.sum() == brain.sum()
+    evaluated = evaluate(tmp_path / "out", head, tmp_path / "eval", resamples=100)
+    assert evaluated.failures == {}
+
+
+def test_a_mixed_export_is_scored_and_no_name_comes_out(detector, tmp_path, capsys, model_folder):
+    rng = np.random.default_rng(0)
+    place = (np.indices((60, 60, 30)).T - (30, 30, 15)) / (22, 26, 13)
+    values = np.where((place**2).sum(-1).T < 1, rng.integers(300, 500, (60, 60, 30)), 0)
+    for number, timing in enumerate((FLAIR, T1, T2), start=1):
+        write_series(
+            tmp_path / "export", values=values, slices=30, pixel_mm=3.5, apart_mm=5.0, number=number,
+            name=f"{number}_", **timing,
+        )  # fmt: skip
+    code = main(["predict", str(model_folder), str(tmp_path / "export"), "-o", str(tmp_path / "out"), "-q"])
+    said = capsys.readouterr()
+    assert (code, said.err) == (0, "")
+    assert "export: series 1 (30 slices of 60 x 60) is flair, by its timing (TR 9000 ms" in said.out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "export.json", "export.png", "export_anomaly.nii.gz", "export_mask.nii.gz", "summary.csv",
+    ]  # fmt: skip
+    texts = said.out + (tmp_path / "out" / "export.json").read_text() + (tmp_path / "out" / "summary.csv").read_text()
+    assert PERSON.partition("^")[0] not in texts
+    bad = ["predict", str(model_folder), str(tmp_path / "export"), "-o", str(tmp_path / "o"), "--series", "x", "-q"]
+    assert main(bad) == 2
+    none = [*bad[:-3], "--series", "2", "-q"]
+    assert main(none) == 4
+    assert "series 2 (30 slices of 60 x 60): it is t1, and flair is asked for" in capsys.readouterr().err
