@@ -7,9 +7,12 @@ from typing import Annotated
 import typer
 
 Data = Annotated[
-    Path, typer.Argument(help="Cohort: BraTS, nnU-Net, MSD Task01, BIDS or subject folders, or a CSV manifest.")
+    Path,
+    typer.Argument(
+        help="Cohort: BraTS, nnU-Net, MSD Task01, BIDS, a folder per subject or per modality, or a CSV manifest."
+    ),
 ]
-Layout = Annotated[str, typer.Option(help="auto, brats, nnunet, msd, bids, csv or folders.")]
+Layout = Annotated[str, typer.Option(help="auto, brats, nnunet, msd, bids, csv, modalities or folders.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]

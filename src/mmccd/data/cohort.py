@@ -12,15 +12,11 @@ from mmccd.data.layouts.names import BRAIN, LESION
 from mmccd.data.layouts.registry import LAYOUTS
 from mmccd.data.nifti import is_nifti_name
 from mmccd.data.own_folders import NAMES, kind_of
+from mmccd.data.parts import PARTS, part_name
 from mmccd.data.problems import Problem
 from mmccd.errors import DataError, printable
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
-PARTS = {
-    "train": "train", "training": "train",
-    "val": "validation", "valid": "validation", "validation": "validation",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 _SAFE_ID = re.compile(r'[^\s.\-/\\:*?"<>|\x00-\x1f]([^/\\:*?"<>|\x00-\x1f]*[^\s./\\:*?"<>|\x00-\x1f])?')
 _LONGEST_ID = 150  # bytes; results add up to 40, and disks end at 255
 _MEND = "mend or rename its files, or leave it out"
@@ -121,11 +117,6 @@ def modalities_of(cohort: Cohort) -> tuple[str, ...]:
         return ()
     shared = set.intersection(*(set(subject.images) for subject in cohort.subjects))
     return tuple([name for name in MODALITIES if name in shared] + sorted(shared - set(MODALITIES)))
-
-
-def part_name(text: str) -> str | None:
-    """Canonical name of a part of a split (``val`` -> ``validation``), or None for anything else."""
-    return PARTS.get(text.strip().lower())
 
 
 def _check_root(root: Path) -> None:

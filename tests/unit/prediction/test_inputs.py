@@ -94,15 +94,23 @@ def test_scans_as_bet_names_them_are_scanned_and_not_taken_for_masks(tmp_path):
 @pytest.mark.parametrize("source", ["flair", "t2"])
 def test_a_loose_file_of_another_modality_is_a_problem_and_the_others_are_scored(tmp_path, source):
     other = {"flair": "t2", "t2": "flair"}[source]
-    tree(tmp_path / "scans", f"a_{source}_n4.nii.gz", f"b_{other}_n4.nii.gz", "c_T2_FLAIR.nii.gz", "d.nii.gz")
+    tree(tmp_path / "scans", f"a_{source}_n4.nii.gz", f"b_{other}_n4.nii.gz", "c_T1_FLAIR.nii.gz", "d.nii.gz")
     files = [tmp_path / "scans" / name for name in (f"b_{other}_n4.nii.gz", "d.nii.gz")]
 
-    for inputs, cases in (([tmp_path / "scans"], [f"a_{source}_n4", "c_T2_FLAIR", "d"]), (files, ["d"])):
+    either = ["c_T1_FLAIR"] if source == "flair" else []  # a T1 of GE, or the FLAIR of a first visit
+    for inputs, cases in (([tmp_path / "scans"], [f"a_{source}_n4", *either, "d"]), (files, ["d"])):
         found, problems = find_inputs(inputs, source)
         assert [item.case for item in found] == cases
-        assert list(problems) == [f"b_{other}_n4"]
+        assert next(iter(problems)) == f"b_{other}_n4"
         assert f"another modality than {source}" in problems[f"b_{other}_n4"].what
         assert f"if it is {source}, rename it" in problems[f"b_{other}_n4"].what
+
+
+@pytest.mark.parametrize("name", ["a_T2_FLAIR", "a_t2_tirm_tra_dark-fluid", "a_T2map", "a_ADC", "a_t2_fl2d_hemo"])
+def test_what_is_no_t2_is_not_scored_as_one(tmp_path, name):
+    tree(tmp_path, f"{name}.nii.gz")
+    found, problems = find_inputs([tmp_path / f"{name}.nii.gz"], "t2")
+    assert (found, list(problems)) == ([], [name])
 
 
 def test_a_brain_mask_beside_a_file_of_another_modality_is_no_second_complaint(tmp_path):

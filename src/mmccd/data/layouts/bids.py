@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from mmccd.data.layouts.listing import Entry, Layout, Listing, nifti_files
-from mmccd.data.layouts.names import BRAIN, LESION, ROLES
+from mmccd.data.layouts.names import BRAIN, LESION
 from mmccd.data.nifti import stem
 from mmccd.data.tables import read_table
 
@@ -40,7 +40,11 @@ def _bids_image(path: Path) -> Entry | None:
     if match is None:
         return None
     contrast = match["suffix"] == "T1w" and re.search(r"(^|_)ce-", match["rest"])
-    return Entry(match["key"], "t1ce" if contrast else ROLES[match["suffix"].lower()], path)
+    return Entry(
+        match["key"],
+        "t1ce" if contrast else {"flair": "flair", "t1w": "t1", "t2w": "t2"}[match["suffix"].lower()],
+        path,
+    )
 
 
 def _bids_masks(files: list[Path], images: list[Entry]) -> list[Entry]:
