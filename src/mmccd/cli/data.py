@@ -7,14 +7,16 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mmccd.cli.options import CORES, Data, Layout, Quiet, Seed, Workers
+from mmccd.cli.options import CORES, Data, Layout, Quiet, Seed, Select, Workers
 from mmccd.cli.output import finish, out
-from mmccd.errors import ConfigError
+from mmccd.errors import ConfigError, printable
 from mmccd.system.complaints import warn
 from mmccd.system.progress import reported_progress
 
 if TYPE_CHECKING:
-    from mmccd.data.cohort import Cohort, Subject
+    from mmccd.data.cohort import Cohort, Image, Subject
+
+_LISTED = 50
 
 
 def phantom(
@@ -37,12 +39,13 @@ def phantom(
     out.print(f"{subjects + lesions} subjects in {output}", highlight=False, markup=False)
 
 
-def validate(data: Data, layout: Layout = "auto", quiet: Quiet = False) -> None:
-    """Read every file of a cohort to the end, and say what would go wrong later."""
+def validate(data: Data, layout: Layout = "auto", select: Select = None, quiet: Quiet = False) -> None:
+    """Read every file of a cohort to the end; say which file is what, and what would go wrong later."""
     from mmccd.data.cohort import read_cohort
+    from mmccd.data.layouts.entities import parse_selection
     from mmccd.data.validate import validate as validate_cohort
 
-    cohort = read_cohort(data, layout)
+    cohort = read_cohort(data, layout, parse_selection(select or []))
     total = len(cohort.subjects) + len(cohort.problems)
     with reported_progress("validate", quiet=quiet) as progress:
         reports = validate_cohort(cohort, progress=progress)
@@ -58,6 +61,7 @@ def validate(data: Data, layout: Layout = "auto", quiet: Quiet = False) -> None:
         table.add_row(escape(report.subject), modalities, found, shape, spacing, verdict)
     out.print(f"layout {cohort.layout}, {total} subjects", highlight=False, markup=False)
     out.print(table)
+    _print_files(cohort)
     finish({report.subject: str(report.problem) for report in reports if report.problem}, total)
 
 
@@ -73,6 +77,7 @@ def prepare(
         str | None, typer.Option(help="Comma-separated, for example flair,t2. Default: all that every subject has.")
     ] = None,
     layout: Layout = "auto",
+    select: Select = None,
     split: Annotated[Path | None, typer.Option(help="CSV with columns subject,split.")] = None,
     train_list: Annotated[Path | None, typer.Option(help="Text file of training subjects, one a line.")] = None,
     validation_list: Annotated[Path | None, typer.Option(help="Text file of validation subjects.")] = None,
@@ -85,8 +90,9 @@ def prepare(
     quiet: Quiet = False,
 ) -> None:
     """Turn a cohort into memory-mapped, normalised slices. A killed run goes on where it stopped."""
-    from mmccd.data.cohort import modalities_of, read_cohort
+    from mmccd.data.cohort import all_healthy, modalities_of, read_cohort
     from mmccd.data.grid import OLD_PROTOCOLS, protocol_named
+    from mmccd.data.layouts.entities import parse_selection
     from mmccd.data.layouts.names import modality_named
     from mmccd.data.prepare import prepare as prepare_store
     from mmccd.data.slices import StoreSettings
@@ -95,11 +101,11 @@ def prepare(
     chosen_protocol = protocol_named(protocol)
     if protocol in OLD_PROTOCOLS:
         warn(f"the protocol {protocol} is called {OLD_PROTOCOLS[protocol]} now")
-    cohort = read_cohort(data, layout)
+    cohort = read_cohort(data, layout, parse_selection(select or []))
     named = {"train": train_list, "validation": validation_list, "test": test_list}
     lists = {part: path for part, path in named.items() if path}
     parts, origin = find_split(cohort, table=split, lists=lists, fractions=fractions, seed=seed)
-    there = {name for subject in cohort.subjects for name in subject.images}
+    there = {name for subject in cohort.subjects for name in subject.modalities}
     asked = modalities.split(",") if modalities else []
     names = tuple(modality_named(name, there) for name in asked) or modalities_of(cohort)
     if absent := [name for name in names if name not in there]:
@@ -114,7 +120,7 @@ def prepare(
     _mention_unused(cohort)
     wanted = {*parts.train, *parts.validation, *parts.test}
     chosen = [subject for subject in cohort.subjects if subject.id in wanted]
-    if chosen and all(subject.lesion is None for subject in chosen):
+    if chosen and all_healthy(chosen):
         out.print(f"no lesion mask found: all slices of all {len(chosen)} subjects are taken as healthy")
     with reported_progress("prepare", quiet=quiet) as progress:
         done, failures = prepare_store(
@@ -137,6 +143,27 @@ def prepare(
     finish(failures, len(wanted | failures.keys()))
 
 
+def _print_files(cohort: "Cohort") -> None:
+    """Which file became what, a line per subject, and what was left."""
+    for subject in cohort.subjects:
+        roles = {**subject.images, "brain": subject.brain, "lesion": subject.lesion}
+        found = ", ".join(f"{role} {_shown(image, cohort.root)}" for role, image in roles.items() if image)
+        out.print(f"{printable(subject.id)}: {found}", highlight=False, markup=False, soft_wrap=True)
+    for path in cohort.unused[:_LISTED]:
+        out.print(f"not used: {printable(_within(path, cohort.root))}", highlight=False, markup=False, soft_wrap=True)
+    if len(cohort.unused) > _LISTED:
+        out.print(f"not used: {len(cohort.unused) - _LISTED} more", highlight=False, markup=False)
+
+
+def _shown(image: "Image", root: Path) -> str:
+    channel = "" if image.channel is None else f" channel {image.channel}"
+    return printable(_within(image.path, root)) + channel
+
+
+def _within(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
 def _masks(subject: "Subject") -> str:
     found = {"brain": subject.brain, "lesion": subject.lesion}
     return " ".join(name for name, image in found.items() if image) or "none"
@@ -146,9 +173,9 @@ def _mention_unused(cohort: "Cohort") -> None:
     """A lesion mask whose name is not understood would make its subject healthy."""
     if not cohort.unused:
         return
-    names = [str(path.relative_to(cohort.root)) for path in cohort.unused]
+    names = [_within(path, cohort.root) for path in cohort.unused]
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     warn(
-        f"{len(names)} NIfTI file{'s' if len(names) > 1 else ''} not used, as no role fits the name: {shown}; "
+        f"{len(names)} NIfTI file{'s' if len(names) > 1 else ''} not used: {shown}; "
         "if a scan or a mask is among them, rename it or write a CSV manifest"
     )

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mmccd.cli.options import Anonymize, Device, Layout, Quiet
+from mmccd.cli.options import Anonymize, Device, Layout, Quiet, Select
 from mmccd.cli.output import finish, out
 from mmccd.system.complaints import warn
 from mmccd.system.progress import reported_progress
@@ -146,6 +146,7 @@ def predict(
     inputs: Annotated[list[Path], typer.Argument(help="NIfTI files, folders of them, or cohorts.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
     layout: Layout = "auto",
+    select: Select = None,
     brain: Annotated[Path | None, typer.Option(help="Brain mask, for one input file.")] = None,
     split: Annotated[
         Path | None, typer.Option(help="A store, or a CSV with columns subject,split: score its test subjects.")
@@ -165,17 +166,19 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Score scans: anomaly map, mask, picture and JSON per case, on the scan's own grid, and summary.csv."""
+    from mmccd.data.layouts.entities import parse_selection
     from mmccd.data.own_folders import SUMMARY
     from mmccd.data.splits import read_split_csv
     from mmccd.prediction.detector import Detector
     from mmccd.prediction.predict import predict as predict_scans
 
+    selection = parse_selection(select or [])
     detector = Detector.load(model, device=device, batch_size=batch_size, runtime=runtime, threshold=threshold)
     subjects = read_split_csv(split).test if split else None
     with reported_progress(f"predict on {detector.device}", quiet=quiet) as progress:
         outcomes = predict_scans(
-            detector, inputs, output, layout=layout, brain=brain, subjects=subjects, overwrite=overwrite,
-            anonymize=anonymize, progress=progress,
+            detector, inputs, output, layout=layout, select=selection, brain=brain, subjects=subjects,
+            overwrite=overwrite, anonymize=anonymize, progress=progress,
         )  # fmt: skip
     table = Table("case", "status", "score", "p", "marked ml", "seconds", "remarks")
     for outcome in outcomes:

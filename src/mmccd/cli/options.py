@@ -13,6 +13,12 @@ Data = Annotated[
     ),
 ]
 Layout = Annotated[str, typer.Option(help="auto, brats, nnunet, msd, bids, csv, modalities or folders.")]
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="ENTITY=VALUE, for example run=1: which of several files of a BIDS subject is meant. May be repeated."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmccd.data.case_record import is_case_record, kept_case_record
+from mmccd.data.layouts.entities import Selection
 from mmccd.data.own_folders import ENDS, MAPS
 from mmccd.data.problems import Problem
 from mmccd.data.pseudonyms import UNUSABLE, pseudonyms
@@ -29,6 +30,7 @@ def predict(
     output: Path,
     *,
     layout: str = "auto",
+    select: Selection | None = None,
     brain: Path | None = None,
     subjects: Sequence[str] | None = None,
     overwrite: bool = False,
@@ -43,6 +45,7 @@ def predict(
         output: Folder for the results; cases that it already holds from this model and scan are kept. Several
             processes may share it.
         layout: Layout of the cohorts.
+        select: Which of several files for one role is meant in a cohort, see ``read_cohort``.
         brain: Brain mask for a single input file.
         subjects: Score only these subjects; None scores all.
         overwrite: Score again what is already there.
@@ -60,7 +63,7 @@ def predict(
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output} is not a folder, results need one", "choose another output folder")
     check_summary(output)
-    found, problems = find_inputs(inputs, *detector.sources, layout=layout, brain=brain)
+    found, problems = find_inputs(inputs, *detector.sources, layout=layout, brain=brain, select=select)
     if subjects is not None:
         found = [item for item in found if item.case in subjects]
         problems = {case: problem for case, problem in problems.items() if case in subjects}

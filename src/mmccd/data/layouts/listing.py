@@ -1,11 +1,12 @@
 """What a reader of a layout says: "this file is that role of that subject". It names files, and opens no image."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmccd.data.case_record import is_result
+from mmccd.data.layouts.entities import Selection
 from mmccd.data.layouts.names import preference
 from mmccd.data.nifti import is_nifti_name
 from mmccd.data.parts import part_name
@@ -24,21 +25,44 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """Entries in any order, what a table says of each subject's split, problems, and files whose names fit no role."""
+    """What was found.
+
+    Attributes:
+        entries: In any order.
+        splits: What a table or a folder says of each subject's part.
+        problems: Subjects that cannot be used, and why.
+        lacking: Subject and role that have no file though there were some, and why.
+        unused: Files that are no role of a subject.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     splits: dict[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    lacking: dict[tuple[str, str], str] = field(default_factory=dict)
     unused: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
+class Chooser:
+    """How users choose among several files for one role.
+
+    Attributes:
+        read: Reads a folder as the layout does, with what is wanted.
+        remedy: Says of such files how to choose one.
+    """
+
+    read: Callable[[Path, Selection], Listing]
+    remedy: Callable[[Sequence[Path]], str]
+
+
+@dataclass(frozen=True)
 class Layout:
-    """How one layout is recognised and read; ``expects`` describes it to users."""
+    """How one layout is recognised and read; ``expects`` describes it to users, who may choose where names allow it."""
 
     detect: Callable[[Path], bool]
     read: Callable[[Path], Listing]
     expects: str
+    chooser: Chooser | None = None
 
 
 def nifti_files(folder: Path, depth: int = 0) -> Iterator[Path]:
