@@ -28,7 +28,7 @@ def _entry(path: Path, visits: Iterable[str]) -> Entry | None:
             return Entry(visit, role, path) if role else None
     subject, role = subject_and_role(name)
     # "T1_N4_brain" is a skull-stripped T1, not the brain mask of a subject "T1_N4".
-    if not subject or role is None or weightings_in(subject):
+    if not subject or role is None or weightings_in(subject) or name[len(subject)] not in "_-":
         return None
     stripped = role not in MASKS and BRAIN in words_of(name[len(subject) :])  # or its mask: nobody can tell
     return None if stripped else Entry(subject, role, path)

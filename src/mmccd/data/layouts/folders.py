@@ -48,8 +48,9 @@ def _read(root: Path) -> Listing:
 def _subjects(root: Path, folders: Mapping[Path, list[Path]]) -> Iterator[tuple[Path, list[Path]]]:
     """Each subject's folder with its files: any of the first level, deeper ones where they hold images."""
     nested = _nested(root, folders)
+    inside_root = {root} == {*nested}
     for folder, paths in folders.items():
-        if folder.parent == root and folder not in nested and _stage(folder) is None:
+        if folder.parent == root and folder not in nested and not (inside_root and _stage(folder) is not None):
             yield folder, paths
     yield from nested.items()
 
@@ -72,6 +73,9 @@ def _nested(root: Path, folders: Mapping[Path, list[Path]]) -> dict[Path, list[P
         elif best:
             outlines = [path for path in inside.get(len(_STAGES), []) if role_of(path) in MASKS]
             found[folder] = [*direct, *best, *outlines]
+    beside = any(folder.parent == root and _stage(folder) is None and _images(folders[folder]) for folder in folders)
+    if root in found and (beside or len(found) > 1):  # "raw" beside "reference": subjects of their own
+        del found[root]
     return found
 
 

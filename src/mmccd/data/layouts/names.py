@@ -116,7 +116,7 @@ def _role(found: Sequence[str]) -> str | None:
         return None
     modality = _modality(found)
     mask, outlined = bool(there & words.MASK), bool(there & words.SEGMENTATION)
-    if there & words.LESION and words.FILLED not in there:
+    if words.LESION & set(_behind_numbers(found)) and words.FILLED not in there:
         return LESION
     healthy = (mask or outlined) and bool(there & words.TISSUE)
     if "brainmask" in there or (_of_brain(found) and (mask or (outlined and not modality))):
@@ -187,6 +187,12 @@ def _is_derived(found: Sequence[str]) -> bool:
     return bool(modality) and bool(near - words.ALSO_OF_T1 if modality in ("t1", "t1ce") else near)
 
 
+def _behind_numbers(found: Sequence[str]) -> Sequence[str]:
+    """Without the words before a number before an image: "lesion_07_FLAIR" is of the subject "lesion_07"."""
+    before = [place for place, word in enumerate(found[: _first_weighting(found)]) if word.isdecimal()]
+    return found[before[-1] :] if before else found
+
+
 def _first_weighting(found: Sequence[str]) -> int:
     """Where the image is named; the beginning where it is not. What stands far before it is of the subject."""
     named = words.WEIGHTINGS | words.T1_BY_SEQUENCE
@@ -198,6 +204,6 @@ def _without_references(found: Sequence[str]) -> list[str]:
     kept: list[str] = []
     for place, word in enumerate(found):
         follows = place > 0 and found[place - 1] in words.REFERENCE
-        if not (follows and word in words.WEIGHTINGS and words.WEIGHTINGS & set(kept)):
+        if not (follows and word in words.WEIGHTINGS and (words.WEIGHTINGS | _OF_MASKS) & set(kept)):
             kept.append(word)
     return kept

@@ -39,11 +39,9 @@ AFTER_SOMETHING_ELSE = frozenset(
 )
 WITHOUT = frozenset({"pre", "non", "no", "without", "wo", "ohne", "sans", "senza", "sin", "before"})
 
-LESION = frozenset(
-    {"lesion", "lesions", "wmh", "wml", "infarct", "gold", "consensus", "groundtruth", "gt", "tumorseg", "lesionseg"}
-)
+LESION = frozenset({"lesion", "lesions", "wmh", "wml", "gold", "consensus", "groundtruth", "tumorseg", "lesionseg"})
 SEGMENTATION = frozenset({"seg", "segm", "segmentation", "segmentations"})
-VAGUE = frozenset({"tumor", "tumour", "label", "labels", "roi"})
+VAGUE = frozenset({"tumor", "tumour", "label", "labels", "roi", "gt", "infarct"})
 """Of a lesion mask where no other word says more: "tumor_07_T1c" is an image."""
 MASK = frozenset({"mask", "masks", "msk"})
 BRAIN = frozenset({"brain", "brainmask"})
@@ -83,7 +81,7 @@ SEQUENCE = frozenset(
         "p2", "p3", "weighted", "tr", "images", "image", "scans", "scan", "volumes", "nii", "nifti",
     }
 )  # fmt: skip
-MANUAL = frozenset({"manual", "manually", "expert", "standard", "final", "lab"})
+MANUAL = frozenset({"manual", "manually", "expert", "standard", "final"})
 REFERENCE = frozenset({"to", "onto", "in", "on", "reg", "regto", "registered"})
 """Behind an image: what follows is what it was registered to."""
 

@@ -110,6 +110,11 @@ def test_a_folder_linked_into_itself_is_read_once(tmp_path, tree):
     assert ([subject.id for subject in cohort.subjects], cohort.problems) == (["A", "B"], {})
 
 
+def test_folders_that_are_called_as_stages_are_subjects_beside_others(tmp_path, tree):
+    cohort = read_cohort(tree(tmp_path, "raw/FLAIR.nii.gz", "reference/FLAIR.nii.gz"))
+    assert [subject.id for subject in cohort.subjects] == ["raw", "reference"]
+
+
 def test_one_subject_with_folders_inside_is_a_cohort_of_one(tmp_path, tree, files):
     cohort = read_cohort(tree(tmp_path / "P7", "orig/FLAIR.nii.gz", "masks/lesion.nii.gz"))
     assert files(cohort, "P7") == {"flair": "orig/FLAIR.nii.gz", "lesion": "masks/lesion.nii.gz"}
