@@ -60,7 +60,7 @@ def _selected(root: Path, selection: Selection) -> Listing:
 def _datasets(root: Path) -> list[Path]:
     """The folders that hold subjects: this one, or those one or two below, as ``rawdata`` and the sites of ATLAS."""
     for pattern in ("", "*/", "*/*/"):
-        anat = [*root.glob(f"{pattern}sub-*/anat"), *root.glob(f"{pattern}sub-*/ses-*/anat")]
+        anat = _anat(root, pattern)
         found = {next(above.parent for above in path.parents if above.name.startswith("sub-")) for path in anat}
         kept = [folder for folder in sorted(found) if not _is_beside(folder.relative_to(root))]
         if kept:
@@ -72,8 +72,10 @@ def _is_beside(folder: Path) -> bool:
     return any(name in _NO_DATASETS or name.startswith((".", "sub-")) for name in folder.parts)
 
 
-def _anat(dataset: Path) -> list[Path]:
-    return sorted([*dataset.glob("sub-*/anat"), *dataset.glob("sub-*/ses-*/anat")])
+def _anat(root: Path, pattern: str = "") -> list[Path]:
+    """Folders of anatomical images; OASIS-3 numbers them."""
+    places = ("sub-*/anat", "sub-*/ses-*/anat", "sub-*/anat[0-9]", "sub-*/ses-*/anat[0-9]")
+    return sorted(folder for place in places for folder in root.glob(pattern + place))
 
 
 def _image_role(name: BidsName) -> str | None:

@@ -2,8 +2,17 @@
 
 from pathlib import Path
 
-from mmccd.data.layouts.listing import Entry, Layout, Listing, by_folder, parts_above
-from mmccd.data.layouts.names import BRAIN, LESION, MASKS, is_mask, named_otherwise, role_of, subject_and_role
+from mmccd.data.layouts.listing import Entry, Layout, Listing, by_folder, parts_above, preferred
+from mmccd.data.layouts.names import (
+    BRAIN,
+    LESION,
+    MASKS,
+    is_mask,
+    named_otherwise,
+    role_of,
+    subject_and_role,
+    weightings_in,
+)
 from mmccd.data.nifti import stem
 
 _DEPTH = 3
@@ -15,7 +24,8 @@ def _roles(folders: dict[Path, list[Path]], root: Path) -> dict[Path, str]:
     named = {folder: subject_and_role(folder.name)[1] for folder in below}
     if LESION in named.values():
         named |= {folder: BRAIN for folder in below if not named[folder] and is_mask(Path(f"{folder.name}.nii"))}
-    return {folder: role for folder, role in named.items() if role}
+    roles = {folder: role for folder, role in named.items() if role}
+    return {folder: role for folder, role in roles.items() if not roles.keys() & {*folder.parents}}
 
 
 def _detect(root: Path) -> bool:
@@ -34,15 +44,20 @@ def _read(root: Path) -> Listing:
     roles, parts = _roles(folders, root), parts_above(folders, root)
     # P1/T1/scan.nii.gz, P2/T1/scan.nii.gz: a subject per folder above, else a subject per file.
     single = len({folder.parent for folder in roles}) > 1 and all(len(folders[folder]) == 1 for folder in roles)
-    listing = Listing(unused=[path for folder in folders if folder not in roles for path in folders[folder]])
+    entries: list[Entry] = []
+    splits: dict[str, str] = {}
     for folder, role in roles.items():
-        for path in folders[folder]:
-            head, _ = subject_and_role(stem(path))
-            subject = folder.parent.resolve().name if single or not head else head
-            listing.entries.append(Entry(subject, role, path))
+        heads = {path: subject_and_role(stem(path))[0] for path in folders[folder]}
+        plain = [path for path, head in heads.items() if not weightings_in(head)]
+        for path in plain or folders[folder]:  # "FLAIR_orig" is no subject beside "FLAIR"
+            meant = role if role in MASKS or not is_mask(path) else role_of(path)
+            subject = folder.parent.resolve().name if single or not heads[path] else heads[path]
+            entries += [Entry(subject, meant, path)] if meant else []
             if folder in parts:
-                listing.splits[subject] = parts[folder]
-    return listing
+                splits[subject] = parts[folder]
+    kept, _ = preferred(entries)
+    used = {entry.path for entry in kept}
+    return Listing(kept, splits, unused=[path for paths in folders.values() for path in paths if path not in used])
 
 
 LAYOUT = Layout(_detect, _read, "<modality>/<subject>.nii.gz, a folder per modality, also several folders deep")

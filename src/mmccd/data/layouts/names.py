@@ -77,9 +77,16 @@ def _may_begin(tail: Sequence[str]) -> bool:
 
 
 def preference(path: Path) -> int:
-    """Which of several files for one role is meant: the least. A consensus counts more than its experts."""
-    found = set(words_of(stem(path)))
-    return 0 if found & words.BEST else 2 if found & words.SPARE else 1
+    """Which of several files for one role is meant: the least.
+
+    A consensus counts more than its experts, a stripped scan more than that with skull, and a ``brain_mask`` more than
+    a ``brain``, which may be the stripped scan.
+    """
+    found = words_of(stem(path))
+    there, role = set(found), _role(found)
+    stripped = role in _IMAGES and "brain" in there
+    sure = role == BRAIN and bool(there & (words.MASK | words.SEGMENTATION | {"brainmask"}))
+    return 2 if there & words.SPARE else 0 if there & words.BEST or stripped or sure else 1
 
 
 def named_otherwise(path: Path, modality: str) -> bool:

@@ -139,6 +139,12 @@ def test_atlas_lies_site_by_site(tmp_path, tree, files):
     assert read_cohort(tmp_path / "Training" / "R001").subjects[0].lesion is not None
 
 
+def test_numbered_folders_of_anatomy_are_read_together(tmp_path, tree, files):
+    start = "sub-1/ses-d1/anat{}/sub-1_ses-d1_{}.nii.gz"
+    tree(tmp_path, start.format(1, "T1w"), start.format(2, "FLAIR"))
+    assert sorted(files(read_cohort(tmp_path), "sub-1_ses-d1")) == ["flair", "t1"]
+
+
 def test_derivatives_beside_rawdata_are_found_and_hold_no_subjects(tmp_path, tree, files):
     tree(tmp_path, "rawdata/sub-1/anat/sub-1_T1w.nii.gz", "derivatives/prep/sub-1/anat/sub-1_desc-preproc_T1w.nii.gz")
     tree(tmp_path, "derivatives/prep/sub-1/anat/sub-1_desc-brain_mask.nii.gz")

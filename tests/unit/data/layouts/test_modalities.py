@@ -51,6 +51,20 @@ def test_a_folder_per_series_in_that_of_each_subject(tmp_path, tree, files):
     assert files(cohort, "P1") == {"flair": "P1/T2_FLAIR/scan.nii.gz", "t1": "P1/T1/scan.nii.gz"}
 
 
+def test_uk_biobank_is_read_with_its_stripped_scans_and_masks(tmp_path, tree, files):
+    names = (
+        "T2_FLAIR/T2_FLAIR", "T2_FLAIR/T2_FLAIR_brain", "T2_FLAIR/T2_FLAIR_orig", "T2_FLAIR/lesions/final_mask",
+        "T1/T1", "T1/T1_brain", "T1/T1_brain_mask",
+    )  # fmt: skip
+    cohort = read_cohort(tree(tmp_path, *(f"{who}/{name}.nii.gz" for who in ("1000", "1001") for name in names)))
+    assert (cohort.layout, cohort.problems) == ("modalities", {})
+    assert files(cohort, "1000") == {
+        "flair": "1000/T2_FLAIR/T2_FLAIR_brain.nii.gz", "t1": "1000/T1/T1_brain.nii.gz",
+        "brain": "1000/T1/T1_brain_mask.nii.gz",
+    }  # fmt: skip
+    assert len(cohort.unused) == 8
+
+
 @pytest.mark.parametrize(
     "names",
     [

@@ -189,8 +189,8 @@ def test_what_stands_before_the_last_words_is_the_subject(name, found):
 
 
 def test_of_several_files_the_plain_one_and_the_consensus_are_meant():
-    order = ["Consensus_seg", "FLAIR", "FLAIR_bias"]
-    assert [preference(named(name)) for name in order] == [0, 1, 2]
+    order = {"Consensus_seg": 0, "FLAIR_brain": 0, "brain_mask": 0, "FLAIR": 1, "p01_brain": 1, "FLAIR_bias": 2}
+    assert {name: preference(named(name)) for name in order} == order
 
 
 def test_names_of_channels_that_say_more():
