@@ -37,7 +37,7 @@ PROCESSING = frozenset({"processed", "processing", "proc", "corr", "corrected"})
 AFTER_SOMETHING_ELSE = frozenset(
     {"op", "operative", "surgery", "surgical", "treatment", "therapy", "rt", "chemo"} | PROCESSING
 )
-WITHOUT = frozenset({"pre", "non", "no", "without", "wo", "ohne", "sans", "senza", "sin", "before"})
+WITHOUT = frozenset({"pre", "non", "no", "without", "wo", "ohne", "sans", "senza", "sin", "before", "vor"})
 
 LESION = frozenset({"lesion", "lesions", "wmh", "wml", "gold", "consensus", "groundtruth", "tumorseg", "lesionseg"})
 SEGMENTATION = frozenset({"seg", "segm", "segmentation", "segmentations"})
@@ -57,7 +57,7 @@ OTHER_CONTRASTS = frozenset(
     }
 )  # fmt: skip
 DERIVED = OTHER_CONTRASTS | {
-    "map", "maps", "hemo", "fl2d", "gre", "ffe", "dsc", "dce", "mip", "minip", "phase", "real",
+    "map", "maps", "mapping", "rho", "hemo", "fl2d", "gre", "ffe", "dsc", "dce", "mip", "minip", "phase", "real",
     "imag", "imaginary", "subtraction", "field", "fieldmap", "jacobian", "inv1", "inv2", "mtr",
 }  # fmt: skip
 """Of no image by weighting where they stand behind one, or just before it: "T2_map", "mask_T1"."""
@@ -94,6 +94,7 @@ _SPELLINGS = tuple(
     (re.compile(pattern), f" {word} ")
     for pattern, word in (
         (r"dark[\W_]*fluid", "flair"),
+        (r"(?<![^\W_])[es](?=t[12]w)", ""),  # Philips begins so: "sT1W_3D_TFE"
         (r"(?<![a-z])mp[\W_]*rage", "mprage"),
         (r"(?<![a-z])mp[\W_]*2[\W_]*rage", "mp2rage"),
         (r"ground[\W_]*truth", "groundtruth"),

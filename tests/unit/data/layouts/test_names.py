@@ -116,7 +116,8 @@ def test_a_modality_that_no_name_is_known_for_takes_every_name():
     [
         "FLAIR", "t2f", "T2_FLAIR", "T2-FLAIR", "t2flair", "3DFLAIR", "3D_FLAIR", "flair3d", "FLAIR_3D_sag",
         "t2_tirm_tra_dark-fluid", "t2_tirm_tra_dark-fluid_fs", "dark-fluid", "dark_fluid", "darkfluid", "tirm",
-        "t2_space_dark-fluid_sag_p2_iso", "Sag_CUBE_T2_FLAIR", "3D_CUBE_FLAIR", "sVISTA_FLAIR", "3D_BrainView_FLAIR",
+        "t2_space_dark-fluid_sag_p2_iso", "eT2W_FLAIR", "T2W_FLAIR_COR", "T2 FLAIR SPACE", "Sag_CUBE_T2_FLAIR",
+        "3D_CUBE_FLAIR", "sVISTA_FLAIR", "3D_BrainView_FLAIR",
         "Ax_T2_FLAIR_PROPELLER", "FLAIR_post_Gd", "FLAIR_T1space", "flair_N4_brain", "FLAIR_to_T1", "FLAIR_bias",
         "P1_FLAIR_reg_T1", "FLAIR_registered_to_MNI",
     ],
@@ -131,7 +132,8 @@ def test_flair_by_the_names_of_scanners_and_archives(name):
     [
         (
             "t1",
-            "T1 3DT1 t1_mpr_ns_sag_iso MPRAGE mp-rage MP2RAGE SAG_FSPGR_BRAVO 3D_TFE t1_fl3d T1_GRE T1_FLAIR "
+            "T1 3DT1 sT1W_3D_TFE T1_vor_KM t1_mpr_ns_sag_iso MPRAGE mp-rage MP2RAGE SAG_FSPGR_BRAVO 3D_TFE "
+            "t1_fl3d T1_GRE T1_FLAIR "
             "Ax_T1_FLAIR t1_tirm_tra_dark-fluid T1_pre T1_pre_contrast T1_noGd T1_ohne_KM T1_non-contrast "
             "T1_wo_contrast T1_postop T1_post_op T1_processed T1_regtoFLAIR T1toFLAIR T1_to_T2 KM_07_T1 "
             "T1_lesion_filled",
@@ -143,7 +145,7 @@ def test_flair_by_the_names_of_scanners_and_archives(name):
         ),
         (
             "t2",
-            "T2 t2w t2_tse_tra 3D_T2_SPACE T2_registered T2_in_FLAIR_space",
+            "T2 t2w sT2W_TSE t2_tse_tra 3D_T2_SPACE T2_registered T2_in_FLAIR_space",
         ),
         (
             LESION,
@@ -156,7 +158,8 @@ def test_flair_by_the_names_of_scanners_and_archives(name):
         ),
         (
             None,
-            "T2_map T2map T1map T2star T2* t2s T2_star T2_GRE t2_fl2d_tra_hemo SWI ADC DWI DTI_eddy_FA ASL CBF "
+            "T2_mapping T2_map T2map T1map T2star T2* t2s T2_star T2_GRE t2_fl2d_tra_hemo SWI ADC DWI DTI_eddy_FA "
+            "ASL CBF "
             "FLAIR_bias_field T1_pve_0 T1_brain_seg FLAIR_prob lesion_prob csf_seg wm_mask T1_mask mask FL3D t12 T12 "
             "T1_subtraction FLAIR_phase PD",
         ),
