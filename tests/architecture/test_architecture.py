@@ -22,6 +22,7 @@ TESTED_BY = {
     "cli/output": "cli/app",
     "cli/report": "reporting/report",
     "cli/results": "cli/app",
+    "data/parts": "data/splits",
     "data/subject": "data/validate",
     "data/tables": "data/layouts/registry",
     "errors": "data/prepare",

@@ -31,6 +31,7 @@ MODULES = (
     "data/subject",
     *(f"data/layouts/{name}" for name in LAYOUTS),
     "data/cohort",
+    "data/trouble",
     "data/tables",
 )
 
@@ -56,8 +57,9 @@ def listed(odd, folder):
     root.mkdir()
     odd.make(root)
     cohort = read_cohort(root / odd.suffix)
-    if cohort.problems:
-        raise DataError("; ".join(problem.what for problem in cohort.problems.values()), "as `mmccd validate` gives it")
+    troubles = [*cohort.problems.values(), *(one for subject in cohort.subjects for one in subject.unusable.values())]
+    if troubles:
+        raise DataError("; ".join(problem.what for problem in troubles), "as `mmccd validate` gives it")
     return cohort
 
 
@@ -119,7 +121,7 @@ def test_a_cohort_is_refused_with_a_reason_or_read_right(odd, tmp_path):
     cohort = listed(odd, tmp_path)
     assert cohort.subjects
     for subject in cohort.subjects:
-        assert load_case(subject, ["flair"]).brain.any()
+        assert load_case(subject, list(subject.images)[:1]).brain.any()
 
 
 # --- all at once, by the command ---
@@ -272,6 +274,10 @@ def other_complaints(tmp_path, monkeypatch):
     yield lambda: read_cohort(tmp_path, "dicom")
     yield lambda: read_cohort(tree_ok, "csv")
     yield lambda: read_cohort(tree_ok, "bids")
+    yield lambda: read_cohort(tree_ok, select={"run": "1"})
+    bids = next(odd for odd in COHORTS if odd.name == "bids")
+    bids.make(tmp_path / "bids")
+    yield lambda: read_cohort(tmp_path / "bids", select={"run": "1"})
     yield lambda: read_cohort(tree_ok).subject("Z")
     yield lambda: read_cohort(tree_bad).subject("B")
     yield lambda: mmccd.data.volumes.brain_mask(new_volume(VOXELS * 0 - 0, AFFINE))

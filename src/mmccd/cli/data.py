@@ -8,14 +8,16 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mmccd.cli.options import CORES, Data, Layout, Quiet, Seed, Series, Strip, Workers
+from mmccd.cli.options import CORES, Data, Layout, Quiet, Seed, Select, Series, Strip, Workers
 from mmccd.cli.output import finish, out, say
-from mmccd.errors import ConfigError
+from mmccd.errors import ConfigError, printable
 from mmccd.system.complaints import warn
 from mmccd.system.progress import reported_progress
 
 if TYPE_CHECKING:
-    from mmccd.data.cohort import Cohort, Subject
+    from mmccd.data.cohort import Cohort, Image, Subject
+
+_LISTED = 50
 
 
 def phantom(
@@ -48,15 +50,18 @@ def preprocess(
     strip: Strip = "auto",
     series: Series = None,
     layout: Layout = "auto",
+    select: Select = None,
     quiet: Quiet = False,
 ) -> None:
     """From raw scans to a cohort: DICOM converted, modalities registered, brains extracted. A killed run goes on."""
+    from mmccd.data.layouts.entities import parse_selection
     from mmccd.data.layouts.names import modality_named
     from mmccd.raw.brain import check_strip
     from mmccd.raw.convert import any_cohort, chosen_series
     from mmccd.raw.preprocess import preprocess as preprocess_cohort
 
-    cohort = any_cohort(data, layout, series=chosen_series(series or []), told=say)
+    selection = parse_selection(select or [])
+    cohort = any_cohort(data, layout, selection, series=chosen_series(series or []), told=say)
     _mention_unused(cohort)
     first = modality_named(reference) if reference else None
     with reported_progress("preprocess", quiet=quiet) as progress:
@@ -69,16 +74,22 @@ def preprocess(
 
 
 def validate(
-    data: Data, layout: Layout = "auto", strip: Strip = "auto", series: Series = None, quiet: Quiet = False
+    data: Data,
+    layout: Layout = "auto",
+    select: Select = None,
+    strip: Strip = "auto",
+    series: Series = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Read every file of a cohort to the end, and say what would go wrong later."""
+    """Read every file of a cohort to the end; say which file is what, and what would go wrong later."""
+    from mmccd.data.layouts.entities import parse_selection
     from mmccd.data.validate import validate as validate_cohort
     from mmccd.raw.brain import check_strip
     from mmccd.raw.convert import any_cohort, chosen_series
     from mmccd.raw.ready import ready_subject
 
-    how = check_strip(strip)
-    cohort = any_cohort(data, layout, series=chosen_series(series or []), told=say)
+    how, selection = check_strip(strip), parse_selection(select or [])
+    cohort = any_cohort(data, layout, selection, series=chosen_series(series or []), told=say)
     total = len(cohort.subjects) + len(cohort.problems)
     with reported_progress("validate", quiet=quiet) as progress:
         reports = validate_cohort(cohort, ready=partial(ready_subject, strip=how), progress=progress)
@@ -94,6 +105,7 @@ def validate(
         table.add_row(escape(report.subject), modalities, found, shape, spacing, verdict)
     out.print(f"layout {cohort.layout}, {total} subjects", highlight=False, markup=False)
     out.print(table)
+    _print_files(cohort)
     finish({report.subject: str(report.problem) for report in reports if report.problem}, total)
 
 
@@ -109,6 +121,7 @@ def prepare(
         str | None, typer.Option(help="Comma-separated, for example flair,t2. Default: all that every subject has.")
     ] = None,
     layout: Layout = "auto",
+    select: Select = None,
     strip: Strip = "auto",
     series: Series = None,
     split: Annotated[Path | None, typer.Option(help="CSV with columns subject,split.")] = None,
@@ -123,8 +136,9 @@ def prepare(
     quiet: Quiet = False,
 ) -> None:
     """Turn a cohort into memory-mapped, normalised slices. A killed run goes on where it stopped."""
-    from mmccd.data.cohort import modalities_of
+    from mmccd.data.cohort import all_healthy, modalities_of
     from mmccd.data.grid import OLD_PROTOCOLS, protocol_named
+    from mmccd.data.layouts.entities import parse_selection
     from mmccd.data.layouts.names import modality_named
     from mmccd.data.prepare import prepare as prepare_store
     from mmccd.data.slices import StoreSettings
@@ -136,12 +150,12 @@ def prepare(
     chosen_protocol = protocol_named(protocol)
     if protocol in OLD_PROTOCOLS:
         warn(f"the protocol {protocol} is called {OLD_PROTOCOLS[protocol]} now")
-    how = check_strip(strip)
-    cohort = any_cohort(data, layout, series=chosen_series(series or []), told=say)
+    how, selection = check_strip(strip), parse_selection(select or [])
+    cohort = any_cohort(data, layout, selection, series=chosen_series(series or []), told=say)
     named = {"train": train_list, "validation": validation_list, "test": test_list}
     lists = {part: path for part, path in named.items() if path}
     parts, origin = find_split(cohort, table=split, lists=lists, fractions=fractions, seed=seed)
-    there = {name for subject in cohort.subjects for name in subject.images}
+    there = {name for subject in cohort.subjects for name in subject.modalities}
     asked = modalities.split(",") if modalities else []
     names = tuple(modality_named(name, there) for name in asked) or modalities_of(cohort)
     if absent := [name for name in names if name not in there]:
@@ -156,7 +170,7 @@ def prepare(
     _mention_unused(cohort)
     wanted = {*parts.train, *parts.validation, *parts.test}
     chosen = [subject for subject in cohort.subjects if subject.id in wanted]
-    if chosen and all(subject.lesion is None for subject in chosen):
+    if chosen and all_healthy(chosen):
         out.print(f"no lesion mask found: all slices of all {len(chosen)} subjects are taken as healthy")
     with reported_progress("prepare", quiet=quiet) as progress:
         done, failures = prepare_store(
@@ -180,6 +194,27 @@ def prepare(
     finish(failures, len(wanted | failures.keys()))
 
 
+def _print_files(cohort: "Cohort") -> None:
+    """Which file became what, a line per subject, and what was left."""
+    for subject in cohort.subjects:
+        roles = {**subject.images, "brain": subject.brain, "lesion": subject.lesion}
+        found = ", ".join(f"{role} {_shown(image, cohort.root)}" for role, image in roles.items() if image)
+        out.print(f"{printable(subject.id)}: {found}", highlight=False, markup=False, soft_wrap=True)
+    for path in cohort.unused[:_LISTED]:
+        out.print(f"not used: {printable(_within(path, cohort.root))}", highlight=False, markup=False, soft_wrap=True)
+    if len(cohort.unused) > _LISTED:
+        out.print(f"not used: {len(cohort.unused) - _LISTED} more", highlight=False, markup=False)
+
+
+def _shown(image: "Image", root: Path) -> str:
+    channel = "" if image.channel is None else f" channel {image.channel}"
+    return printable(_within(image.path, root)) + channel
+
+
+def _within(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
 def _masks(subject: "Subject") -> str:
     found = {"brain": subject.brain, "lesion": subject.lesion}
     return " ".join(name for name, image in found.items() if image) or "none"
@@ -189,9 +224,9 @@ def _mention_unused(cohort: "Cohort") -> None:
     """A lesion mask whose name is not understood would make its subject healthy."""
     if not cohort.unused:
         return
-    names = [str(path.relative_to(cohort.root)) for path in cohort.unused]
+    names = [_within(path, cohort.root) for path in cohort.unused]
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     warn(
-        f"{len(names)} NIfTI file{'s' if len(names) > 1 else ''} not used, as no role fits the name: {shown}; "
+        f"{len(names)} NIfTI file{'s' if len(names) > 1 else ''} not used: {shown}; "
         "if a scan or a mask is among them, rename it or write a CSV manifest"
     )

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mmccd.cli.options import Anonymize, Device, Layout, Quiet, Series, Strip
+from mmccd.cli.options import Anonymize, Device, Layout, Quiet, Select, Series, Strip
 from mmccd.cli.output import finish, out, say
 from mmccd.system.complaints import warn
 from mmccd.system.progress import reported_progress
@@ -148,6 +148,7 @@ def predict(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
     layout: Layout = "auto",
+    select: Select = None,
     brain: Annotated[Path | None, typer.Option(help="Brain mask, for one input file.")] = None,
     strip: Strip = "auto",
     series: Series = None,
@@ -169,6 +170,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Score scans: anomaly map, mask, picture and JSON per case, on the scan's own grid, and summary.csv."""
+    from mmccd.data.layouts.entities import parse_selection
     from mmccd.data.own_folders import SUMMARY
     from mmccd.data.splits import read_split_csv
     from mmccd.prediction.detector import Detector
@@ -177,12 +179,13 @@ def predict(
     from mmccd.raw.convert import chosen_series
 
     how, chosen = check_strip(strip), chosen_series(series or [])
+    selection = parse_selection(select or [])
     detector = Detector.load(model, device=device, batch_size=batch_size, runtime=runtime, threshold=threshold)
     subjects = read_split_csv(split).test if split else None
     with reported_progress(f"predict on {detector.device}", quiet=quiet) as progress:
         outcomes = predict_scans(
-            detector, inputs, output, layout=layout, brain=brain, strip=how, series=chosen, subjects=subjects,
-            overwrite=overwrite, anonymize=anonymize, told=say, progress=progress,
+            detector, inputs, output, layout=layout, select=selection, brain=brain, strip=how, series=chosen,
+            subjects=subjects, overwrite=overwrite, anonymize=anonymize, told=say, progress=progress,
         )  # fmt: skip
     table = Table("case", "status", "score", "p", "marked ml", "seconds", "remarks")
     for outcome in outcomes:

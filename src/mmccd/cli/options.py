@@ -7,9 +7,18 @@ from typing import Annotated
 import typer
 
 Data = Annotated[
-    Path, typer.Argument(help="Cohort: BraTS, nnU-Net, MSD Task01, BIDS, DICOM or subject folders, or a CSV manifest.")
+    Path,
+    typer.Argument(
+        help="Cohort: BraTS, nnU-Net, MSD Task01, BIDS, DICOM, a folder per subject or per modality, or a CSV manifest."
+    ),
 ]
-Layout = Annotated[str, typer.Option(help="auto, brats, nnunet, msd, bids, csv or folders.")]
+Layout = Annotated[str, typer.Option(help="auto, brats, nnunet, msd, bids, csv, modalities or folders.")]
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="ENTITY=VALUE, for example run=1: which of several files of a BIDS subject is meant. May be repeated."
+    ),
+]
 Strip = Annotated[
     str,
     typer.Option(

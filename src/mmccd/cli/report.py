@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mmccd.cli.options import Layout, Quiet
+from mmccd.cli.options import Layout, Quiet, Select
 from mmccd.cli.output import finish, out
 from mmccd.system.progress import reported_progress
 
@@ -23,6 +23,7 @@ def report(
         Path | None, typer.Option(help="Cohort with the scans and expert masks, which are drawn beside.")
     ] = None,
     layout: Layout = "auto",
+    select: Select = None,
     brain: Annotated[Path | None, typer.Option(help="Brain mask of a single scan, as given to `predict`.")] = None,
     model: Annotated[
         Path | None, typer.Option(help="The model that predicted: for its healthy scores and its training.")
@@ -33,12 +34,14 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """One offline page of predictions, of a model or of a benchmark: pictures, figures, tables, a viewer."""
+    from mmccd.data.layouts.entities import parse_selection
     from mmccd.reporting.predictions import Settings
     from mmccd.reporting.report import report as write_report
 
     settings = Settings(
         scans=(*(scans or ()), *([data] if data else ())),
         layout=layout,
+        select=parse_selection(select or []),
         brain=brain,
         model=model,
         anonymize=anonymize,

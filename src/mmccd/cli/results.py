@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mmccd.cli.options import CORES, Anonymize, Data, Device, Layout, Quiet, Seed, Workers
+from mmccd.cli.options import CORES, Anonymize, Data, Device, Layout, Quiet, Seed, Select, Workers
 from mmccd.cli.output import finish, out, print_evaluation
 from mmccd.errors import ConfigError
 from mmccd.system.progress import reported_progress
@@ -46,18 +46,21 @@ def evaluate(
     data: Data,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables and the montage.")],
     layout: Layout = "auto",
+    select: Select = None,
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples over subjects.")] = 2000,
     seed: Seed = 0,
     anonymize: Anonymize = None,
     quiet: Quiet = False,
 ) -> None:
     """Compare detections with expert masks, beside a plain intensity threshold, with 95 % intervals."""
+    from mmccd.data.layouts.entities import parse_selection
     from mmccd.evaluation.evaluate import evaluate as evaluate_predictions
 
+    selection = parse_selection(select or [])
     with reported_progress("evaluate", quiet=quiet) as progress:
         found = evaluate_predictions(
-            predictions, data, output, layout=layout, resamples=resamples, seed=seed, anonymize=anonymize,
-            progress=progress,
+            predictions, data, output, layout=layout, select=selection, resamples=resamples, seed=seed,
+            anonymize=anonymize, progress=progress,
         )  # fmt: skip
     print_evaluation(found.table())
     out.print(

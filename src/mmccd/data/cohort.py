@@ -3,27 +3,24 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmccd.data.layouts.entities import Selection
 from mmccd.data.layouts.listing import Entry, Listing, nifti_files
 from mmccd.data.layouts.names import BRAIN, LESION
 from mmccd.data.layouts.registry import LAYOUTS
 from mmccd.data.nifti import is_nifti_name
 from mmccd.data.own_folders import NAMES, kind_of
+from mmccd.data.parts import PARTS, part_name
 from mmccd.data.problems import Problem
+from mmccd.data.trouble import MEND, ambiguous_id, hint_of_absent, unusable_roles
 from mmccd.errors import DataError, printable
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
-PARTS = {
-    "train": "train", "training": "train",
-    "val": "validation", "valid": "validation", "validation": "validation",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 _SAFE_ID = re.compile(r'[^\s.\-/\\:*?"<>|\x00-\x1f]([^/\\:*?"<>|\x00-\x1f]*[^\s./\\:*?"<>|\x00-\x1f])?')
 _LONGEST_ID = 150  # bytes; results add up to 40, and disks end at 255
-_MEND = "mend or rename its files, or leave it out"
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,8 @@ class Subject:
         brain: Brain mask, or None when the scans are skull-stripped.
         lesion: Expert lesion mask (voxels > 0), or None.
         split: ``train``, ``validation`` or ``test`` where the cohort itself says so, else None.
+        unusable: Roles whose files cannot be used (a broken link, several runs) and what is wrong: the subject fails
+            where they are needed.
     """
 
     id: str
@@ -51,6 +50,22 @@ class Subject:
     brain: Image | None = None
     lesion: Image | None = None
     split: str | None = None
+    unusable: Mapping[str, Problem] = field(default_factory=dict)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """All that it has, also those that cannot be used: the usual four in their order, then others by name."""
+        named = {*self.images, *self.unusable} - {BRAIN, LESION}
+        return tuple([name for name in MODALITIES if name in named] + sorted(named - set(MODALITIES)))
+
+    def check_usable(self, *roles: str) -> None:
+        """Refuse a subject for the files that are needed.
+
+        Raises:
+            DataError: the files for one of the roles cannot be used.
+        """
+        for problem in (self.unusable[role] for role in roles if role in self.unusable):
+            raise DataError(problem.what, problem.hint)
 
 
 @dataclass(frozen=True)
@@ -90,15 +105,17 @@ class Cohort:
         )
 
 
-def read_cohort(root: Path | str, layout: str = "auto") -> Cohort:
+def read_cohort(root: Path | str, layout: str = "auto", select: Selection | None = None) -> Cohort:
     """Find the subjects of a folder or CSV manifest; files are paired by subject id, and none is opened.
 
     Args:
         root: Folder of a cohort, or a ``.csv`` or ``.tsv`` manifest.
         layout: A name in ``mmccd.data.layouts.registry.LAYOUTS``, or ``auto`` for the first that fits.
+        select: Of several files for one role those with this value of a BIDS entity: ``{"run": "1"}``.
 
     Raises:
-        DataError: the layout is unknown or does not fit, the table is malformed, or there is no subject at all.
+        DataError: the layout is unknown or does not fit, the table is malformed, what is selected is in no name, or
+            there is no subject at all.
     """
     root = Path(root)
     if layout != "auto" and layout not in LAYOUTS:
@@ -106,7 +123,7 @@ def read_cohort(root: Path | str, layout: str = "auto") -> Cohort:
     _check_root(root)
     try:
         name = _detect(root) if layout == "auto" else layout
-        listing = _read(root, name)
+        listing = _read(root, name, select or {})
     except OSError as error:
         raise DataError(
             f"cannot list {error.filename or root}: {error.strerror or error}",
@@ -116,21 +133,20 @@ def read_cohort(root: Path | str, layout: str = "auto") -> Cohort:
 
 
 def modalities_of(cohort: Cohort) -> tuple[str, ...]:
-    """Modalities that every subject has: the usual four in their order, then others by name."""
-    if not cohort.subjects:
-        return ()
-    shared = set.intersection(*(set(subject.images) for subject in cohort.subjects))
-    return tuple([name for name in MODALITIES if name in shared] + sorted(shared - set(MODALITIES)))
+    """Modalities that every subject has, be they usable or not: the usual four in their order, then others by name."""
+    every = [subject.modalities for subject in cohort.subjects]
+    return tuple(name for name in (every[0] if every else ()) if all(name in one for one in every))
 
 
-def part_name(text: str) -> str | None:
-    """Canonical name of a part of a split (``val`` -> ``validation``), or None for anything else."""
-    return PARTS.get(text.strip().lower())
+def all_healthy(subjects: Iterable[Subject]) -> bool:
+    """Whether no subject has a lesion mask, not even one that cannot be used."""
+    return all(subject.lesion is None and LESION not in subject.unusable for subject in subjects)
 
 
 def _check_root(root: Path) -> None:
     if not root.exists():
-        raise DataError(f"{root} does not exist", "give the folder that holds the subjects, or a .csv manifest")
+        usual = "give the folder that holds the subjects, or a .csv manifest"
+        raise DataError(f"{root} does not exist", hint_of_absent(root) or usual)
     if root.is_file() and is_nifti_name(root.name):
         raise DataError(
             f"{root.name} is a single image, not a cohort",
@@ -151,14 +167,19 @@ def _detect(root: Path) -> str:
     raise DataError(f"{root} fits none of the layouts {', '.join(LAYOUTS)}", _expectations())
 
 
-def _read(root: Path, name: str) -> Listing:
+def _read(root: Path, name: str, select: Selection) -> Listing:
     if root.is_file() != (name == "csv"):
         raise DataError(
             f"layout {name} does not fit {root.name}, a {'file' if root.is_file() else 'folder'}",
             f"{name} expects {LAYOUTS[name].expects}; leave the layout to auto",
         )
-    listing = LAYOUTS[name].read(root)
-    if not listing.entries and not listing.problems:
+    layout = LAYOUTS[name]
+    if select and layout.chooser is None:
+        raise DataError(
+            f"layout {name} has no entities to select by, only bids has", "leave --select out, or write a CSV manifest"
+        )
+    listing = layout.chooser.read(root, select) if select and layout.chooser else layout.read(root)
+    if not listing.entries and not listing.problems and not listing.lacking:
         raise DataError(f"{root} has no subject in the layout {name}", _expectations(name))
     return listing
 
@@ -172,20 +193,39 @@ def _assemble(root: Path, layout: str, listing: Listing) -> Cohort:
     grouped: dict[str, list[Entry]] = {name: [] for name in listing.problems}
     for entry in _without_repeats(listing.entries):
         grouped.setdefault(entry.subject, []).append(entry)
-    problems = {}
+    lacking: dict[str, dict[str, str]] = {}
+    for (name, role), why in listing.lacking.items():
+        grouped.setdefault(name, [])
+        lacking.setdefault(name, {})[role] = why
+    chooser = LAYOUTS[layout].chooser
+    problems: dict[str, Problem] = {}
     subjects = []
     shared, spelled = _shared_images(grouped), Counter(name.casefold() for name in grouped)
     for name, entries in sorted(grouped.items()):
-        reason = listing.problems.get(name) or unsafe_id(name) or _unusable(entries) or shared.get(name)
+        reason = listing.problems.get(name) or unsafe_id(name) or ambiguous_id(entries)
         if spelled[name.casefold()] > 1:
             reason = (
                 reason or "another id differs in capitals only, so results would overwrite each other on some disks"
             )
         if reason:
-            problems[printable(name)] = Problem(printable(name), reason, _MEND)
+            problems[printable(name)] = Problem(printable(name), reason, MEND)
+            continue
+        found = unusable_roles(entries, lacking.get(name, {}), chooser.remedy if chooser else None)
+        unusable = {role: Problem(name, what, MEND) for role, what in shared.get(name, {}).items()}
+        unusable |= {role: Problem(name, what, hint) for role, (what, hint) in found.items()}
+        subject = _subject(name, entries, _part(name, listing.splits.get(name)), unusable)
+        if subject.images:
+            subjects.append(subject)
         else:
-            subjects.append(_subject(name, entries, _part(name, listing.splits.get(name))))
+            problems[name] = _no_image(subject)
     return Cohort(root, layout, tuple(subjects), dict(sorted(problems.items())), tuple(sorted(listing.unused)))
+
+
+def _no_image(subject: Subject) -> Problem:
+    of_images = [subject.unusable[name] for name in subject.modalities]
+    if not of_images:
+        return Problem(subject.id, "it has no image, only masks", MEND)
+    return Problem(subject.id, "; ".join(dict.fromkeys(problem.what for problem in of_images)), of_images[0].hint)
 
 
 def _real(path: Path) -> str:
@@ -200,26 +240,25 @@ def _without_repeats(entries: Iterable[Entry]) -> Iterable[Entry]:
     return {(entry.subject, entry.role, _real(entry.path), entry.channel): entry for entry in entries}.values()
 
 
-def _shared_images(grouped: dict[str, list[Entry]]) -> dict[str, str]:
-    """Subjects with an image that is also another modality or another subject's, and the reason to refuse them."""
+def _shared_images(grouped: dict[str, list[Entry]]) -> dict[str, dict[str, str]]:
+    """By subject and role: images that are also another modality or another subject's, and why they are refused."""
     uses: dict[tuple[str, int | None], list[Entry]] = {}
     for entry in (entry for entries in grouped.values() for entry in entries):
         if entry.role not in (BRAIN, LESION):
             uses.setdefault((_real(entry.path), entry.channel), []).append(entry)
-    return {
-        entry.subject: f"{entry.path.name} is given twice, as "
-        + " and as ".join(f"{use.role} of {use.subject}" for use in used[:3])
-        for used in uses.values()
-        if len(used) > 1
-        for entry in used
-    }
+    found: dict[str, dict[str, str]] = {}
+    for used in (used for used in uses.values() if len(used) > 1):
+        named = " and as ".join(f"{use.role} of {use.subject}" for use in used[:3])
+        for entry in used:
+            found.setdefault(entry.subject, {})[entry.role] = f"{entry.path.name} is given twice, as {named}"
+    return found
 
 
-def _subject(name: str, entries: Iterable[Entry], part: str | None) -> Subject:
-    images = {entry.role: Image(entry.path, entry.channel) for entry in entries}
+def _subject(name: str, entries: Iterable[Entry], part: str | None, unusable: Mapping[str, Problem]) -> Subject:
+    images = {entry.role: Image(entry.path, entry.channel) for entry in entries if entry.role not in unusable}
     brain, lesion = images.pop(BRAIN, None), images.pop(LESION, None)
     usual = {modality: images[modality] for modality in MODALITIES if modality in images}
-    return Subject(name, usual | dict(sorted(images.items())), brain, lesion, part)
+    return Subject(name, usual | dict(sorted(images.items())), brain, lesion, part, unusable)
 
 
 def _part(name: str, text: str | None) -> str | None:
@@ -238,40 +277,3 @@ def unsafe_id(name: str) -> str | None:
         f"the id {name!r} is not safe as a file name: at most {_LONGEST_ID} bytes, "
         'none of / \\ : * ? " < > |, no control characters, no dot, dash or space in front, no dot or space at the end'
     )
-
-
-def _unusable(entries: list[Entry]) -> str | None:
-    files: dict[str, list[Path]] = {}
-    for entry in entries:
-        files.setdefault(entry.role, []).append(entry.path)
-        if trouble := _trouble(entry.path):
-            return trouble
-    for role, paths in files.items():
-        if len({path.parent for path in paths}) > 1 and role not in (BRAIN, LESION):
-            places = " and ".join(_place(path.parent) for path in sorted(paths))
-            return f"it has a {role} image in {places}; ids must be unique: rename or remove one of them"
-        if len(paths) > 1:
-            names = " and ".join(_distinct_names(paths))
-            return f"several files for {role}: {names}; keep one, or name it in a CSV manifest"
-    return None if set(files) - {BRAIN, LESION} else "it has no image, only masks"
-
-
-def _trouble(path: Path) -> str | None:
-    try:
-        if path.is_symlink() and not path.exists():
-            return f"{path.name} is a dangling link to {_place(path.readlink())}: fetch its content"
-        if path.exists():
-            return None if path.is_file() else f"{_place(path)} is not a file"
-    except OSError as error:
-        return f"{path.name[:50]} cannot be looked up: {error.strerror}"
-    return f"{_place(path)} does not exist"
-
-
-def _distinct_names(paths: list[Path]) -> list[str]:
-    same = len({path.name for path in paths}) < len(paths)
-    return [_place(path) if same else path.name for path in sorted(paths)]
-
-
-def _place(path: Path) -> str:
-    """Enough of a path to find it in the cohort, and no more: reasons are written into results, which people share."""
-    return "/".join(path.parts[-2:])

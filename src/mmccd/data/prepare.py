@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mmccd.data.cohort import Cohort, Subject
+from mmccd.data.cohort import Cohort, Subject, all_healthy
 from mmccd.data.grid import OLD_PROTOCOLS
+from mmccd.data.layouts.names import LESION
 from mmccd.data.own_folders import MANIFEST
 from mmccd.data.problems import Problem
 from mmccd.data.slices import StoreSettings, slices_of
@@ -82,7 +83,7 @@ def prepare(
     wanted = {subject: part for part, subjects in parts_of.items() for subject in subjects}
     subjects = [subject for subject in cohort.subjects if subject.id in wanted]
     failures = {subject: str(problem) for subject, problem in cohort.problems.items() if subject in wanted}
-    healthy_cohort = all(subject.lesion is None for subject in subjects)
+    healthy_cohort = all_healthy(subjects)
     keys = {subject.id: _part_key(subject, settings, healthy_cohort) for subject in subjects}
     run_key = sha256_of_json({"parts": keys, "split": digest(split)})
     facts: dict[str, Any] = {"key": run_key, "layout": cohort.layout, "split_digest": digest(split)}
@@ -197,6 +198,7 @@ def _part_is_done(part: Path, key: str) -> bool:
 def _prepare_part(
     subject: Subject, key: str, settings: StoreSettings, healthy_cohort: bool, ready: Ready, parts: Path
 ) -> None:
+    subject.check_usable(LESION)
     if subject.lesion is None and not healthy_cohort:
         raise DataError(
             f"{subject.id} has no lesion mask while others have one, so its slices cannot be called healthy",

@@ -74,9 +74,11 @@ def with_pseudonyms(cohort: Cohort, key: Path, *, outside: Path) -> tuple[Cohort
     Reasons why a subject was left out, which hold names, are left out, too.
     """
     names = pseudonyms(key, [*(subject.id for subject in cohort.subjects), *cohort.problems], outside=outside)
-    subjects = sorted(
-        (replace(subject, id=names[subject.id]) for subject in cohort.subjects), key=lambda subject: subject.id
-    )
+    subjects = []
+    for subject in cohort.subjects:
+        unusable = {role: Problem(names[subject.id], UNUSABLE) for role in subject.unusable}
+        subjects.append(replace(subject, id=names[subject.id], unusable=unusable))
+    subjects.sort(key=lambda subject: subject.id)
     problems = {names[case]: Problem(names[case], UNUSABLE) for case in cohort.problems}
     return replace(cohort, subjects=tuple(subjects), problems=problems), names
 

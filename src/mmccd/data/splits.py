@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmccd.data.cohort import PARTS, Cohort, part_name
+from mmccd.data.cohort import Cohort
+from mmccd.data.parts import PARTS, part_name
 from mmccd.data.store import INDEX
 from mmccd.data.tables import read_table
 from mmccd.errors import ConfigError, DataError, MmccdWarning

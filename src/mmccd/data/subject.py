@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mmccd.data.case_record import CaseRecord
 from mmccd.data.cohort import Image, Subject
+from mmccd.data.layouts.names import BRAIN, LESION
 from mmccd.data.own_folders import BRAIN_END
 from mmccd.data.volumes import Volume, brain_mask, check_intensities, check_same_grid, is_whole, read_volume
 from mmccd.errors import DataError, GridError
@@ -50,10 +51,11 @@ def load_case(subject: Subject, modalities: Sequence[str]) -> Case:
         modalities: Names to read; the first is the reference of the grid and of the brain.
 
     Raises:
-        DataError: a modality is missing, a file is unusable, the reference is not skull-stripped and there is
-            no brain mask, intensities are no image's, or a mask is not one.
+        DataError: a modality is missing, or several files might be it; a file is unusable; the reference is not
+            skull-stripped and there is no brain mask; intensities are no image's; or a mask is not one.
         GridError: the files do not share one grid.
     """
+    subject.check_usable(*modalities, BRAIN, LESION)
     missing = [name for name in modalities if name not in subject.images]
     if missing or not modalities:
         raise DataError(

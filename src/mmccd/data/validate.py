@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from mmccd.data.checks import odd_about_other, odd_about_scan
-from mmccd.data.cohort import MODALITIES, Cohort, Subject
+from mmccd.data.cohort import MODALITIES, Cohort, Subject, all_healthy
 from mmccd.data.problems import Problem
 from mmccd.data.subject import Case, Ready, as_it_is, load_case
 from mmccd.data.volumes import brain_mask
@@ -53,7 +53,7 @@ def validate(cohort: Cohort, *, ready: Ready = as_it_is, progress: ProgressCallb
         One report a subject, sorted by id.
     """
     subjects = {subject.id: subject for subject in cohort.subjects}
-    some_have_masks = any(subject.lesion for subject in cohort.subjects)
+    some_have_masks = not all_healthy(cohort.subjects)
     reports = []
     names = sorted(subjects.keys() | cohort.problems.keys())
     for done, name in enumerate(names):
@@ -78,7 +78,12 @@ def validate_subject(subject: Subject, ready: Ready = as_it_is) -> CaseReport:
         return CaseReport(subject.id, Problem.of(subject.id, error), modalities=names)
     reference = case.images[names[0]]
     x, y, z = reference.data.shape
-    return CaseReport(subject.id, None, tuple(_warnings(case)), (x, y, z), reference.spacing_mm, names)
+    problem = None
+    if subject.unusable:
+        first, *_ = subject.unusable.values()
+        what = "; ".join(dict.fromkeys(one.what for one in subject.unusable.values()))
+        problem = Problem(subject.id, what, first.hint)
+    return CaseReport(subject.id, problem, tuple(_warnings(case)), (x, y, z), reference.spacing_mm, names)
 
 
 def _warnings(case: Case) -> list[str]:

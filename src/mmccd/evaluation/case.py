@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mmccd.data.case_record import CaseRecord, IntensityCut, read_case_record
 from mmccd.data.cohort import Subject
+from mmccd.data.layouts.names import LESION
 from mmccd.data.own_folders import ANOMALY_END, MASK_END
 from mmccd.data.subject import load_predicted
 from mmccd.data.volumes import Volume, check_same_grid, read_volume
@@ -65,6 +66,7 @@ def load_scored_case(predictions: Path, subject: Subject) -> ScoredCase:
         DataError: a file is missing or unusable, or the subject has no lesion mask.
         GridError: prediction and scan do not share one grid.
     """
+    subject.check_usable(LESION)
     if subject.lesion is None:
         raise DataError(f"subject {subject.id} has no lesion mask", "evaluate needs one; it may be all zero")
     record = read_case_record(predictions / f"{subject.id}.json")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmccd.data.cohort import Cohort, read_cohort
+from mmccd.data.layouts.entities import Selection
 from mmccd.data.pseudonyms import names_of_files, redact, with_pseudonyms
 from mmccd.errors import DataError, MmccdError, MmccdWarning
 from mmccd.evaluation.case import BASELINES, ScoredCase, load_scored_case, predicted_cases
@@ -111,6 +112,7 @@ def evaluate(
     output: Path,
     *,
     layout: str = "auto",
+    select: Selection | None = None,
     resamples: int = 2000,
     seed: int = 0,
     anonymize: Path | None = None,
@@ -126,6 +128,7 @@ def evaluate(
         data: Cohort with lesion masks; subjects are matched to cases by id.
         output: Folder for the results.
         layout: Layout of ``data``, see ``read_cohort``.
+        select: Which of several files for one role is meant, see ``read_cohort``.
         resamples: Bootstrap resamples over patients, whose sessions are averaged.
         seed: Of the bootstrap.
         anonymize: Key of the names that the cases were predicted under.
@@ -135,7 +138,7 @@ def evaluate(
         DataError: no case can be evaluated, or the output cannot be written.
     """
     cases = predicted_cases(predictions)
-    cohort = read_cohort(data, layout)
+    cohort = read_cohort(data, layout, select)
     ids: dict[str, str] = {}
     if anonymize is not None:
         cohort, names = with_pseudonyms(cohort, anonymize, outside=output)

@@ -1,22 +1,23 @@
 """The scans that paths on a command line mean: files, folders of files, or cohorts."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmccd.data.case_record import is_result
-from mmccd.data.cohort import Image, unsafe_id
+from mmccd.data.cohort import Image, Subject, unsafe_id
+from mmccd.data.layouts.entities import Selection
 from mmccd.data.layouts.listing import nifti_files
-from mmccd.data.layouts.names import is_mask, named_otherwise, role_of
+from mmccd.data.layouts.names import BRAIN, is_mask, named_otherwise, role_of
 from mmccd.data.layouts.registry import LAYOUTS
 from mmccd.data.nifti import is_nifti_name, stem
 from mmccd.data.problems import Problem
+from mmccd.data.trouble import MEND, hint_of_absent
 from mmccd.errors import ConfigError, DataError, printable
 from mmccd.raw.convert import any_cohort
 from mmccd.raw.series import holds_dicom
-
-_MEND = "mend or rename its files, or leave it out"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def find_inputs(
     *others: str,
     layout: str = "auto",
     brain: Path | None = None,
+    select: Selection | None = None,
     series: Mapping[int, str | None] | None = None,
     told: Callable[[str], None] | None = None,
 ) -> tuple[list[Input], dict[str, Problem]]:
@@ -60,6 +62,7 @@ def find_inputs(
         others: Further modalities that each subject must have; loose files have none.
         layout: Layout of the cohorts.
         brain: Brain mask for a single input file.
+        select: Which of several files for one role is meant in a cohort, see ``read_cohort``.
         series: Which DICOM series to use; see `mmccd.raw.convert.dicom_cohort`.
         told: Called with what each DICOM series was taken for.
 
@@ -76,17 +79,18 @@ def find_inputs(
         if loose:
             for file in loose:
                 case = stem(file)
-                if reason := unsafe_id(case) or _no_scan(file, source):
-                    problems[printable(case)] = Problem(printable(case), reason, _MEND)
+                if not os.path.lexists(file) and (hint := hint_of_absent(file)):
+                    problems[printable(case)] = Problem(printable(case), f"{file.name} does not exist", hint)
+                elif reason := unsafe_id(case) or _no_scan(file, source):
+                    problems[printable(case)] = Problem(printable(case), reason, MEND)
                 else:
                     found.append(Input(case, Image(file), Image(brain) if brain and not folder else None))
         else:
-            cohort = any_cohort(path, layout, wanted=(source, *others), series=series, told=told)
+            cohort = any_cohort(path, layout, select, wanted=(source, *others), series=series, told=told)
             problems |= cohort.problems
             for subject in cohort.subjects:
-                if lacking := [name for name in (source, *others) if name not in subject.images]:
-                    what = f"has no {' and no '.join(lacking)}, only {', '.join(subject.images) or 'nothing'}"
-                    problems[subject.id] = Problem(subject.id, what, _MEND)
+                if problem := _lacking(subject, (source, *others)):
+                    problems[subject.id] = problem
                 else:
                     further = {name: subject.images[name] for name in others}
                     found.append(Input(subject.id, subject.images[source], subject.brain, further))
@@ -95,11 +99,21 @@ def find_inputs(
     spelled = Counter(item.case.casefold() for item in found)
     for item in (item for item in found if spelled[item.case.casefold()] > 1):
         what = f"several scans would be written as {item.case}: predict them into two folders"
-        problems[item.case] = Problem(item.case, what, _MEND)
+        problems[item.case] = Problem(item.case, what, MEND)
     found = [item for item in found if item.case not in problems]
     if not found and not problems:
         raise DataError(f"no {source} scan in {', '.join(map(str, inputs))}", "give NIfTI files or a cohort folder")
     return found, problems
+
+
+def _lacking(subject: Subject, needed: Sequence[str]) -> Problem | None:
+    """What stands in the way of the modalities that are needed; what is wrong with others does not matter."""
+    if unusable := [subject.unusable[role] for role in (*needed, BRAIN) if role in subject.unusable]:
+        return unusable[0]
+    if absent := [name for name in needed if name not in subject.images]:
+        what = f"has no {' and no '.join(absent)}, only {', '.join(subject.modalities)}"
+        return Problem(subject.id, what, f"{MEND}; `mmccd validate` shows which file was taken for what")
+    return None
 
 
 def _is_folder(path: Path) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmccd.data.case_record import is_case_record, kept_case_record
+from mmccd.data.layouts.entities import Selection
 from mmccd.data.own_folders import BRAIN_END, ENDS, MAPS
 from mmccd.data.problems import Problem
 from mmccd.data.pseudonyms import UNUSABLE, pseudonyms
@@ -31,6 +32,7 @@ def predict(
     output: Path,
     *,
     layout: str = "auto",
+    select: Selection | None = None,
     brain: Path | None = None,
     strip: Strip = "auto",
     series: Mapping[int, str | None] | None = None,
@@ -48,6 +50,7 @@ def predict(
         output: Folder for the results; cases that it already holds from this model and scan are kept. Several
             processes may share it.
         layout: Layout of the cohorts.
+        select: Which of several files for one role is meant in a cohort, see ``read_cohort``.
         brain: Brain mask for a single input file.
         strip: Whether brains are extracted, and modalities of a subject registered; see `mmccd.raw.ready`.
         series: Which DICOM series to use; see `mmccd.raw.convert`.
@@ -69,8 +72,9 @@ def predict(
         raise ConfigError(f"{output} is not a folder, results need one", "choose another output folder")
     check_summary(output)
     found, problems = find_inputs(
-        inputs, *detector.sources, layout=layout, brain=brain, series=series, told=told if anonymize is None else None
-    )
+        inputs, *detector.sources, layout=layout, brain=brain, select=select, series=series,
+        told=told if anonymize is None else None,
+    )  # fmt: skip
     if subjects is not None:
         found = [item for item in found if item.case in subjects]
         problems = {case: problem for case, problem in problems.items() if case in subjects}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mmccd.data.cohort import MODALITIES, Cohort, Image, Subject, read_cohort, unsafe_id
+from mmccd.data.layouts.entities import Selection
 from mmccd.data.layouts.names import modality_named
 from mmccd.data.problems import Problem
 from mmccd.data.volumes import read_volume, write_volume
@@ -57,20 +58,18 @@ def dicom_cohort(
             f"{name}: {series.name} is {role}, {series.modality[1]}" for role, some in roles.items() for series in some
         ]
         lines += [f"{name}: {reason}" for reason in refused]
-        several = {role: some for role, some in roles.items() if len(some) > 1}
-        if several:
-            what = "; ".join(
-                f"{len(some)} series are {role}: {' and '.join(s.name for s in some)}" for role, some in several.items()
-            )
-            problems[name] = Problem(name, what, ASK)
-        elif roles:
-            try:
-                images = {role: Image(converted(some[0])) for role, some in roles.items()}
-            except DataError as error:
-                problems[name] = Problem.of(name, error)
-                continue
-            usual = {role: images[role] for role in MODALITIES if role in images}
-            subjects.append(Subject(name, usual | images, None, None, None))
+        single = {role: some[0] for role, some in roles.items() if len(some) == 1}
+        unclear = {role: _unclear(name, role, some) for role, some in roles.items() if len(some) > 1}
+        if not single:
+            problems.update({problem.subject: problem for problem in unclear.values()})
+            continue
+        try:
+            images = {role: Image(converted(one)) for role, one in single.items()}
+        except DataError as error:
+            problems[name] = Problem.of(name, error)
+            continue
+        usual = {role: images[role] for role in MODALITIES if role in images}
+        subjects.append(Subject(name, usual | images, unusable=unclear))
     if not subjects and not problems:
         why = "; ".join(reasons[:5]) or "no file of it can be read as an image"
         raise DataError(f"{root.name} holds no MR scan that can be used: {why}", ASK)
@@ -78,9 +77,15 @@ def dicom_cohort(
     return Cohort(root, LAYOUT, tuple(subjects), dict(sorted(problems.items()))), tuple(lines)
 
 
+def _unclear(subject: str, role: str, series: Sequence[Series]) -> Problem:
+    what = f"{len(series)} series are {role}: {' and '.join(one.name for one in series)}"
+    return Problem(subject, what, ASK)
+
+
 def any_cohort(
     root: Path,
     layout: str = "auto",
+    select: Selection | None = None,
     *,
     wanted: Sequence[str] | None = None,
     series: Mapping[int, str | None] | None = None,
@@ -99,7 +104,7 @@ def any_cohort(
         return cohort
     if series:
         raise DataError(f"{root.name} holds no DICOM files to choose series of", "leave --series out")
-    return read_cohort(root, layout)
+    return read_cohort(root, layout, select)
 
 
 def converted(series: Series) -> Path:

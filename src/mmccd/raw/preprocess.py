@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mmccd.data.cohort import Cohort, Image, Subject
+from mmccd.data.layouts.names import BRAIN, LESION
 from mmccd.data.problems import Problem
 from mmccd.data.volumes import Volume, brain_mask, check_same_grid, read_volume, write_volume
 from mmccd.errors import ConfigError, DataError, GridError, MmccdError, WriteError
@@ -68,6 +69,7 @@ def preprocess(
 
 
 def _one(subject: Subject, output: Path, reference: str | None, strip: Strip, bias_field: bool) -> None:
+    subject.check_usable(*subject.modalities, BRAIN, LESION)
     first = reference or next(iter(subject.images))
     if first not in subject.images:
         raise DataError(f"it has no {first}, whose grid is asked for", "add it, or choose another --reference")

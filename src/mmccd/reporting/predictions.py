@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmccd.data.case_record import CaseRecord
+from mmccd.data.layouts.entities import Selection
 from mmccd.data.problems import Problem
 from mmccd.data.pseudonyms import redact
 from mmccd.errors import DataError, MmccdError
@@ -31,6 +32,7 @@ class Settings:
     Attributes:
         scans: Files, folders or cohorts with the scans that were predicted; empty shows maps and masks alone.
         layout: Layout of the cohorts.
+        select: Which of several files for one role is meant in a cohort.
         brain: Brain mask of a single scan, as it was given to `predict`.
         model: Folder of the model, for its healthy scores and its training; those that ship are found without.
         anonymize: Number the cases instead of naming them.
@@ -40,6 +42,7 @@ class Settings:
 
     scans: tuple[Path, ...] = ()
     layout: str = "auto"
+    select: Selection = field(default_factory=dict)
     brain: Path | None = None
     model: Path | None = None
     anonymize: bool = False
@@ -95,7 +98,9 @@ def report_predictions(
     source = Counter(record.source for record in records.values()).most_common(1)[0][0] if records else ""
     scans = None
     if settings.scans and records:
-        scans = Scans.found_in(settings.scans, source, layout=settings.layout, brain=settings.brain)
+        scans = Scans.found_in(
+            settings.scans, source, layout=settings.layout, brain=settings.brain, select=settings.select
+        )
     main = _main_model(list(records.values()))
     card = _card_of(main, settings.model)
     everyone = sorted({*records, *(problem.subject for problem in (*predictions.broken, *predictions.failed))})

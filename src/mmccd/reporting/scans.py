@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mmccd.data.case_record import CaseRecord, read_case_record
 from mmccd.data.cohort import Cohort, Image, Subject, read_cohort
+from mmccd.data.layouts.entities import Selection
 from mmccd.data.own_folders import ANOMALY_END, BRAIN_END, MASK_END, SUMMARY
 from mmccd.data.problems import Problem
 from mmccd.data.pseudonyms import names_of_files, redact
@@ -114,9 +115,15 @@ class Scans:
 
     @classmethod
     def found_in(
-        cls, paths: Sequence[Path], source: str, *, layout: str = "auto", brain: Path | None = None
+        cls,
+        paths: Sequence[Path],
+        source: str,
+        *,
+        layout: str = "auto",
+        brain: Path | None = None,
+        select: Selection | None = None,
     ) -> "Scans":
-        """The scans of one modality in files, folders and cohorts.
+        """The scans of one modality in files, folders and cohorts, see `find_inputs`.
 
         Raises:
             DataError: a path does not exist, or holds no such scan.
@@ -125,9 +132,9 @@ class Scans:
         for path in paths:
             if not path.exists():
                 raise DataError(f"{path} does not exist", "give the scans that were predicted, or leave --scans out")
-            scans.inputs += find_inputs([path], source, layout=layout, brain=brain)[0]
+            scans.inputs += find_inputs([path], source, layout=layout, brain=brain, select=select)[0]
             try:
-                scans.cohorts.append(read_cohort(path, layout))
+                scans.cohorts.append(read_cohort(path, layout, select))
             except MmccdError:
                 continue  # loose files
         return scans

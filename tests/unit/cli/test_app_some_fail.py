@@ -102,13 +102,15 @@ def test_validate_and_prepare_say_which_masks_there_are_and_which_files_are_not_
             shutil.copy(scan, data / name / f"outline {modality[0]}.nii.gz")
     prepare = ("prepare", data, tmp_path / "store", "--size", 32, "--fractions", 0.5, 0.5, 0, "-q")
     unused = (
-        "warning: 4 NIfTI files not used, as no role fits the name: anna/outline f.nii.gz, anna/outline t.nii.gz, "
+        "warning: 4 NIfTI files not used: anna/outline f.nii.gz, anna/outline t.nii.gz, "
         "ben/outline f.nii.gz and 1 more; if a scan or a mask is among them, rename it or write a CSV manifest\n"
     )
 
     code, out, error = run("validate", data, "-q")
     assert (code, error) == (0, unused)
-    assert [line.split("│")[3].strip() for line in out.splitlines() if "anna" in line] == ["none"]
+    assert [line.split("│")[3].strip() for line in out.splitlines() if line.startswith("│ anna")] == ["none"]
+    assert "\nanna: flair anna/FLAIR.nii.gz, t2 anna/T2.nii.gz\n" in out
+    assert out.endswith("\nnot used: ben/outline f.nii.gz\nnot used: ben/outline t.nii.gz\n")
     code, out, error = run(*prepare)
     assert (code, error) == (0, unused)
     assert "no lesion mask found: all slices of all 2 subjects are taken as healthy" in " ".join(out.split())
@@ -120,10 +122,33 @@ def test_validate_and_prepare_say_which_masks_there_are_and_which_files_are_not_
     shutil.rmtree(tmp_path / "store")
     code, out, error = run("validate", data, "-q")
     assert (code, error) == (0, "")
-    assert [line.split("│")[3].strip() for line in out.splitlines() if "anna" in line] == ["lesion"]
+    assert [line.split("│")[3].strip() for line in out.splitlines() if line.startswith("│ anna")] == ["lesion"]
     code, out, error = run(*prepare)
     assert (code, error) == (0, "")
     assert "no lesion mask" not in out
+
+
+def test_a_subject_with_two_runs_is_chosen_from_and_fails_where_both_are_meant(run, phantom_folder, tmp_path):
+    anat = tmp_path / "data" / "sub-1" / "anat"
+    anat.mkdir(parents=True)
+    for end, modality in (("FLAIR", "flair"), ("run-1_T1w", "t1"), ("run-2_T1w", "t1")):
+        scan = phantom_folder / "Phantom_0007" / f"Phantom_0007_{modality}.nii.gz"
+        shutil.copy(scan, anat / f"sub-1_{end}.nii.gz")
+
+    code, _, error = run("validate", tmp_path / "data", "-q")
+    assert (code, error.splitlines()) == (4, [
+        "failed: sub-1: several files for t1: sub-1_run-1_T1w.nii.gz and sub-1_run-2_T1w.nii.gz "
+        "(choose with --select run=1, or keep one, or name it in a CSV manifest)"
+    ])  # fmt: skip
+
+    code, out, error = run("validate", tmp_path / "data", "--select", "run=2", "-q")
+    assert code == 0
+    assert "sub-1: flair sub-1/anat/sub-1_FLAIR.nii.gz, t1 sub-1/anat/sub-1_run-2_T1w.nii.gz\n" in out
+    assert out.endswith("not used: sub-1/anat/sub-1_run-1_T1w.nii.gz\n")
+
+    code, _, error = run("validate", tmp_path / "data", "--select", "run", "-q")
+    assert code == 2
+    assert "not of the form ENTITY=VALUE" in error
 
 
 def test_a_patient_in_two_parts_is_a_warning(run, tmp_path, inline, healthy_scan):

@@ -5,7 +5,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mmccd.data.cohort import modalities_of, read_cohort
+from mmccd.data.cohort import all_healthy, modalities_of, read_cohort
 from mmccd.data.layouts.registry import LAYOUTS
 from mmccd.data.own_folders import CARD, MANIFEST, RESULTS, SUMMARY
 from mmccd.errors import DataError
@@ -52,12 +52,56 @@ def test_one_modality_in_two_namings_is_a_problem_naming_both(tmp_path):
     assert "several files for flair: P_1-t2f.nii.gz and P_1_flair.nii.gz" in cohort.problems["P_1"].what
 
 
-def test_dangling_link_is_a_problem(tmp_path):
+def test_dangling_link_is_a_problem_of_its_modality_alone(tmp_path):
     tree(tmp_path, "P_1_flair.nii.gz", "P_2_flair.nii.gz")
-    (tmp_path / "P_2_t1.nii.gz").symlink_to("annex/MD5-abc")
+    for name in ("P_2_t1", "P_3_t1"):
+        (tmp_path / f"{name}.nii.gz").symlink_to("annex/MD5-abc")
     cohort = read_cohort(tmp_path)
-    assert [subject.id for subject in cohort.subjects] == ["P_1"]
-    assert cohort.problems["P_2"].what == "P_2_t1.nii.gz is a dangling link to annex/MD5-abc: fetch its content"
+    assert [subject.id for subject in cohort.subjects] == ["P_1", "P_2"]
+    assert files(cohort, "P_2") == {"flair": "P_2_flair.nii.gz"}
+    reasons = (cohort.subject("P_2").unusable["t1"].what, cohort.problems["P_3"].what)
+    assert reasons == tuple(f"P_{i}_t1.nii.gz is a dangling link to annex/MD5-abc: fetch its content" for i in (2, 3))
+    assert cohort.subject("P_2").modalities == ("flair", "t1")
+    assert cohort.subject("P_1").unusable == {}
+    with pytest.raises(DataError, match="dangling link"):
+        cohort.subject("P_2").check_usable("flair", "t1")
+    cohort.subject("P_2").check_usable("flair")
+
+
+def test_modalities_that_some_subject_cannot_use_are_still_those_of_the_cohort(tmp_path):
+    """Else one broken link would take a modality from a whole study, without a word."""
+    tree(tmp_path, *(f"P_{i}_{role}.nii.gz" for i in (1, 2) for role in ("flair", "t1")))
+    (tmp_path / "P_2_t1.nii.gz").unlink()
+    (tmp_path / "P_2_t1.nii.gz").symlink_to("gone")
+    assert modalities_of(read_cohort(tmp_path)) == ("flair", "t1")
+
+
+def test_a_subject_whose_every_image_is_unusable_says_why_of_each(tmp_path):
+    tree(tmp_path, "P_1/P_1_flair.nii.gz", "P_1/P_1-t2f.nii.gz", "P_2/P_2_flair.nii.gz")
+    (tmp_path / "P_1" / "P_1_t1.nii.gz").symlink_to("gone")
+    what = read_cohort(tmp_path).problems["P_1"].what
+    assert "several files for flair" in what
+    assert "dangling link" in what
+
+
+def test_one_image_for_two_subjects_spoils_that_modality(tmp_path):
+    tree(tmp_path, "A_flair.nii.gz", "A_t1.nii.gz", "B_t1.nii.gz")
+    (tmp_path / "B_flair.nii.gz").symlink_to("A_flair.nii.gz")
+    cohort = read_cohort(tmp_path)
+    assert [list(subject.images) for subject in cohort.subjects] == [["t1"], ["t1"]]
+    assert all("is given twice" in subject.unusable["flair"].what for subject in cohort.subjects)
+
+
+def test_only_names_with_entities_can_be_selected_by(tmp_path):
+    with pytest.raises(DataError, match="layout brats has no entities to select by"):
+        read_cohort(tree(tmp_path, "P_1_flair.nii.gz"), select={"run": "1"})
+
+
+def test_healthy_are_cohorts_without_any_mask_even_a_broken_one(tmp_path):
+    tree(tmp_path, "P_1_flair.nii.gz", "P_2_flair.nii.gz")
+    assert all_healthy(read_cohort(tmp_path).subjects)
+    (tmp_path / "P_2_seg.nii.gz").symlink_to("gone")
+    assert not all_healthy(read_cohort(tmp_path).subjects)
 
 
 def test_good_links_are_followed(tmp_path):

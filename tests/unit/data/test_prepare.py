@@ -241,6 +241,19 @@ def test_bad_subjects_are_listed_and_the_others_go_on(cohort_folder, output, inl
     assert prepare(read_cohort(cohort_folder), SPLIT, output, SETTINGS)[1] == failures
 
 
+def test_a_subject_is_left_out_only_for_files_that_are_asked_for(cohort_folder, output, inline):
+    for end in ("t2", "seg"):
+        path = cohort_folder / "A" / f"A_{end}.nii.gz"
+        path.unlink()
+        path.symlink_to("gone")
+    (cohort_folder / "B" / "B_t2.nii.gz").unlink()
+    (cohort_folder / "B" / "B_t2.nii.gz").symlink_to("gone")
+    store, failures = prepare(read_cohort(cohort_folder), SPLIT, output, StoreSettings("volume", 32, ("flair",)))
+    assert store.manifest.subjects["train"] == ["B"]
+    assert list(failures) == ["A"]
+    assert "A_seg.nii.gz is a dangling link" in failures["A"]
+
+
 def test_the_hint_survives_a_process_boundary(cohort_folder, output):
     (cohort_folder / "B" / "B_t2.nii.gz").write_bytes(b"")
     _, failures = prepare(read_cohort(cohort_folder), Split(train=("A", "B")), output, SETTINGS, workers=1)

@@ -156,6 +156,23 @@ def test_a_mask_that_others_have_is_missed(tmp_path):
     assert second.warnings == (validation.NO_MASK,)
 
 
+def test_a_modality_that_cannot_be_used_is_a_problem_and_the_rest_is_read(tmp_path):
+    scan(tmp_path / "P_1" / "P_1_flair.nii.gz", ORDINARY, (3, 3, 3))
+    (tmp_path / "P_1" / "P_1_t1.nii.gz").symlink_to("gone")
+    (report,) = validate(read_cohort(tmp_path))
+    assert "dangling link" in report.problem.what
+    assert (report.shape, report.modalities) == (HEAD, ("flair",))
+
+
+def test_a_lesion_mask_that_cannot_be_used_is_no_missing_one(tmp_path):
+    for name in ("P_1", "P_2"):
+        scan(tmp_path / name / f"{name}_flair.nii.gz", ORDINARY, (3, 3, 3))
+    (tmp_path / "P_1" / "P_1_seg.nii.gz").symlink_to("gone")
+    first, second = validate(read_cohort(tmp_path))
+    assert "dangling link" in first.problem.what
+    assert second.warnings == (validation.NO_MASK,)
+
+
 def test_skull_in_another_modality_is_a_warning(tmp_path):
     for name, voxels in (("flair", BRAIN), ("t1", BRAIN + 1)):
         scan(tmp_path / f"P_1_{name}.nii.gz", voxels, (20, 20, 20))

@@ -94,15 +94,23 @@ def test_scans_as_bet_names_them_are_scanned_and_not_taken_for_masks(tmp_path):
 @pytest.mark.parametrize("source", ["flair", "t2"])
 def test_a_loose_file_of_another_modality_is_a_problem_and_the_others_are_scored(tmp_path, source):
     other = {"flair": "t2", "t2": "flair"}[source]
-    tree(tmp_path / "scans", f"a_{source}_n4.nii.gz", f"b_{other}_n4.nii.gz", "c_T2_FLAIR.nii.gz", "d.nii.gz")
+    tree(tmp_path / "scans", f"a_{source}_n4.nii.gz", f"b_{other}_n4.nii.gz", "c_T1_FLAIR.nii.gz", "d.nii.gz")
     files = [tmp_path / "scans" / name for name in (f"b_{other}_n4.nii.gz", "d.nii.gz")]
 
-    for inputs, cases in (([tmp_path / "scans"], [f"a_{source}_n4", "c_T2_FLAIR", "d"]), (files, ["d"])):
+    either = ["c_T1_FLAIR"] if source == "flair" else []  # a T1 of GE, or the FLAIR of a first visit
+    for inputs, cases in (([tmp_path / "scans"], [f"a_{source}_n4", *either, "d"]), (files, ["d"])):
         found, problems = find_inputs(inputs, source)
         assert [item.case for item in found] == cases
-        assert list(problems) == [f"b_{other}_n4"]
+        assert next(iter(problems)) == f"b_{other}_n4"
         assert f"another modality than {source}" in problems[f"b_{other}_n4"].what
         assert f"if it is {source}, rename it" in problems[f"b_{other}_n4"].what
+
+
+@pytest.mark.parametrize("name", ["a_T2_FLAIR", "a_t2_tirm_tra_dark-fluid", "a_T2map", "a_ADC", "a_t2_fl2d_hemo"])
+def test_what_is_no_t2_is_not_scored_as_one(tmp_path, name):
+    tree(tmp_path, f"{name}.nii.gz")
+    found, problems = find_inputs([tmp_path / f"{name}.nii.gz"], "t2")
+    assert (found, list(problems)) == ([], [name])
 
 
 def test_a_brain_mask_beside_a_file_of_another_modality_is_no_second_complaint(tmp_path):
@@ -131,3 +139,48 @@ def test_names_that_results_cannot_have_are_problems(tmp_path):
     assert [item.case for item in found] == ["b"]
     assert "not safe as a file name" in problems["-a"].what
     assert problems["-a"].hint
+
+
+@pytest.mark.parametrize("broken", ["link", "runs"])
+def test_what_is_wrong_with_other_modalities_stops_no_scan(tmp_path, broken):
+    tree(tmp_path, "sub-1/anat/sub-1_FLAIR.nii.gz")
+    if broken == "link":
+        (tmp_path / "sub-1/anat/sub-1_T1w.nii.gz").symlink_to("../../.git/annex/objects/x")
+    else:
+        tree(tmp_path, "sub-1/anat/sub-1_run-1_T1w.nii.gz", "sub-1/anat/sub-1_run-2_T1w.nii.gz")
+    found, problems = find_inputs([tmp_path], "flair")
+    assert ([item.case for item in found], problems) == (["sub-1"], {})
+    found, problems = find_inputs([tmp_path], "t1")
+    said = {"link": "sub-1_T1w.nii.gz is a dangling link", "runs": "several files for t1: sub-1_run-1_T1w.nii.gz"}
+    assert (found, said[broken] in problems["sub-1"].what, bool(problems["sub-1"].hint)) == ([], True, True)
+
+
+def test_a_selector_says_which_run_is_scored(tmp_path):
+    tree(tmp_path, "sub-1/anat/sub-1_run-1_T1w.nii.gz", "sub-1/anat/sub-1_run-2_T1w.nii.gz")
+    (item,), _ = find_inputs([tmp_path], "t1", select={"run": "2"})
+    assert item.image.path.name == "sub-1_run-2_T1w.nii.gz"
+
+
+def test_a_brain_mask_that_cannot_be_used_stops_its_scan(tmp_path):
+    """Without it, skull would count as brain."""
+    tree(tmp_path, "A/A_flair.nii.gz", "B/B_flair.nii.gz")
+    (tmp_path / "A" / "A_brain.nii.gz").symlink_to("gone")
+    found, problems = find_inputs([tmp_path], "flair")
+    assert ([item.case for item in found], list(problems)) == (["B"], ["A"])
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("*_flair.nii.gz", "a pattern that matches nothing"), ("p?.nii", "a pattern")]
+)
+def test_a_pattern_that_matches_nothing_is_called_so_and_the_others_go_on(tmp_path, name, hint):
+    tree(tmp_path, "a.nii.gz")
+    found, problems = find_inputs([tmp_path / "a.nii.gz", tmp_path / "none" / name], "flair")
+    assert [item.case for item in found] == ["a"]
+    (problem,) = problems.values()
+    assert problem.what == f"{name} does not exist"
+    assert hint in problem.hint
+
+
+def test_a_home_that_was_not_expanded_is_called_so():
+    _, problems = find_inputs([Path("~/scans/a.nii.gz")], "flair")
+    assert "~ was not expanded" in problems["a"].hint

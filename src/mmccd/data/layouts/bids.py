@@ -1,81 +1,137 @@
-"""BIDS: ``sub-XX[/ses-YY]/anat``, masks there or in derivatives."""
+"""BIDS: ``sub-XX[/ses-YY]/anat``, masks there or in derivatives; what fMRIPrep writes; several datasets in a folder."""
 
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mmccd.data.layouts.listing import Entry, Layout, Listing, nifti_files
-from mmccd.data.layouts.names import BRAIN, LESION, ROLES
-from mmccd.data.nifti import stem
+from mmccd.data.layouts import words
+from mmccd.data.layouts.entities import BidsName, Selection, bids_name, choose, entities_of, remedy
+from mmccd.data.layouts.listing import Chooser, Entry, Layout, Listing, nifti_files
+from mmccd.data.layouts.names import BRAIN, LESION, role_of, says_contrast
+from mmccd.data.layouts.words import words_of
 from mmccd.data.tables import read_table
+from mmccd.errors import DataError
 
-_BIDS_IMAGE = re.compile(r"(?P<key>sub-[^_]+(_ses-[^_]+)?)_(?P<rest>(.+_)?)(?P<suffix>FLAIR|T1w|T2w)")
-_BIDS_MASK = re.compile(r"(?P<key>sub-[^_]+(_ses-[^_]+)?)_(?P<rest>.+)_(?P<suffix>mask|dseg|roi)")
-_BIDS_LESION = re.compile(r"(label|desc)-(L|WMH|lesions?[a-z]*|tumou?r[a-z]*)\d*|lesions?|tumou?r|WMH", re.IGNORECASE)
-_BIDS_DEPTH = 8
+_IMAGES = {"flair": "flair", "t1w": "t1", "t2w": "t2"}
+_MASKS = ("mask", "dseg", "roi")
+_LESION = re.compile(r"(label|desc)-(L|WMH|lesions?[a-z]*|tumou?r[a-z]*)\d*|lesions?|tumou?r|WMH", re.IGNORECASE)
+_OF_MASKS = ("desc", "label")  # say of an image how it was made, of a mask what of
+_DEPTH = 8
+_NO_DATASETS = ("derivatives", "sourcedata", "code", "stimuli")
 
 
 def _detect(root: Path) -> bool:
-    return any(root.glob("sub-*/anat")) or any(root.glob("sub-*/ses-*/anat"))
+    return bool(_datasets(root))
 
 
 def _read(root: Path) -> Listing:
-    folders = sorted([*root.glob("sub-*/anat"), *root.glob("sub-*/ses-*/anat")])
-    images = [path for anat in folders for path in nifti_files(anat)]
-    entries = [entry for entry in map(_bids_image, images) if entry]
-    subjects = sorted({entry.subject for entry in entries})
-    derivatives = root / "derivatives"
-    masks = [*images, *(nifti_files(derivatives, _BIDS_DEPTH) if derivatives.is_dir() else [])]
-    entries += _bids_masks(masks, entries)
-    table = root / "participants.tsv"
-    rows = read_table(table, ["participant_id"]) if table.is_file() else []
-    splits = {row["participant_id"]: row["split"] for row in rows if row.get("split", "n/a") not in ("", "n/a")}
-    stated = {subject: splits[subject.split("_")[0]] for subject in subjects if subject.split("_")[0] in splits}
-    used = {entry.path for entry in entries}
-    unused = [path for path in masks if path not in used and (path in images or _bids_unknown_mask(path))]
-    return Listing(entries, stated, unused=unused)
+    return _selected(root, {})
 
 
-def _bids_image(path: Path) -> Entry | None:
-    match = _BIDS_IMAGE.fullmatch(stem(path))
-    if match is None:
+def _selected(root: Path, selection: Selection) -> Listing:
+    """The files that are wanted of each subject.
+
+    Raises:
+        DataError: what is asked for is in no name.
+    """
+    datasets = _datasets(root) or [root]
+    images = [path for folder in datasets for anat in _anat(folder) for path in nifti_files(anat)]
+    places = dict.fromkeys([root / "derivatives", *(folder / "derivatives" for folder in datasets)])
+    masks = [*images, *(path for place in places if place.is_dir() for path in nifti_files(place, _DEPTH))]
+    _check_selection(masks, selection)
+    listing = Listing()
+    found: dict[tuple[str, str], list[Path]] = {}
+    for path in images:
+        if (name := bids_name(path)) and (role := _image_role(name)):
+            found.setdefault((name.subject, role), []).append(path)
+    for (subject, role), paths in found.items():
+        wanted = choose(paths, selection)
+        if not wanted:
+            asked = " ".join(f"{entity}={value}" for entity, value in selection.items())
+            listing.lacking[subject, role] = f"no {role} image fits {asked}: {', '.join(path.name for path in paths)}"
+        listing.entries.extend(Entry(subject, role, path) for path in _native(wanted))
+    listing.entries.extend(_masks(masks, listing, selection))
+    listing.splits.update(_splits(datasets, sorted({subject for subject, _ in found})))
+    used = {entry.path for entry in listing.entries}
+    listing.unused.extend(path for path in masks if path not in used and (path in images or _may_be_lesion(path)))
+    return listing
+
+
+def _datasets(root: Path) -> list[Path]:
+    """The folders that hold subjects: this one, or those one or two below, as ``rawdata`` and the sites of ATLAS."""
+    for pattern in ("", "*/", "*/*/"):
+        anat = _anat(root, pattern)
+        found = {next(above.parent for above in path.parents if above.name.startswith("sub-")) for path in anat}
+        kept = [folder for folder in sorted(found) if not _is_beside(folder.relative_to(root))]
+        if kept:
+            return kept
+    return []
+
+
+def _is_beside(folder: Path) -> bool:
+    return any(name in _NO_DATASETS or name.startswith((".", "sub-")) for name in folder.parts)
+
+
+def _anat(root: Path, pattern: str = "") -> list[Path]:
+    """Folders of anatomical images; OASIS-3 numbers them."""
+    places = ("sub-*/anat", "sub-*/ses-*/anat", "sub-*/anat[0-9]", "sub-*/ses-*/anat[0-9]")
+    return sorted(folder for place in places for folder in root.glob(pattern + place))
+
+
+def _image_role(name: BidsName) -> str | None:
+    role = _IMAGES.get(name.suffix.lower())
+    if role is None or name.entities.get("part", "mag") != "mag":
         return None
-    contrast = match["suffix"] == "T1w" and re.search(r"(^|_)ce-", match["rest"])
-    return Entry(match["key"], "t1ce" if contrast else ROLES[match["suffix"].lower()], path)
+    acquired = name.entities.get("acq", "")
+    if role == "t2" and words.FLAIR & set(words_of(acquired)):
+        return "flair"
+    contrast = name.entities.get("ce", "none") != "none" or says_contrast(acquired)
+    return "t1ce" if role == "t1" and contrast else role
 
 
-def _bids_masks(files: list[Path], images: list[Entry]) -> list[Entry]:
+def _native(paths: Sequence[Path]) -> list[Path]:
+    """Of images as they were scanned and as they were moved to a template, the former."""
+    return [path for path in paths if "space" not in entities_of(path)] or list(paths)
+
+
+def _masks(files: Iterable[Path], listing: Listing, selection: Selection) -> list[Entry]:
     """Masks of subjects with images; of several, those in the space of an image (fMRIPrep writes more)."""
-    subjects = sorted({image.subject for image in images})
-    spaces = {(image.subject, _bids_space(image.path)) for image in images}
-    found: dict[tuple[str, str], list[Entry]] = {}
+    subjects = sorted({entry.subject for entry in listing.entries} | {subject for subject, _ in listing.lacking})
+    spaces = {(image.subject, entities_of(image.path).get("space")) for image in listing.entries}
+    found: dict[tuple[str, str], list[Path]] = {}
     for path in files:
-        match = _BIDS_MASK.fullmatch(stem(path))
-        role = _bids_mask_role(match["rest"]) if match else None
-        for subject in _masked_by(match["key"], subjects) if match and role else []:
-            found.setdefault((subject, str(role)), []).append(Entry(subject, str(role), path))
+        name = bids_name(path)
+        role = _mask_role(name) if name else None
+        for subject in _masked_by(name.subject, subjects) if name and role else []:
+            found.setdefault((subject, str(role)), []).append(path)
     masks: list[Entry] = []
-    for entries in found.values():
-        near = [entry for entry in entries if (entry.subject, _bids_space(entry.path)) in spaces]
-        masks += near if len(entries) > 1 and near else entries
+    for (subject, role), paths in found.items():
+        wanted = choose(paths, selection, leave=_OF_MASKS)
+        near = [path for path in wanted if (subject, entities_of(path).get("space")) in spaces]
+        masks += [Entry(subject, role, path) for path in (near if len(wanted) > 1 and near else wanted)]
     return masks
 
 
-def _bids_space(path: Path) -> str:
-    found = re.search(r"_space-([^_]+)", path.name)
-    return found[1] if found else ""
-
-
-def _bids_mask_role(rest: str) -> str | None:
-    entities = rest.split("_")
-    if any(_BIDS_LESION.fullmatch(entity) for entity in entities):
+def _mask_role(name: BidsName) -> str | None:
+    suffix = name.suffix.lower()
+    if _LESION.fullmatch(suffix) or (suffix == "msk" and not name.parts):  # ISLES 2022
         return LESION
-    return BRAIN if "desc-brain" in entities or "label-brain" in entities else None
+    if suffix not in _MASKS:
+        return None
+    if any(_LESION.fullmatch(part) for part in name.parts):
+        return LESION
+    if "desc-brain" in name.parts or "label-brain" in name.parts:
+        return BRAIN
+    # "sub-1_T1w_brain_mask", "sub-1_FLAIR_roi": words where entities would be.
+    plain = [part for part in name.parts if "-" not in part]
+    role = role_of(Path(f"{'_'.join([*plain, suffix])}.nii")) if plain else None
+    return role if role in (BRAIN, LESION) else None
 
 
-def _bids_unknown_mask(path: Path) -> bool:
-    """Perhaps of a lesion; segmentations of tissue are `dseg`."""
-    match = _BIDS_MASK.fullmatch(stem(path))
-    return match is not None and match["suffix"] != "dseg" and _bids_mask_role(match["rest"]) is None
+def _may_be_lesion(path: Path) -> bool:
+    """A mask that is not understood; segmentations of tissue are `dseg`."""
+    name = bids_name(path)
+    return name is not None and name.suffix in _MASKS and name.suffix != "dseg" and _mask_role(name) is None
 
 
 def _masked_by(key: str, subjects: list[str]) -> list[str]:
@@ -86,4 +142,22 @@ def _masked_by(key: str, subjects: list[str]) -> list[str]:
     return sessions if len(sessions) == 1 else []
 
 
-LAYOUT = Layout(_detect, _read, "sub-<id>[/ses-<id>]/anat/sub-<id>_..._{FLAIR,T1w,T2w}.nii.gz")
+def _splits(datasets: Iterable[Path], subjects: Iterable[str]) -> dict[str, str]:
+    tables = [folder / "participants.tsv" for folder in datasets]
+    rows = [row for table in tables if table.is_file() for row in read_table(table, ["participant_id"])]
+    stated = {row["participant_id"]: row["split"] for row in rows if row.get("split", "n/a") not in ("", "n/a")}
+    return {subject: stated[who] for subject in subjects if (who := subject.split("_")[0]) in stated}
+
+
+def _check_selection(files: Iterable[Path], selection: Selection) -> None:
+    there = {entity for path in files for entity in entities_of(path)}
+    if unknown := [entity for entity in selection if entity not in there]:
+        raise DataError(
+            f"no file has the entity {', '.join(unknown)} that is asked for",
+            f"select by one of {', '.join(sorted(there)) or 'none: no file has entities'}, or leave --select out",
+        )
+
+
+LAYOUT = Layout(
+    _detect, _read, "sub-<id>[/ses-<id>]/anat/sub-<id>_..._{FLAIR,T1w,T2w}.nii.gz", Chooser(_selected, remedy)
+)

@@ -1,58 +1,79 @@
 """BraTS: ``<subject>_flair.nii.gz`` (to 2021), ``<subject>-t2f.nii.gz`` (from 2023)."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
-from mmccd.data.layouts.listing import Entry, Layout, Listing, nifti_files
-from mmccd.data.layouts.names import MASKS, ROLES, role_of
+from mmccd.data.layouts.listing import Entry, Layout, Listing, nifti_files, preferred
+from mmccd.data.layouts.names import BRAIN, MASKS, role_of, subject_and_role, weightings_in
+from mmccd.data.layouts.words import words_of
 from mmccd.data.nifti import stem
 
-_BRATS_NAME = re.compile(
-    rf"(?P<id>.+?)[_-](?P<role>{'|'.join(ROLES)})(?P<mask>[_-](mask|seg|segm|segmentation|label|roi))?", re.IGNORECASE
-)
+_VISIT = re.compile(r"(?P<subject>.+[_-]T\d)[_-]T[12]", re.IGNORECASE)
 
 
-def _brats_entry(path: Path) -> Entry | None:
-    match = _BRATS_NAME.fullmatch(stem(path))
-    if match is None:
-        return None
-    subject, role = match["id"], ROLES[match["role"].lower()]
-    if match["mask"] and role not in MASKS:
-        return None
+def _entries(files: Iterable[Path]) -> dict[Path, Entry | None]:
+    """Each file with what its name says of it; None where it is none of a BraTS cohort."""
+    paths = list(files)
+    # "P7_T2_T1": a T1 of the second visit. Then "P7_T2_FLAIR" beside it is of that visit, too.
+    visits = {(path.parent, found["subject"]) for path in paths if (found := _VISIT.fullmatch(stem(path)))}
+    return {path: _entry(path, [subject for folder, subject in visits if folder == path.parent]) for path in paths}
+
+
+def _entry(path: Path, visits: Iterable[str]) -> Entry | None:
+    name = stem(path)
+    for visit in visits:
+        if name.startswith((f"{visit}_", f"{visit}-")):
+            role = role_of(Path(f"{name[len(visit) + 1 :]}.nii"))
+            return Entry(visit, role, path) if role else None
+    subject, role = subject_and_role(name)
     # "T1_N4_brain" is a skull-stripped T1, not the brain mask of a subject "T1_N4".
-    images = {word for word, name in ROLES.items() if name not in MASKS}
-    return None if images & set(re.split(r"[_\-. ]+", subject.lower())) else Entry(subject, role, path)
+    if not subject or role is None or weightings_in(subject) or name[len(subject)] not in "_-":
+        return None
+    stripped = role not in MASKS and BRAIN in words_of(name[len(subject) :])  # or its mask: nobody can tell
+    return None if stripped else Entry(subject, role, path)
 
 
 def _detect(root: Path) -> bool:
-    files = list(nifti_files(root, 2))
-    entries = [entry for entry in map(_brats_entry, files) if entry]
+    files = _entries(nifti_files(root, 2))
+    entries = [entry for entry in files.values() if entry]
     folders: dict[str, set[Path]] = {}
     for entry in entries:
         folders.setdefault(entry.subject, set()).add(entry.path.parent)
     # sub1/my_flair.nii.gz, sub2/my_flair.nii.gz: the subject is the folder, not "my".
     own = any(len(where) == 1 or any(f.name == name for f in where) for name, where in folders.items())
     images = any(entry.role not in MASKS for entry in entries)  # else "a_brain", "b_brain" may be stripped scans
-    return own and images and 2 * len(entries) > len(files)
+    owners = _owners(entries)
+    strangers = [path for path, entry in files.items() if not entry and not _is_of_known(path, owners)]
+    return own and images and len(entries) > len(strangers)
 
 
 def _read(root: Path) -> Listing:
-    files = {path: _brats_entry(path) for path in nifti_files(root, 2)}
-    listing = Listing([entry for entry in files.values() if entry])
-    owners: dict[Path, set[str]] = {}
-    for entry in listing.entries:
-        owners.setdefault(entry.path.parent, set()).add(entry.subject)
+    files = _entries(nifti_files(root, 2))
+    entries, unused = preferred(entry for entry in files.values() if entry)
+    listing, owners = Listing(entries, unused=unused), _owners(entries)
     strays: dict[str, list[str]] = {}
     for path in (path for path, entry in files.items() if not entry):
         near, top = owners.get(path.parent, set()), path.parent == root
-        of_known = stem(path).startswith(tuple(name + mark for name in near for mark in "_-"))
-        if role_of(path) is None or of_known or (len(near) == 1 and not top):
+        if role_of(path) is None or _is_of_known(path, owners) or (len(near) == 1 and not top):
             listing.unused.append(path)
         else:  # perhaps a subject, which would be missed
             strays.setdefault(stem(path) if near or top else path.parent.name, []).append(path.name)
     for name, stray in strays.items():
         listing.problems[name] = f"{', '.join(stray)} not named <subject>_<modality> as in the brats layout"
     return listing
+
+
+def _owners(entries: Iterable[Entry]) -> dict[Path, set[str]]:
+    owners: dict[Path, set[str]] = {}
+    for entry in entries:
+        owners.setdefault(entry.path.parent, set()).add(entry.subject)
+    return owners
+
+
+def _is_of_known(path: Path, owners: dict[Path, set[str]]) -> bool:
+    """Whether a name begins with a subject of its folder: one of its further files."""
+    return stem(path).startswith(tuple(name + mark for name in owners.get(path.parent, set()) for mark in "_-"))
 
 
 LAYOUT = Layout(_detect, _read, "<subject>/<subject>_{flair,t1,t1ce,t2,seg}.nii.gz, or -t2f, -t1n, ...")

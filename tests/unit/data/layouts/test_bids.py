@@ -3,6 +3,7 @@
 import pytest
 
 from mmccd.data.cohort import modalities_of, read_cohort
+from mmccd.errors import DataError
 
 
 def test_bids_sessions_masks_and_participants(tmp_path, tree, files):
@@ -76,3 +77,112 @@ def test_bids_masks_that_are_not_understood_are_mentioned(tmp_path, tree):
     cohort = read_cohort(tmp_path)
     assert cohort.subjects[0].lesion is None
     assert [path.name for path in cohort.unused] == ["sub-1_desc-ManualSegmentation_mask.nii.gz"]
+
+
+def test_a_selector_chooses_among_runs_and_acquisitions(tmp_path, tree, files):
+    ends = ("run-1_T1w", "run-2_T1w", "FLAIR", "run-1_desc-brain_mask", "run-2_desc-brain_mask")
+    tree(tmp_path, *(f"sub-1/anat/sub-1_{end}.nii.gz" for end in ends))
+    tree(tmp_path, "sub-2/anat/sub-2_run-02_T1w.nii.gz", "sub-3/anat/sub-3_run-01_T1w.nii.gz")
+    cohort = read_cohort(tmp_path)
+    assert cohort.subject("sub-1").unusable["t1"].hint.startswith("choose with --select run=1, or keep one")
+    assert sorted(cohort.subject("sub-1").unusable) == ["brain", "t1"]
+    cohort = read_cohort(tmp_path, select={"run": "1"})
+    assert files(cohort, "sub-1") == {
+        "flair": "sub-1/anat/sub-1_FLAIR.nii.gz",
+        "t1": "sub-1/anat/sub-1_run-1_T1w.nii.gz",
+        "brain": "sub-1/anat/sub-1_run-1_desc-brain_mask.nii.gz",
+    }
+    assert cohort.subject("sub-1").unusable == {}
+    assert list(cohort.problems) == ["sub-2"]
+    assert cohort.problems["sub-2"].what == "no t1 image fits run=1: sub-2_run-02_T1w.nii.gz"
+    assert [subject.id for subject in cohort.subjects] == ["sub-1", "sub-3"]
+
+
+def test_an_entity_that_no_name_has_is_refused(tmp_path, tree):
+    tree(tmp_path, "sub-1/anat/sub-1_run-1_T1w.nii.gz")
+    with pytest.raises(DataError, match="no file has the entity rn") as caught:
+        read_cohort(tmp_path, select={"rn": "1"})
+    assert "one of run" in caught.value.hint
+
+
+def test_what_fmriprep_writes_is_read_in_native_space_unless_asked_otherwise(tmp_path, tree, files):
+    ends = ("desc-preproc_T1w", "desc-brain_mask", "dseg", "label-GM_probseg", "desc-aseg_dseg")
+    template = "space-MNI152NLin2009cAsym_"
+    tree(tmp_path, *(f"sub-1/anat/sub-1_{space}{end}.nii.gz" for space in ("", template) for end in ends))
+    assert files(read_cohort(tmp_path), "sub-1") == {
+        "t1": "sub-1/anat/sub-1_desc-preproc_T1w.nii.gz", "brain": "sub-1/anat/sub-1_desc-brain_mask.nii.gz"
+    }  # fmt: skip
+    moved = read_cohort(tmp_path, select={"space": "MNI152NLin2009cAsym", "desc": "preproc"})
+    assert files(moved, "sub-1") == {
+        "t1": f"sub-1/anat/sub-1_{template}desc-preproc_T1w.nii.gz",
+        "brain": f"sub-1/anat/sub-1_{template}desc-brain_mask.nii.gz",
+    }
+
+
+def test_isles_in_lower_case_with_a_mask_of_its_own_suffix(tmp_path, tree, files):
+    tree(tmp_path, "sub-1/ses-1/anat/sub-1_ses-1_flair.nii.gz", "sub-1/ses-1/dwi/sub-1_ses-1_adc.nii.gz")
+    tree(tmp_path, "derivatives/sub-1/ses-1/sub-1_ses-1_msk.nii.gz")
+    assert files(read_cohort(tmp_path), "sub-1_ses-1") == {
+        "flair": "sub-1/ses-1/anat/sub-1_ses-1_flair.nii.gz",
+        "lesion": "derivatives/sub-1/ses-1/sub-1_ses-1_msk.nii.gz",
+    }
+
+
+def test_atlas_lies_site_by_site(tmp_path, tree, files):
+    for site in ("R001", "R002"):
+        start = f"Training/{site}/sub-{site.lower()}s1/ses-1/anat/sub-{site.lower()}s1_ses-1_space-MNI152NLin2009aSym"
+        tree(tmp_path, f"{start}_T1w.nii.gz", f"{start}_label-L_desc-T1lesion_mask.nii.gz")
+    cohort = read_cohort(tmp_path)
+    assert (cohort.layout, cohort.problems) == ("bids", {})
+    assert [subject.id for subject in cohort.subjects] == ["sub-r001s1_ses-1", "sub-r002s1_ses-1"]
+    assert list(files(cohort, "sub-r001s1_ses-1")) == ["t1", "lesion"]
+    assert read_cohort(tmp_path / "Training" / "R001").subjects[0].lesion is not None
+
+
+def test_numbered_folders_of_anatomy_are_read_together(tmp_path, tree, files):
+    start = "sub-1/ses-d1/anat{}/sub-1_ses-d1_{}.nii.gz"
+    tree(tmp_path, start.format(1, "T1w"), start.format(2, "FLAIR"))
+    assert sorted(files(read_cohort(tmp_path), "sub-1_ses-d1")) == ["flair", "t1"]
+
+
+def test_derivatives_beside_rawdata_are_found_and_hold_no_subjects(tmp_path, tree, files):
+    tree(tmp_path, "rawdata/sub-1/anat/sub-1_T1w.nii.gz", "derivatives/prep/sub-1/anat/sub-1_desc-preproc_T1w.nii.gz")
+    tree(tmp_path, "derivatives/prep/sub-1/anat/sub-1_desc-brain_mask.nii.gz")
+    assert files(read_cohort(tmp_path), "sub-1") == {
+        "t1": "rawdata/sub-1/anat/sub-1_T1w.nii.gz",
+        "brain": "derivatives/prep/sub-1/anat/sub-1_desc-brain_mask.nii.gz",
+    }
+
+
+@pytest.mark.parametrize(
+    ("end", "role"),
+    [
+        ("part-mag_T2w", "t2"),
+        ("part-phase_T2w", None),
+        ("acq-FLAIR_T2w", "flair"),
+        ("acq-postGd_T1w", "t1ce"),
+        ("acq-postop_T1w", "t1"),
+        ("ce-none_T1w", "t1"),
+        ("t1w", "t1"),
+        ("UNIT1", None),
+        ("T2star", None),
+    ],
+)
+def test_what_entities_say_of_an_image(tmp_path, tree, end, role):
+    tree(tmp_path, "sub-1/anat/sub-1_inv-1_FLAIR.nii.gz", f"sub-2/anat/sub-2_{end}.nii.gz")
+    cohort = read_cohort(tmp_path)
+    found = [name for subject in cohort.subjects if subject.id == "sub-2" for name in subject.images]
+    assert found == [role] * bool(role)
+    assert [path.name for path in cohort.unused] == [f"sub-2_{end}.nii.gz"] * (role is None)
+
+
+@pytest.mark.parametrize(
+    ("end", "role"),
+    [("T1w_brain_mask", "brain"), ("acq-T2sel_FLAIR_roi", "lesion"), ("lesion", "lesion"), ("FLAIR_lesion", "lesion"),
+     ("T1w_mask", None), ("mask", None)],
+)  # fmt: skip
+def test_masks_that_are_called_in_words(tmp_path, tree, files, end, role):
+    tree(tmp_path, "sub-1/anat/sub-1_T1w.nii.gz", f"sub-1/anat/sub-1_{end}.nii.gz")
+    cohort = read_cohort(tmp_path)
+    assert [name for name in files(cohort, "sub-1") if name != "t1"] == [role] * bool(role)
+    assert len(cohort.unused) == (role is None)

@@ -84,3 +84,38 @@ def test_brats_knows_what_lesion_masks_are_called(tmp_path, name, tree, files):
     cohort = read_cohort(root)
     assert (cohort.layout, cohort.problems, cohort.unused) == ("brats", {}, ())
     assert files(cohort, "U_1")["lesion"] == f"U_1/U_1_{name}.nii.gz"
+
+
+def test_ucsf_pdgm_is_read_as_it_is_released(tmp_path, tree, files):
+    """Corrected copies, maps and a second brain mask lie beside what is meant."""
+    names = (
+        "FLAIR", "FLAIR_bias", "T1", "T1_bias", "T1gad", "T1gad_bias", "T2", "T2_bias", "ADC", "SWI", "DTI_eddy_FA",
+        "ASL", "DWI_bias", "DTI_eddy_MD", "brain_segmentation", "brain_parenchyma_segmentation", "tumor_segmentation",
+    )  # fmt: skip
+    tree(tmp_path, *(f"P{i}_nifti/P{i}_{name}.nii.gz" for i in (1, 2) for name in names))
+    cohort = read_cohort(tmp_path)
+    assert (cohort.layout, cohort.problems, len(cohort.unused)) == ("brats", {}, 22)
+    assert {role: name.removeprefix("P1_nifti/P1_") for role, name in files(cohort, "P1").items()} == {
+        "flair": "FLAIR.nii.gz", "t1": "T1.nii.gz", "t1ce": "T1gad.nii.gz", "t2": "T2.nii.gz",
+        "brain": "brain_segmentation.nii.gz", "lesion": "tumor_segmentation.nii.gz",
+    }  # fmt: skip
+
+
+def test_visits_that_are_called_as_modalities_are(tmp_path, tree, files):
+    """MSLesSeg: T1, T2 and T3 are visits, and the last word is the modality."""
+    names = (f"P1/T{k}/P1_T{k}_{role}.nii.gz" for k in (1, 2, 3) for role in ("FLAIR", "T1", "T2", "MASK"))
+    cohort = read_cohort(tree(tmp_path, *names))
+    assert (cohort.layout, cohort.problems) == ("brats", {})
+    assert [subject.id for subject in cohort.subjects] == ["P1_T1", "P1_T2", "P1_T3"]
+    assert files(cohort, "P1_T2") == {
+        "flair": "P1/T2/P1_T2_FLAIR.nii.gz", "t1": "P1/T2/P1_T2_T1.nii.gz", "t2": "P1/T2/P1_T2_T2.nii.gz"
+    }  # fmt: skip
+    assert {path.name for path in cohort.unused} == {f"P1_T{k}_MASK.nii.gz" for k in (1, 2, 3)}
+
+
+def test_names_with_more_than_one_word_are_one_modality(tmp_path, tree, files):
+    tree(tmp_path, *(f"P1_{name}.nii.gz" for name in ("T2_FLAIR", "T2", "T1_post", "3D_T1", "FLAIR_lesion")))
+    assert files(read_cohort(tmp_path), "P1") == {
+        "flair": "P1_T2_FLAIR.nii.gz", "t1": "P1_3D_T1.nii.gz", "t1ce": "P1_T1_post.nii.gz", "t2": "P1_T2.nii.gz",
+        "lesion": "P1_FLAIR_lesion.nii.gz",
+    }  # fmt: skip

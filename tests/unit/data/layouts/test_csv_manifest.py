@@ -35,6 +35,28 @@ def test_tsv_and_semicolons_are_read(tmp_path, tree):
     assert read_cohort(manifest(tmp_path, "subject;flair\nS1;a.nii.gz\n")).subjects[0].id == "S1"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\r\nsubject;flair\r\nS1;a.nii.gz\r\n",
+        '"sep=,"\nsubject,flair\nS1,a.nii.gz\n',
+        "subject\tflair\nS1\ta.nii.gz\n",
+        "subject,flair,,\r\nS1,a.nii.gz,,\r\n,,,\r\n , \r\n",
+        "subject,,flair\nS1,,a.nii.gz\n",
+        "subject,flair\nS1,a.nii.gz,,\n",
+    ],
+)
+def test_what_spreadsheets_leave_in_a_table_is_put_up_with(tmp_path, tree, text):
+    tree(tmp_path, "a.nii.gz")
+    (subject,) = read_cohort(manifest(tmp_path, text)).subjects
+    assert (subject.id, subject.images) == ("S1", {"flair": Image(tmp_path / "a.nii.gz")})
+
+
+def test_lines_are_counted_from_the_first_of_the_file(tmp_path):
+    with pytest.raises(DataError, match="line 4 has 3 cells, its header has 2"):
+        read_cohort(manifest(tmp_path, "sep=;\nsubject;flair\n\nS1;a;b\n"))
+
+
 def test_csv_missing_file_and_empty_row_are_problems_of_their_subjects(tmp_path, tree):
     tree(tmp_path, "a.nii.gz", "b.nii.gz")
     cohort = read_cohort(manifest(tmp_path, "subject,flair\nS1,a.nii.gz\nS2,gone.nii.gz\nS3,\n../S4,b.nii.gz\n"))
@@ -51,6 +73,7 @@ def test_csv_missing_file_and_empty_row_are_problems_of_their_subjects(tmp_path,
         ("id,flair\nS1,a.nii.gz\n", "no column subject; its columns are id, flair"),
         ("subject,flair\nS1,a.nii.gz\nS1,a.nii.gz\n", "rows without a subject of their own: S1"),
         ("subject,flair\n,a.nii.gz\n", r"rows without a subject of their own: \(empty\)"),
+        ("subject,flair,\nS1,a.nii.gz,b.nii.gz\n", r"columns without a name of their own: \(no name\)"),
         ("subject,flair,flair\nS1,a.nii.gz,a.nii.gz\n", "columns without a name of their own: flair"),
         ("subject,flair\nS1,a.nii.gz,b.nii.gz\n", "line 2 has 3 cells, its header has 2"),
         ("subject,flair,age\nS1,a.nii.gz,33\n", r"column 'age' that names no NIfTI file \(first cell '33'\)"),

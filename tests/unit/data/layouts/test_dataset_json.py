@@ -25,3 +25,9 @@ def test_imagests_of_nnunet_and_msd_is_the_test_part(tmp_path, end, tree):
     for path in (tmp_path / "imagesTr").iterdir():
         path.unlink()
     assert [subject.split for subject in read_cohort(tmp_path, "nnunet" if end else "msd").subjects] == [None]
+
+
+def test_channels_are_called_as_scanners_call_them(tmp_path, tree):
+    tree(tmp_path, *(f"imagesTr/{case}_000{channel}.nii.gz" for case in "AB" for channel in range(3)))
+    (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "T2-FLAIR", "1": "T1 post", "2": "noise"}}')
+    assert list(read_cohort(tmp_path).subject("A").images) == ["flair", "t1ce", "noise"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmccd.data.layouts.listing import check_modality, files_in, nifti_files
+from mmccd.data.layouts.listing import Entry, check_modality, files_in, nifti_files, parts_above, preferred
 from mmccd.errors import DataError
 
 
@@ -52,3 +52,15 @@ def test_names_that_lead_out_of_a_store_are_refused(name):
     with pytest.raises(DataError, match=r"m\.csv has a modality or column") as caught:
         check_modality(Path("m.csv"), name)
     assert "letters, digits" in caught.value.hint
+
+
+def test_parts_above_folders_count_where_there_are_several(tmp_path):
+    folders = [tmp_path / name for name in ("Train/a", "Test/b", "c")]
+    assert parts_above(folders, tmp_path) == {folders[0]: "train", folders[1]: "test"}
+    assert parts_above(folders[:1], tmp_path) == {}
+
+
+def test_of_files_for_one_role_the_preferred_are_kept_and_the_others_named(tmp_path):
+    plain, copy = Entry("A", "flair", tmp_path / "FLAIR.nii"), Entry("A", "flair", tmp_path / "FLAIR_bias.nii")
+    other = Entry("B", "flair", tmp_path / "b" / "FLAIR_bias.nii")
+    assert preferred([copy, plain, other]) == ([plain, other], [copy.path])

@@ -14,6 +14,7 @@ COHORTS = {
     "msd": ("imagesTr/P_1.nii.gz", "labelsTr/P_1.nii.gz"),
     "bids": ("sub-01/anat/sub-01_FLAIR.nii.gz", "sub-01/anat/sub-01_T1w.nii.gz"),
     "brats": ("P_1/P_1_flair.nii.gz", "P_1/P_1_t1.nii.gz"),
+    "modalities": ("IXI-T1/IXI002-HH-1-T1.nii.gz", "IXI-T2/IXI002-HH-1-T2.nii.gz"),
     "folders": ("anna/FLAIR.nii.gz", "ben/FLAIR.nii.gz"),
 }
 
