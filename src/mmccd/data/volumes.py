@@ -24,6 +24,7 @@ VOXEL_SIDES_MM = (0.01, 50.0)
 # Interpolation leaves some voxels a little below zero.
 NEGATIVE_SHARE = 0.05
 _REGISTER = "register them to one grid first (for example with ANTs or FSL FLIRT), then resample with this reference"
+_IN_MEMORY = Path("array")
 _AS_IT_IS = np.array([[0, 1], [1, 1], [2, 1]], dtype=np.float64)
 
 
@@ -87,21 +88,30 @@ def read_volume(path: Path | str, channel: int | None = None, *, allow_zero: boo
     """
     path = Path(path)
     header, stored = read_nifti(path)
+    stored = three_dimensional(stored, path.name, channel)
+    volume = _turned(stored, _affine_mm(header, path), header, path)
+    if not allow_zero and not volume.data.any():  # float32, in which the smallest numbers vanish
+        raise DataError(f"{path.name} is zero everywhere", "check the step that wrote it")
+    return volume
+
+
+def three_dimensional(stored: NDArray[np.generic], name: str, channel: int | None = None) -> NDArray[np.generic]:
+    """One 3D volume of what is stored; further axes of length 1 mean nothing.
+
+    Raises:
+        DataError: it has fewer or more dimensions.
+    """
     shape = stored.shape
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) != (3 if channel is None else 4) or (channel is not None and not 0 <= channel < shape[3]):
         expected = "3" if channel is None else f"4 with at least {channel + 1} channels"
         raise DataError(
-            f"{path.name} has {len(shape)} dimensions {shape}, expected {expected}",
+            f"{name} has {len(shape)} dimensions {shape}, expected {expected}",
             "give one 3D file per modality; a 4D file of several modalities is read from an MSD folder",
         )
     stored = stored.reshape(shape, order="F")
-    stored = stored if channel is None else stored[..., channel]
-    volume = _turned(stored, _affine_mm(header, path), header, path)
-    if not allow_zero and not volume.data.any():  # float32, in which the smallest numbers vanish
-        raise DataError(f"{path.name} is zero everywhere", "check the step that wrote it")
-    return volume
+    return stored if channel is None else stored[..., channel]
 
 
 def _turned(stored: NDArray[np.generic], affine: NDArray[np.float64], header: nib.Nifti1Header, path: Path) -> Volume:
@@ -172,13 +182,54 @@ def write_volume(path: Path, data: NDArray[np.generic], like: Volume) -> None:
 
 
 def new_volume(data: NDArray[np.generic], affine: NDArray[np.float64]) -> Volume:
-    """Make a volume from an array in memory; ``affine`` may have any orientation."""
-    header = nib.Nifti1Header()
+    """Make a volume from an array in memory.
+
+    Args:
+        data: (x, y, z), or with further axes of length 1; integers, floats or bool.
+        affine: (4, 4), voxel to millimetre in RAS, as nibabel has it; any orientation.
+
+    Raises:
+        DataError: the array is not one 3D volume of real numbers, or the affine is none.
+    """
+    data, affine = np.asarray(data), np.array(affine, dtype=np.float64)
+    if affine.shape != (4, 4):
+        raise DataError(
+            f"the affine has the shape {affine.shape}, expected (4, 4)",
+            "add the last row (0, 0, 0, 1), or take the affine of a nibabel image",
+        )
+    data = _real(three_dimensional(data, _IN_MEMORY.name), _IN_MEMORY)
+    _check_affine(affine, _IN_MEMORY)
+    header = nib.Nifti1Header() if max(data.shape) < 2**15 else nib.Nifti2Header()
     header.set_data_shape(data.shape)
     header.set_qform(affine, "unknown")
     header.set_sform(affine, "aligned")
     header.set_xyzt_units("mm")
-    return _turned(data, np.array(affine, dtype=np.float64), header, Path("array"))
+    return _turned(data, affine, header, _IN_MEMORY)
+
+
+def volume_of_nifti(data: NDArray[np.generic], header: nib.Nifti1Header, path: Path) -> Volume:
+    """The same of an array with a NIfTI header, on whose grid results are written.
+
+    Args:
+        data: Scaled voxels on the axes of the header.
+        header: Of a NIfTI image.
+        path: What the volume is called.
+
+    Raises:
+        DataError: as `new_volume`.
+    """
+    return _turned(_real(three_dimensional(data, path.name), path), _affine_mm(header, path), header, path)
+
+
+def _real(data: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
+    if data.dtype.kind not in "biuf":
+        raise DataError(
+            f"{path.name} holds {data.dtype} voxels, expected integers or floats",
+            "give magnitudes of complex numbers, and the scan itself instead of colours",
+        )
+    if 0 in data.shape:
+        raise DataError(f"{path.name} has the shape {data.shape}, so it has no voxel", "check how it was cut")
+    return data.astype(np.uint8) if data.dtype.kind == "b" else data
 
 
 def check_same_grid(reference: Volume, other: Volume) -> None:

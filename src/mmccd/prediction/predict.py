@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmccd.data.case_record import is_case_record, kept_case_record
+from mmccd.data.given import as_paths
 from mmccd.data.own_folders import ENDS, MAPS
 from mmccd.data.problems import Problem
 from mmccd.data.pseudonyms import UNUSABLE, pseudonyms
@@ -25,8 +26,8 @@ from mmccd.system.progress import ProgressCallback, no_progress
 
 def predict(
     detector: Detector,
-    inputs: Sequence[Path],
-    output: Path,
+    inputs: Sequence[Path | str] | Path | str,
+    output: Path | str,
     *,
     layout: str = "auto",
     brain: Path | None = None,
@@ -39,7 +40,7 @@ def predict(
 
     Args:
         detector: The loaded model.
-        inputs: NIfTI files, folders of NIfTI files, or cohorts in any layout that `mmccd.data.cohort` reads.
+        inputs: NIfTI files, folders of NIfTI files, or cohorts in any layout that `mmccd.data.cohort` reads; or one.
         output: Folder for the results; cases that it already holds from this model and scan are kept. Several
             processes may share it.
         layout: Layout of the cohorts.
@@ -57,6 +58,7 @@ def predict(
         DataError: there is no scan to score, or ``output`` cannot be written or holds a `summary.csv` of another tool.
         ConfigError: the output is no folder; or the key of the names lies in the output folder, or is none.
     """
+    inputs, output = as_paths(inputs), Path(output)
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output} is not a folder, results need one", "choose another output folder")
     check_summary(output)
