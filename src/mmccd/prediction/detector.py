@@ -182,7 +182,7 @@ class Detector:
             brain_volume_ml=float(inside.sum()) * volume.voxel_ml,
             volume=volume,
             warnings=(
-                *odd_about_scan(volume, inside),
+                *odd_about_scan(volume, inside, self.sources[0]),
                 *(text for name in self.sources[1:] for text in odd_about_other(name, images[name], inside)),
                 *self._odd_about_result(float(mask[inside].mean()), bool(errors.any()), trained_on),
             ),
