@@ -10,6 +10,8 @@ translates back to x. Tissue that was never seen breaks the cycle, and the error
 Names are imported when they are first used, so that `import mmccd` is quick.
 """
 
+import os
+from getpass import getuser
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +109,17 @@ __all__ = [
     "train",
     "validate",
 ]
+
+
+def _name_the_user() -> None:
+    """Give a user without a name one: in a container it may be a bare number, and MONAI asks when it is imported."""
+    try:
+        getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = f"user{os.getuid()}"
+
+
+_name_the_user()
 
 
 def __getattr__(name: str) -> Any:

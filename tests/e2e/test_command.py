@@ -1,5 +1,6 @@
 """The installed command, in processes of its own."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -61,3 +62,14 @@ def test_output_that_is_read_no_further_ends_the_command_without_a_word():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_terminal_of_ascii_gets_ascii():
+    """Also where Python takes the locale at its word, which it does not by itself."""
+    for settings in ({"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}):
+        done = subprocess.run(
+            [sys.executable, "-m", "mmccd", "--help"], env=os.environ | settings, capture_output=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"mmccd validate DATA  -  prepare" in done.stdout
+        assert b"\\" not in done.stdout

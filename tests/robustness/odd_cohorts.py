@@ -34,6 +34,7 @@ def mask(voxels=BRAIN, **fields):
 
 
 OTHER_SHAPE, OTHER_PLACE = saved(VOXELS[1:]), saved(affine=moved(20))
+TWO_FORMS = {"flair": saved(qoffset_x=AFFINE[0, 3] + 20), "t1": saved(qoffset_x=AFFINE[0, 3] + 20)}
 APART, NO_LESION, NO_BRAIN = "are not co-registered", "is no lesion mask", "is no brain mask"
 SUBJECTS = [
     Odd("plain", "two images and both masks", subject(brain=mask(), seg=mask(LESION))),
@@ -45,6 +46,8 @@ SUBJECTS = [
     Odd("image_scores", "an image of z-scores", subject(t1=saved(scores(), dtype=np.float32)), "is negative in"),
     Odd("brain_shape", "a brain mask of another shape", subject(brain=mask(BRAIN[1:])), APART),
     Odd("brain_place", "a brain mask at another place", subject(brain=mask(affine=moved(20))), APART),
+    Odd("brain_form", "a brain mask at the scan's qform, whose sform was moved", subject(**TWO_FORMS, brain=mask(affine=moved(20))), warned="20.0 mm apart"),
+    Odd("brain_no_form", "a brain mask at neither form of the scan", subject(**TWO_FORMS, brain=mask(affine=moved(30))), APART, "brain_form"),
     Odd("brain_empty", "an empty brain mask", subject(brain=mask(BRAIN * 0)), "is zero everywhere"),
     Odd("brain_full", "a brain mask that is 1 everywhere", subject(brain=mask(BRAIN + 1)), NO_BRAIN),
     Odd("brain_shares", "a brain mask of probabilities", subject(brain=mask(BRAIN * 0.7)), NO_BRAIN),
@@ -60,6 +63,7 @@ SUBJECTS = [
     Odd("lesion_nan", "a lesion mask with NaN", subject(seg=mask(holed(np.nan))), "NaN or infinite"),
     Odd("lesion_shape", "a lesion mask of another shape", subject(seg=mask(LESION[1:])), APART),
     Odd("lesion_origin", "a lesion mask with another origin, whose voxels fit", subject(seg=mask(LESION, affine=moved(20))), warned="has another origin than its scan"),
+    Odd("lesion_form", "a lesion mask at the scan's qform, whose sform was moved", subject(**TWO_FORMS, seg=mask(LESION, affine=moved(20))), warned="20.0 mm apart"),
     Odd("lesion_place", "a lesion mask with another origin, whose voxels do not fit", subject(seg=mask(~BRAIN, affine=moved(20))), APART, "lesion_origin"),
 ]  # fmt: skip
 

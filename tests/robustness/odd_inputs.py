@@ -236,6 +236,8 @@ SCANS = [
     Odd("no_qform", "sform only", saved(qform_code=0)),
     Odd("no_form", "neither qform nor sform", no_sform(qform_code=0), warned="its orientation is a guess", voxels=VOXELS[::-1]),
     Odd("forms_disagree", "qform and sform with other voxel sizes", saved(pixdim__1=3), warned="disagree on its axes or voxel size"),
+    Odd("forms_apart", "qform and sform that lie more than a voxel apart", saved(qoffset_x=-60), warned="lie up to 20.0 mm apart"),
+    Odd("forms_close", "qform and sform less than a voxel apart", saved(qoffset_x=-79)),
     Odd("bad_qform", "a qform that is none, beside a good sform", saved(quatern_b=9), warned="disagree on its axes or voxel size"),
     Odd("pixdim_beside_sform", "voxel sizes NaN beside a good sform", saved(pixdim__1=np.nan), warned="disagree"),
     Odd("sform_nan", "NaN in the sform", saved(srow_x__0=np.nan), "an affine that is not invertible"),

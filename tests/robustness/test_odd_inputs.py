@@ -281,6 +281,7 @@ def other_complaints(tmp_path, monkeypatch):
     yield lambda: read_cohort(tree_ok).subject("Z")
     yield lambda: read_cohort(tree_bad).subject("B")
     yield lambda: mmccd.data.volumes.brain_mask(new_volume(VOXELS * 0 - 0, AFFINE))
+    yield lambda: new_volume(VOXELS, AFFINE[:3])
     yield lambda: read_split_csv(tmp_path / "gone.csv")
     yield lambda: read_volume(write, channel=4)
     yield lambda: mmccd.data.volumes.check_same_grid(volume, new_volume(VOXELS[1:], AFFINE))

@@ -1,6 +1,5 @@
 """The command line: verbs only, gathered from the modules beside this one; every failure ends here."""
 
-import io
 import json
 import os
 import sys
@@ -16,7 +15,18 @@ from mmccd.cli import data as cli_data
 from mmccd.cli import models as cli_models
 from mmccd.cli import report as cli_report
 from mmccd.cli import results as cli_results
-from mmccd.cli.output import BUG, CLOSED, FINE, FROM_SIGNALS, INTERRUPTED, NONE_WORKED, TERMINATED, USAGE, out
+from mmccd.cli.output import (
+    BUG,
+    CLOSED,
+    FINE,
+    FROM_SIGNALS,
+    INTERRUPTED,
+    NONE_WORKED,
+    TERMINATED,
+    USAGE,
+    out,
+    speak_plainly,
+)
 from mmccd.errors import ConfigError, MmccdError, ModelError
 from mmccd.system.complaints import complain, warnings_as_lines
 from mmccd.system.signals import leaving_when_asked
@@ -144,8 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def entry() -> None:
     """The installed command."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no text, and terminals ASCII
+    speak_plainly()
     code = main()
     if code == CLOSED:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in it has no reader

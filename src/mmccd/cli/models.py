@@ -1,6 +1,5 @@
 """Commands about models: train, calibrate, fuse, export, predict. Each imports what it needs: `--help` is quick."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +52,7 @@ def train(
     from mmccd.model.config import described, load_config, parse_override
     from mmccd.model.old_settings import PRESETS as OLD_PRESETS
     from mmccd.system.devices import choose_device
+    from mmccd.training.processes import is_first
     from mmccd.training.train import Hardware
     from mmccd.training.train import train as train_model
 
@@ -67,11 +67,12 @@ def train(
     hardware = Hardware(device, devices, num_nodes, strategy)
     if "paper" in {OLD_PRESETS.get(name, name) for name in presets} and choose_device(device).type == "cpu":
         warn("the paper's networks take weeks to train on a CPU; --config small takes half an hour")
+    speaks = is_first()
     out.print(f"method     {described(chosen)}", highlight=False, markup=False)
     with reported_progress("train", quiet=quiet) as progress:
         trained = train_model(opened, model, chosen, resume=resume, hardware=hardware, progress=progress)
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        return  # one of several processes speaks for all
+    if not speaks:
+        return
     _print_model(f"{model}", trained.card)
     if trained.card.training and (steps := trained.card.training.steps) < chosen.training.steps:
         out.print(f"stopped    early, at step {steps:,} of {chosen.training.steps:,}", highlight=False, markup=False)

@@ -1,5 +1,7 @@
 """How the commands print, and the exit codes that they leave with."""
 
+import codecs
+import io
 import sys
 
 import typer
@@ -13,6 +15,24 @@ FROM_SIGNALS = 128
 """An exit code above it is that of a signal."""
 
 out = Console(width=None if sys.stdout.isatty() else 120)  # a log is no 80-column terminal
+
+_IN_ASCII = {"→": "->", "·": "-", "…": "~", "−": "-", "×": "x", "²": "^2"}
+_IN_ASCII_HANDLER = "mmccd.in_ascii"
+
+
+def speak_plainly() -> None:
+    """Never fail on a character that standard output cannot show, as in a terminal of ASCII: write it otherwise."""
+    codecs.register_error(_IN_ASCII_HANDLER, _in_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_IN_ASCII_HANDLER)
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lost = error.object[error.start : error.end]
+    return "".join(_IN_ASCII.get(char) or char.encode("ascii", "backslashreplace").decode() for char in lost), error.end
 
 
 def say(text: str) -> None:

@@ -11,7 +11,15 @@ from mmccd.data.case_record import CaseRecord
 from mmccd.data.cohort import Image, Subject
 from mmccd.data.layouts.names import BRAIN, LESION
 from mmccd.data.own_folders import BRAIN_END
-from mmccd.data.volumes import Volume, brain_mask, check_intensities, check_same_grid, is_whole, read_volume
+from mmccd.data.volumes import (
+    Volume,
+    brain_mask,
+    check_intensities,
+    check_same_grid,
+    is_whole,
+    mask_on_grid,
+    read_volume,
+)
 from mmccd.errors import DataError, GridError
 
 LEAST_SHARE_IN_BRAIN = 0.95
@@ -104,16 +112,15 @@ def _read_lesion(
             f"its values, {low:g} to {mask.data.max():g}, are not whole numbers from 0",
             "give labels (0 outside, 1 or more inside), resampled with nearest neighbour",
         )
-    lesion = np.asarray(mask.data > 0.5)
     try:
-        check_same_grid(reference, mask)
+        return np.asarray(mask_on_grid(reference, mask).data > 0.5), ()
     except GridError:
+        lesion = np.asarray(mask.data > 0.5)
         if not _only_origin_is_wrong(reference, mask, lesion, brain):
             raise
         return lesion, (
             f"{image.path.name} has another origin than its scan; its voxels fit, so it is used as it lies",
         )
-    return lesion, ()
 
 
 def _only_origin_is_wrong(reference: Volume, mask: Volume, lesion: NDArray[np.bool_], brain: NDArray[np.bool_]) -> bool:

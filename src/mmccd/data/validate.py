@@ -89,7 +89,7 @@ def validate_subject(subject: Subject, ready: Ready = as_it_is) -> CaseReport:
 def _warnings(case: Case) -> list[str]:
     name, *others = case.images
     odd = [
-        *odd_about_scan(case.images[name], case.brain),
+        *odd_about_scan(case.images[name], case.brain, name),
         *(text for other in others for text in odd_about_other(other, case.images[other], case.brain)),
     ]
     return [*odd, *case.warnings, *_odd_names(case), *_unstripped(case), *_lesion_outside(case)]

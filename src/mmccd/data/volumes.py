@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
+from mmccd.data.forms import both_forms_mm, corners, doubt_about_forms, in_mm
 from mmccd.data.nifti import read_nifti
 from mmccd.errors import DataError, GridError
 from mmccd.system.files import write_atomically
@@ -22,8 +23,9 @@ LARGEST_BRAIN_ML = 2500.0
 VOXEL_SIDES_MM = (0.01, 50.0)
 # Interpolation leaves some voxels a little below zero.
 NEGATIVE_SHARE = 0.05
+_REGISTER = "`mmccd preprocess` brings them onto one grid, as does --strip auto; or do so with a tool of yours"
+_IN_MEMORY = Path("array")
 _AS_IT_IS = np.array([[0, 1], [1, 1], [2, 1]], dtype=np.float64)
-_UNITS_MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # codes of xyzt_units; 0 and unknown ones are millimetres by custom
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,8 @@ class Volume:
     @property
     def doubts(self) -> tuple[str, ...]:
         """What the header leaves open about where the scan lies, in words."""
-        name, header = _name(self), self.header
-        if header["qform_code"] <= 0 and header["sform_code"] <= 0:
-            return (f"{name} does not say how it lies (qform and sform codes are 0): its orientation is a guess",)
-        if header["qform_code"] > 0 and header["sform_code"] > 0 and _forms_disagree(header):
-            return (f"qform and sform of {name} disagree on its axes or voxel size: its sform is used",)
-        return ()
+        doubt = doubt_about_forms(self.header, _name(self))
+        return (doubt,) if doubt else ()
 
     def to_file_orientation(self, data: NDArray[np.generic]) -> NDArray[np.generic]:
         """Turn an array on the RAS+ grid of ``data`` back to the axes of the source file."""
@@ -90,21 +88,30 @@ def read_volume(path: Path | str, channel: int | None = None, *, allow_zero: boo
     """
     path = Path(path)
     header, stored = read_nifti(path)
+    stored = three_dimensional(stored, path.name, channel)
+    volume = _turned(stored, _affine_mm(header, path), header, path)
+    if not allow_zero and not volume.data.any():  # float32, in which the smallest numbers vanish
+        raise DataError(f"{path.name} is zero everywhere", "check the step that wrote it")
+    return volume
+
+
+def three_dimensional(stored: NDArray[np.generic], name: str, channel: int | None = None) -> NDArray[np.generic]:
+    """One 3D volume of what is stored; further axes of length 1 mean nothing.
+
+    Raises:
+        DataError: it has fewer or more dimensions.
+    """
     shape = stored.shape
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) != (3 if channel is None else 4) or (channel is not None and not 0 <= channel < shape[3]):
         expected = "3" if channel is None else f"4 with at least {channel + 1} channels"
         raise DataError(
-            f"{path.name} has {len(shape)} dimensions {shape}, expected {expected}",
+            f"{name} has {len(shape)} dimensions {shape}, expected {expected}",
             "give one 3D file per modality; a 4D file of several modalities is read from an MSD folder",
         )
     stored = stored.reshape(shape, order="F")
-    stored = stored if channel is None else stored[..., channel]
-    volume = _turned(stored, _affine_mm(header, path), header, path)
-    if not allow_zero and not volume.data.any():  # float32, in which the smallest numbers vanish
-        raise DataError(f"{path.name} is zero everywhere", "check the step that wrote it")
-    return volume
+    return stored if channel is None else stored[..., channel]
 
 
 def _turned(stored: NDArray[np.generic], affine: NDArray[np.float64], header: nib.Nifti1Header, path: Path) -> Volume:
@@ -128,8 +135,7 @@ def _turned(stored: NDArray[np.generic], affine: NDArray[np.float64], header: ni
 def _affine_mm(header: nib.Nifti1Header, path: Path) -> NDArray[np.float64]:
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused next
-            affine = np.array(header.get_best_affine(), dtype=np.float64)
-            affine[:3] *= _UNITS_MM.get(int(header["xyzt_units"]) & 7, 1.0)
+            affine = in_mm(header.get_best_affine(), header)
     except (HeaderDataError, ValueError) as error:
         raise DataError(f"{path.name} has no valid affine: {error}", "repair the header (qform or sform)") from error
     return affine
@@ -176,13 +182,54 @@ def write_volume(path: Path, data: NDArray[np.generic], like: Volume) -> None:
 
 
 def new_volume(data: NDArray[np.generic], affine: NDArray[np.float64]) -> Volume:
-    """Make a volume from an array in memory; ``affine`` may have any orientation."""
-    header = nib.Nifti1Header()
+    """Make a volume from an array in memory.
+
+    Args:
+        data: (x, y, z), or with further axes of length 1; integers, floats or bool.
+        affine: (4, 4), voxel to millimetre in RAS, as nibabel has it; any orientation.
+
+    Raises:
+        DataError: the array is not one 3D volume of real numbers, or the affine is none.
+    """
+    data, affine = np.asarray(data), np.array(affine, dtype=np.float64)
+    if affine.shape != (4, 4):
+        raise DataError(
+            f"the affine has the shape {affine.shape}, expected (4, 4)",
+            "add the last row (0, 0, 0, 1), or take the affine of a nibabel image",
+        )
+    data = _real(three_dimensional(data, _IN_MEMORY.name), _IN_MEMORY)
+    _check_affine(affine, _IN_MEMORY)
+    header = nib.Nifti1Header() if max(data.shape) < 2**15 else nib.Nifti2Header()
     header.set_data_shape(data.shape)
     header.set_qform(affine, "unknown")
     header.set_sform(affine, "aligned")
     header.set_xyzt_units("mm")
-    return _turned(data, np.array(affine, dtype=np.float64), header, Path("array"))
+    return _turned(data, affine, header, _IN_MEMORY)
+
+
+def volume_of_nifti(data: NDArray[np.generic], header: nib.Nifti1Header, path: Path) -> Volume:
+    """The same of an array with a NIfTI header, on whose grid results are written.
+
+    Args:
+        data: Scaled voxels on the axes of the header.
+        header: Of a NIfTI image.
+        path: What the volume is called.
+
+    Raises:
+        DataError: as `new_volume`.
+    """
+    return _turned(_real(three_dimensional(data, path.name), path), _affine_mm(header, path), header, path)
+
+
+def _real(data: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
+    if data.dtype.kind not in "biuf":
+        raise DataError(
+            f"{path.name} holds {data.dtype} voxels, expected integers or floats",
+            "give magnitudes of complex numbers, and the scan itself instead of colours",
+        )
+    if 0 in data.shape:
+        raise DataError(f"{path.name} has the shape {data.shape}, so it has no voxel", "check how it was cut")
+    return data.astype(np.uint8) if data.dtype.kind == "b" else data
 
 
 def check_same_grid(reference: Volume, other: Volume) -> None:
@@ -191,16 +238,50 @@ def check_same_grid(reference: Volume, other: Volume) -> None:
     Raises:
         GridError: names both files and what differs.
     """
-    tolerance_mm = 0.01 * min(reference.spacing_mm)
     names = f"{_name(reference)} and {_name(other)}"
-    hint = "`mmccd preprocess` brings them onto one grid, as does --strip auto; or do so with a tool of yours"
     if reference.data.shape != other.data.shape:
-        raise GridError(f"{names} are not co-registered: shapes {reference.data.shape} and {other.data.shape}", hint)
-    corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=np.float64)
-    corners[:, :3] *= np.array(reference.data.shape) - 1
-    apart_mm = float(np.abs(corners @ (reference.affine - other.affine).T).max())
-    if apart_mm > tolerance_mm:
-        raise GridError(f"{names} are not co-registered: their affines lie up to {apart_mm:.2f} mm apart", hint)
+        raise GridError(
+            f"{names} are not co-registered: shapes {reference.data.shape} and {other.data.shape}", _REGISTER
+        )
+    apart_mm = _apart_mm(reference.affine, other.affine, reference.data.shape)
+    if apart_mm > _tolerance_mm(reference):
+        raise GridError(
+            f"{names} are not co-registered: their affines lie up to {apart_mm:.2f} mm apart",
+            f"{_REGISTER}; if one was made of the other, voxel by voxel, copy its header (for example with fslcpgeom)",
+        )
+
+
+def mask_on_grid(reference: Volume, mask: Volume) -> Volume:
+    """A mask on the grid of the scan that it was made of: as it lies, or where its header names the scan's other form.
+
+    Many tools read and write one form alone. A scan that was moved in one of its forms, as SPM does, has then masks of
+    the same voxels at the other. The scan's own doubts say that its forms differ.
+
+    Raises:
+        GridError: the mask lies on another grid.
+    """
+    try:
+        check_same_grid(reference, mask)
+    except GridError:
+        stored = mask.to_file_orientation(mask.data)
+        forms = both_forms_mm(reference.header)
+        if forms is None or stored.shape != reference.to_file_orientation(reference.data).shape:
+            raise
+        lies = _affine_mm(mask.header, mask.path or Path("the mask"))
+        if min(_apart_mm(form, lies, stored.shape) for form in forms) > _tolerance_mm(reference):
+            raise
+        turned = reference.orientation if reference.orientation is not None else io_orientation(forms[0])
+        data = np.ascontiguousarray(apply_orientation(stored, turned))
+        return replace(mask, data=data, affine=reference.affine, orientation=turned)
+    return mask
+
+
+def _apart_mm(one: NDArray[np.float64], other: NDArray[np.float64], shape: tuple[int, ...]) -> float:
+    return float(np.abs(corners(shape) @ (one - other).T).max())
+
+
+def _tolerance_mm(volume: Volume) -> float:
+    return 0.01 * min(volume.spacing_mm)
 
 
 def brain_mask(volume: Volume, given: Volume | None = None) -> NDArray[np.bool_]:
@@ -212,7 +293,7 @@ def brain_mask(volume: Volume, given: Volume | None = None) -> NDArray[np.bool_]
             skull-stripped, or has negative intensities.
     """
     if given is not None:
-        check_same_grid(volume, given)
+        given = mask_on_grid(volume, given)
         _check_brain_values(given)
         brain = given.data > 0
     else:
@@ -288,18 +369,6 @@ def _check_brain_values(mask: Volume) -> None:
 def is_whole(volume: Volume) -> bool:
     """Whether all values are whole numbers, but for rounding."""
     return bool(np.allclose(volume.data, np.round(volume.data), rtol=0, atol=1e-3))
-
-
-def _forms_disagree(header: nib.Nifti1Header) -> bool:
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            forms = [header.get_qform(), header.get_sform()]
-    except (HeaderDataError, ValueError):
-        return True
-    if not np.isfinite(forms).all() or np.abs(forms).max() > 1e100:
-        return True
-    by_q, by_s = (np.sqrt((form[:3, :3] ** 2).sum(axis=0)) for form in forms)
-    return not (np.array_equal(*map(io_orientation, forms)) and np.allclose(by_q, by_s, rtol=0.01))
 
 
 def _name(volume: Volume) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmccd.data.checks import odd_about_other, odd_about_scan
+from mmccd.data.given import Scan, as_volume
 from mmccd.data.grid import slice_grid
 from mmccd.data.own_folders import ANOMALY_END, MASK_END
 from mmccd.data.volumes import (
@@ -17,7 +18,6 @@ from mmccd.data.volumes import (
     check_intensities,
     check_range,
     check_same_grid,
-    read_volume,
     write_volume,
 )
 from mmccd.errors import ConfigError, DataError
@@ -130,24 +130,26 @@ class Detector:
 
     def detect(
         self,
-        scan: Path | str | Volume,
+        scan: Scan,
         *,
-        brain: Path | str | Volume | None = None,
-        others: Mapping[str, Path | str | Volume] | None = None,
+        brain: Scan | None = None,
+        others: Mapping[str, Scan] | None = None,
     ) -> Detection:
         """Score one scan.
 
         Args:
-            scan: A file, or a volume in memory, of the model's source modality.
-            brain: Brain mask; without one the scan must be skull-stripped and its brain is what lies above zero.
+            scan: Of the model's source modality: a file, an image of nibabel or SimpleITK, or an array with its
+                affine, of which `mmccd.new_volume` makes a volume.
+            brain: Brain mask, given alike; without one the scan must be skull-stripped, and its brain is what lies
+                above zero.
             others: For a fusion: the subject's further modalities by name, on the grid of ``scan``.
 
         Raises:
             DataError: the scan cannot be read or used; see `mmccd.data.volumes`; or a modality of a fusion is missing.
             GridError: the brain mask or another modality lies on another grid.
         """
-        volume = _as_volume(scan)
-        inside = brain_mask(volume, None if brain is None else _as_volume(brain))
+        volume = as_volume(scan)
+        inside = brain_mask(volume, None if brain is None else as_volume(brain))
         images = self._images(volume, others or {})
         grid = slice_grid(self.model.grid, inside, volume.spacing_mm)
         pixel_mm = self.model.grid.pixel_mm
@@ -180,16 +182,16 @@ class Detector:
             brain_volume_ml=float(inside.sum()) * volume.voxel_ml,
             volume=volume,
             warnings=(
-                *odd_about_scan(volume, inside),
+                *odd_about_scan(volume, inside, self.sources[0]),
                 *(text for name in self.sources[1:] for text in odd_about_other(name, images[name], inside)),
                 *self._odd_about_result(float(mask[inside].mean()), bool(errors.any()), trained_on),
             ),
             trained_on=trained_on,
         )
 
-    def _images(self, volume: Volume, others: Mapping[str, Path | str | Volume]) -> dict[str, Volume]:
+    def _images(self, volume: Volume, others: Mapping[str, Scan]) -> dict[str, Volume]:
         """All modalities that the model needs, the scan first."""
-        given = {self.sources[0]: volume} | {name: _as_volume(other) for name, other in others.items()}
+        given = {self.sources[0]: volume} | {name: as_volume(other) for name, other in others.items()}
         if missing := [name for name in self.sources if name not in given]:
             raise DataError(
                 f"the model needs {', '.join(self.sources)} of a subject, {', '.join(missing)} is missing",
@@ -211,7 +213,3 @@ class Detector:
         if trained_on:
             found.append(TRAINED_ON)
         return found
-
-
-def _as_volume(scan: Path | str | Volume) -> Volume:
-    return scan if isinstance(scan, Volume) else read_volume(scan)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmccd.data.case_record import is_case_record, kept_case_record
+from mmccd.data.given import as_paths
 from mmccd.data.layouts.entities import Selection
 from mmccd.data.own_folders import BRAIN_END, ENDS, MAPS
 from mmccd.data.problems import Problem
@@ -28,8 +29,8 @@ from mmccd.system.progress import ProgressCallback, no_progress
 
 def predict(
     detector: Detector,
-    inputs: Sequence[Path],
-    output: Path,
+    inputs: Sequence[Path | str] | Path | str,
+    output: Path | str,
     *,
     layout: str = "auto",
     select: Selection | None = None,
@@ -46,7 +47,7 @@ def predict(
 
     Args:
         detector: The loaded model.
-        inputs: Scans, folders of them, DICOM, or cohorts in any layout that `mmccd.data.cohort` reads.
+        inputs: Scans, folders of them, DICOM, or cohorts in any layout that `mmccd.data.cohort` reads; or one of these.
         output: Folder for the results; cases that it already holds from this model and scan are kept. Several
             processes may share it.
         layout: Layout of the cohorts.
@@ -68,6 +69,7 @@ def predict(
         DataError: there is no scan to score, or ``output`` cannot be written or holds a `summary.csv` of another tool.
         ConfigError: the output is no folder; or the key of the names lies in the output folder, or is none.
     """
+    inputs, output = as_paths(inputs), Path(output)
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output} is not a folder, results need one", "choose another output folder")
     check_summary(output)

@@ -135,7 +135,7 @@ def view_of(name: str, key: str, record: CaseRecord, shown: Shown, *, budget: in
     odd: list[str] = []
     if shown.volume is not None:
         # Doubts about its header are in every record, without the name of its file where that is hidden.
-        odd = [text for text in odd_about_scan(shown.volume, brain) if text not in shown.volume.doubts]
+        odd = [text for text in odd_about_scan(shown.volume, brain, record.source) if text not in shown.volume.doubts]
     warnings = list(dict.fromkeys((*record.warnings, *shown.warnings, *odd)))  # an older record may lack some
     expert = None
     if shown.expert is not None:

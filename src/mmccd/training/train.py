@@ -15,7 +15,6 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
@@ -47,6 +46,7 @@ from mmccd.training.checkpoints import (
 )
 from mmccd.training.kept import KeptArrays
 from mmccd.training.pictures import CurveCallback, PictureCallback
+from mmccd.training.processes import environment, is_first
 from mmccd.training.task import TranslationTask, curve_rows
 
 VALIDATION_BATCH = 32
@@ -100,8 +100,7 @@ def train(
             there; or the training diverged, so that weights or healthy errors are no numbers.
         DataError: the store has no healthy training or validation slice, a data worker died, or the disk is full.
     """
-    first = getattr(rank_zero_only, "rank", 0) == 0  # of several processes, which Lightning starts and numbers
-    with sole_use(output) if first else nullcontext():
+    with sole_use(output) if is_first() else nullcontext():
         return _train(store, output, config, resume, hardware, progress)
 
 
@@ -300,16 +299,16 @@ def _trainer(
                 log_every_n_steps=min(25, every),
                 # Pictures before the average leaves the networks; a checkpoint on demand after it took the step.
                 callbacks=[*callbacks, average, *stopping, leaving, saving],
-                plugins=[WholeCheckpoints()],
+                plugins=[WholeCheckpoints(), *environment()],
                 logger=loggers,
                 use_distributed_sampler=False,
                 enable_model_summary=False,
                 enable_progress_bar=False,
             )
-        except (ValueError, MisconfigurationException) as error:
+        except (ValueError, RuntimeError, MisconfigurationException) as error:
             raise ConfigError(
                 f"Lightning cannot train with strategy {hardware.strategy} on {hardware.devices} devices: {error}",
-                "--strategy auto and --devices auto are safe choices",
+                "--strategy auto and --devices auto are safe choices; under srun, --ntasks-per-node tells the devices",
             ) from error
 
 

@@ -359,3 +359,14 @@ def test_outliers_that_no_store_would_hold_are_refused(detector, healthy_scan):
     data[tuple(np.argwhere(data > 0)[500])] = 1e25
     with pytest.raises(DataError, match=r"has voxels of up to 1e\+25, allowed: 10,000 times"):
         detector.detect(new_volume(data, volume.affine))
+
+
+def test_a_scan_in_memory_is_scored_as_its_file(detector, healthy_scan):
+    image = nib.load(healthy_scan)
+    mask = nib.Nifti1Image((image.get_fdata() > 0).astype(np.uint8), image.affine)
+    expected = detector.detect(healthy_scan).anomaly
+
+    for scan in (image, new_volume(image.get_fdata(dtype=np.float32), image.affine)):
+        np.testing.assert_array_equal(detector.detect(scan, brain=mask).anomaly, expected)
+    with pytest.raises(DataError, match=r"does not say how its voxels lie"):
+        detector.detect(image.get_fdata())
