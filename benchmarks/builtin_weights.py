@@ -14,10 +14,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
+from builtin_lesions import PAIR, SIZES, VISITS, bright, drawn_twice, gliomas, sclerosis, visits
 from measure import machine, run
-from numpy.typing import NDArray
 from small_lesions import ms_scans
 
 import mmccd
@@ -30,10 +29,8 @@ from mmccd.errors import DataError
 from mmccd.evaluation.intervals import bootstrap_mean
 from mmccd.evaluation.metrics import Confusion, auprc, lesion_f1
 from mmccd.evaluation.tables import markdown_table
-from mmccd.model.config import typical
 from mmccd.model.folder import load_model, save_model
-from mmccd.prediction.detector import Detection, Detector
-from mmccd.scoring.intensity_baseline import IntensityBaseline
+from mmccd.prediction.detector import Detector
 from mmccd.system.files import write_atomically
 from mmccd.training.calibrate import calibrate
 
@@ -98,6 +95,7 @@ def main() -> None:
     os.environ["WORK"] = str(work)
     split_of(data, work / "split.csv")
     commands, tables, others = [], [], []
+    single: dict[str, list[list[str]]] = {"gliomas": [], "sclerosis": [], "visits": []}
     for size_px in sorted({recipe.size_px for recipe in RECIPES.values()}):
         prepare = f"mmccd prepare $MMCCD_DATA/brats128 $WORK/store{size_px} --size {size_px} --modalities flair,t1,t2"
         commands.append(f"{prepare} --split $WORK/split.csv")
@@ -115,6 +113,8 @@ def main() -> None:
         table, rows = json.loads(measured.read_text())
         tables += [f"### {source.upper()}", table]
         others += rows
+        for part, found in lesions(work, data, source).items():
+            single[part] += found
     store = open_store(work / "store128")
     cards = {source: load_model(f"builtin:{source}").card for source in RECIPES}
     text = CARD.format(
@@ -122,6 +122,10 @@ def main() -> None:
         steps=cards["flair"].training.steps, version=mmccd.__version__, machine=machine(),
         tables="\n\n".join(tables),
         elsewhere=markdown_table([list(ELSEWHERE), *others]),
+        glioma_sizes=markdown_table([list(SIZES), *single["gliomas"]]),
+        sclerosis_sizes=markdown_table([list(SIZES), *single["sclerosis"]]),
+        pair=" and ".join(f"`{name}`" for name in PAIR),
+        visits=markdown_table([list(VISITS), *single["visits"], drawn_twice(data)]),
         commands="\n".join(commands),
         guarantee="; ".join(f"{source.upper()}: {card.threshold.guarantee}" for source, card in cards.items()),
     )  # fmt: skip
@@ -157,6 +161,16 @@ def quality(work: Path, source: str) -> str:
     return "\n".join(lines)
 
 
+def lesions(work: Path, data: Path, source: str) -> dict[str, list[list[str]]]:
+    """Rows about single lesions, and about two visits; measured where WORK does not hold them yet."""
+    kept = work / f"{source}_lesions.json"
+    if not kept.exists():
+        parts = {"gliomas": gliomas(data, source, held_out(data)), "sclerosis": sclerosis(data, source),
+                 "visits": visits(data, source)}  # fmt: skip
+        kept.write_text(json.dumps(parts))
+    return dict(json.loads(kept.read_text()))
+
+
 ELSEWHERE = ("model", "scan", "AUPRC", "brightness (darkness) smoothed by 0.7 mm", "marked, %", "relative: marked, %",
              "relative: Dice", "relative: lesion F1", "lesion, ml", "score")  # fmt: skip
 
@@ -183,12 +197,6 @@ def elsewhere(data: Path, source: str) -> list[list[str]]:
             size = f"{lesion.sum() * found.volume.voxel_ml:.1f}"
         rows.append([f"builtin:{source}", name, *areas, *marked, *overlaps, size, f"{found.score:.2f}"])
     return rows
-
-
-def bright(found: Detection, source: str) -> NDArray[np.float32]:
-    """The scan itself, smoothed by 0.7 mm."""
-    baseline = IntensityBaseline(source, typical("polarity", source), "smoothed", 0.7)
-    return baseline.anomaly_map({source: found.volume.data}, found.brain, found.volume.spacing_mm)
 
 
 if __name__ == "__main__":

@@ -84,20 +84,48 @@ def auprc(score: NDArray[np.floating], lesion: NDArray[np.bool_]) -> float:
     return float(average_precision_score(lesion, score)) if 0 < lesion.sum() < lesion.size else float("nan")
 
 
+@dataclass(frozen=True)
+class Lesions:
+    """Whole lesions, found or missed, and what was marked beside them.
+
+    Lesions and pieces are connected components; voxels connect over faces, edges and corners.
+
+    Attributes:
+        voxels: (lesions,) how large each one is.
+        found: (lesions,) True where a marked voxel touches the lesion.
+        false_pieces: Pieces of the prediction that touch no lesion.
+    """
+
+    voxels: NDArray[np.int64]
+    found: NDArray[np.bool_]
+    false_pieces: int
+
+    @classmethod
+    def between(cls, predicted: NDArray[np.bool_], reference: NDArray[np.bool_]) -> "Lesions":
+        """Count the lesions and the pieces of two masks; raises GridError if they differ in shape."""
+        _check_shapes(predicted, reference)
+        corners = np.ones((3,) * reference.ndim, dtype=bool)
+        (lesions, count), (pieces, piece_count) = (ndimage.label(mask, corners) for mask in (reference, predicted))
+        both = predicted & reference
+        voxels, marked = (np.bincount(some.ravel(), minlength=count + 1)[1:] for some in (lesions, lesions[both]))
+        return cls(voxels, marked > 0, piece_count - np.unique(pieces[both]).size)
+
+    @property
+    def f1(self) -> float:
+        """2 found / (2 found + false + missed); NaN without lesion and piece."""
+        found = int(np.count_nonzero(self.found))
+        return _ratio(2 * found, found + self.false_pieces + self.found.size)
+
+
 def lesion_f1(predicted: NDArray[np.bool_], lesion: NDArray[np.bool_]) -> float:
     """F1 of whole lesions: touching one finds it, each predicted piece that touches none is a false positive.
 
-    Lesions and pieces are connected components; voxels connect over faces, edges and corners. NaN if there are none.
+    What lesions and pieces are, `Lesions` says. NaN if there are none.
 
     Raises:
         GridError: the masks differ in shape.
     """
-    _check_shapes(predicted, lesion)
-    corners = np.ones((3,) * lesion.ndim, dtype=bool)
-    (lesions, count), (pieces, piece_count) = (ndimage.label(mask, corners) for mask in (lesion, predicted))
-    found = np.unique(lesions[lesion & predicted]).size
-    false = piece_count - np.unique(pieces[lesion & predicted]).size
-    return _ratio(2 * found, 2 * found + false + count - found)
+    return Lesions.between(predicted, lesion).f1
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_sco
 from mmccd.errors import GridError
 from mmccd.evaluation.metrics import (
     Confusion,
+    Lesions,
     SurfaceDistances,
     auprc,
     auroc,
@@ -223,3 +224,29 @@ def test_dice_at_thresholds_equals_thresholding(rng):
 
     expected = [Confusion.between(score > threshold, lesion).dice for threshold in thresholds]
     np.testing.assert_allclose(dice_at_thresholds(thresholds, score, lesion), expected)
+
+
+def test_lesions_have_a_size_and_are_found_where_they_are_touched():
+    lesion = np.array([[1, 0, 0, 0, 0, 1, 1], [0, 1, 0, 0, 0, 0, 0]], bool)  # two that touch at a corner are one
+    predicted = np.array([[0, 0, 0, 1, 0, 0, 1], [0, 0, 0, 1, 0, 0, 1]], bool)
+
+    found = Lesions.between(predicted, lesion)
+
+    assert found.voxels.tolist() == [2, 2]
+    assert found.found.tolist() == [False, True]
+    assert found.false_pieces == 1
+    assert found.f1 == pytest.approx(1 / 2)
+
+
+def test_lesions_of_empty_masks_are_none():
+    found = Lesions.between(EMPTY, EMPTY)
+
+    assert found.voxels.size == found.found.size == found.false_pieces == 0
+    assert np.isnan(found.f1)
+    assert Lesions.between(FULL, EMPTY).false_pieces == 1
+    assert Lesions.between(EMPTY, FULL).found.tolist() == [False]
+
+
+def test_lesions_need_one_grid():
+    with pytest.raises(GridError, match="shapes"):
+        Lesions.between(EMPTY, EMPTY.T)
