@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from mmccd.data.checks import skull_left
+from mmccd.data.head import Head
 from mmccd.data.volumes import LARGEST_BRAIN_ML, Volume, read_volume, write_volume
 from mmccd.errors import ConfigError, DataError
 from mmccd.raw.cache import kept
@@ -48,7 +50,9 @@ def has_skull(volume: Volume) -> bool:
     """
     above = volume.data > 0
     walls = np.concatenate([wall.ravel() for wall in (above[0], above[-1], above[:, 0], above[:, -1])])
-    return bool(above.sum() * volume.voxel_ml > LARGEST_BRAIN_ML or above.mean() > FILLED or walls.mean() > AT_WALLS)
+    if above.sum() * volume.voxel_ml > LARGEST_BRAIN_ML or above.mean() > FILLED or walls.mean() > AT_WALLS:
+        return True
+    return bool(above.any() and skull_left(Head.of(volume, above)))  # a slab, or the head of a child
 
 
 def brain_file(volume: Volume) -> Path:

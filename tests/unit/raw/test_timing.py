@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmccd.raw.contrast import Timing, by_description, by_timing, modality_of
+from mmccd.raw.timing import Timing, by_description, by_timing, modality_of
 
 
 @pytest.mark.parametrize(
