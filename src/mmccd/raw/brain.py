@@ -45,8 +45,8 @@ def check_strip(strip: str) -> Strip:
 def has_skull(volume: Volume) -> bool:
     """Whether a scan shows more than a brain, by what lies above zero: more than any brain, or nearly everything.
 
-    Measured on 40 stripped scans (at most 0.31 of the image, and nothing at its walls; loosely stripped ones up to
-    0.36) and 13 with skull (0.39 to 0.97, and more than 2,500 ml in each).
+    Of 165 stripped scans two count as with skull, which were stripped so loosely that more than 2,500 ml are left; of
+    12 with skull all do. Stripped ones fill at most 0.36 of the image, those with skull 0.39 to 0.97.
     """
     above = volume.data > 0
     walls = np.concatenate([wall.ravel() for wall in (above[0], above[-1], above[:, 0], above[:, -1])])
