@@ -38,7 +38,7 @@ TESTED_BY = {
     "model/card": "model/folder",
     "model/export": "model/folder",
     "model/model": "model/folder",
-    "raw/extra": "raw/brain",
+    "system/extra": "raw/brain",
     "reporting/case": "reporting/predictions",
     "simulation/anatomy": "simulation/phantom",
     "simulation/lesions": "simulation/phantom",

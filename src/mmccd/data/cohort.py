@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmccd.data.formats import is_scan_name
 from mmccd.data.layouts.entities import Selection
 from mmccd.data.layouts.listing import Entry, Listing, nifti_files
 from mmccd.data.layouts.names import BRAIN, LESION
 from mmccd.data.layouts.registry import LAYOUTS
-from mmccd.data.nifti import is_nifti_name
 from mmccd.data.own_folders import NAMES, kind_of
 from mmccd.data.parts import PARTS, part_name
 from mmccd.data.problems import Problem
@@ -147,7 +147,7 @@ def _check_root(root: Path) -> None:
     if not root.exists():
         usual = "give the folder that holds the subjects, or a .csv manifest"
         raise DataError(f"{root} does not exist", hint_of_absent(root) or usual)
-    if root.is_file() and is_nifti_name(root.name):
+    if root.is_file() and is_scan_name(root.name):
         raise DataError(
             f"{root.name} is a single image, not a cohort",
             "`mmccd predict` takes files directly; here give a folder",

@@ -15,11 +15,11 @@ from nibabel.volumeutils import apply_read_scaling
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
+from mmccd.data.formats import check_is_file
 from mmccd.errors import ConfigError, DataError
 
 logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # what it says of headers becomes an error of ours
 
-NIFTI_SUFFIXES = (".nii.gz", ".nii")
 MOST_VOXELS = 2**28
 """Voxels that a file may have: 645 along each side, which holds a head at 0.5 mm twice over (ADR 0022)."""
 _SPARE_BYTES = 4096  # what writers pad a file with
@@ -29,35 +29,9 @@ _OTHER_FORMATS = {
     b"/annex/objects": ("a pointer of git-annex, not the scan itself", "fetch it with `git annex get`"),
     b"<": ("a web page or XML, not a scan", "look at it in a text editor: a download may have ended in an error page"),
     b"PK\x03\x04": ("a zip archive", "unpack it"),
-    b"NRRD": ("in the NRRD format", "convert it to NIfTI"),
+    b"NRRD": ("in the NRRD format", "name it .nrrd"),
     b"\x89HDF": ("in the HDF5 or MINC format", "convert it to NIfTI"),
 }
-
-
-def is_nifti_name(name: str) -> bool:
-    """Whether a file name ends in ``.nii`` or ``.nii.gz``, in capitals or not."""
-    return name.lower().endswith(NIFTI_SUFFIXES)
-
-
-def stem(path: Path) -> str:
-    """File name without ``.nii`` or ``.nii.gz``."""
-    for suffix in NIFTI_SUFFIXES:
-        if path.name.lower().endswith(suffix):
-            return path.name[: -len(suffix)]
-    return path.stem
-
-
-def check_is_file(path: Path) -> None:
-    """Refuse what is absent, is a folder or a pipe, or has the name of another format.
-
-    Raises:
-        DataError: says which.
-        OSError: the path cannot be looked up.
-    """
-    if not path.exists():
-        raise DataError(f"{path.name} does not exist", "check the path; a link may lead nowhere")
-    if not path.is_file() or not is_nifti_name(path.name):
-        raise DataError(f"{path.name} is not a NIfTI file", "expected a file that ends in .nii or .nii.gz")
 
 
 def read_nifti(path: Path) -> tuple[nib.Nifti1Header, NDArray[np.generic]]:
@@ -134,7 +108,7 @@ def _voxels(path: Path, stream: BufferedIOBase, header: nib.Nifti1Header) -> NDA
         raise DataError(f"{path.name} has the shape {shape}, so it has no voxel", "convert it again")
     if dtype.kind not in "iuf":
         raise DataError(f"{path.name} holds {dtype} voxels, expected integers or floats", "convert it")
-    if math.prod(shape) > (most := _most_voxels()):
+    if math.prod(shape) > (most := most_voxels()):
         raise DataError(
             f"{path.name} claims {math.prod(shape)} voxels {shape}, more than the {most} that are read",
             "its header is damaged; or, if it is that large, set MMCCD_MOST_VOXELS to that number",
@@ -177,7 +151,12 @@ def _scaled(path: Path, header: nib.Nifti1Header, voxels: NDArray[np.generic]) -
         return np.asarray(apply_read_scaling(voxels, slope, intercept or 0.0))
 
 
-def _most_voxels() -> int:
+def most_voxels() -> int:
+    """How many voxels a file may have: `MOST_VOXELS`, or what ``MMCCD_MOST_VOXELS`` says.
+
+    Raises:
+        ConfigError: that is no number.
+    """
     text = os.environ.get("MMCCD_MOST_VOXELS", str(MOST_VOXELS))
     if not text.isdecimal():
         raise ConfigError(f"MMCCD_MOST_VOXELS is {text!r}, expected a whole number", f"leave it out for {MOST_VOXELS}")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmccd.data.cohort import Cohort, Image
-from mmccd.data.nifti import NIFTI_SUFFIXES, stem
+from mmccd.data.formats import SCAN_SUFFIXES, stem
 from mmccd.data.problems import Problem
 from mmccd.errors import ConfigError
 from mmccd.system.files import read_record, write_json
@@ -94,7 +94,7 @@ def redact(text: str, cases: Mapping[str, str], files: Mapping[str, str]) -> str
     """
     hidden = {case.casefold(): shown for case, shown in cases.items()}
     known, words = _any_of(files), _any_of(cases)
-    suffix, whole = f"(?:{'|'.join(map(re.escape, NIFTI_SUFFIXES))})", r"(?<![^\W_])(?P<{}>{})(?![^\W_])"
+    suffix, whole = f"(?:{'|'.join(map(re.escape, SCAN_SUFFIXES))})", r"(?<![^\W_])(?P<{}>{})(?![^\W_])"
     file = rf"\S{{0,999}}(?:{words})\S{{0,999}}{suffix}|(?<!\S)(?!{_NAME.pattern})\S{{1,999}}{suffix}"
     pattern = re.compile(f"{whole.format('known', known)}|{file}|{whole.format('case', words)}", re.IGNORECASE)
 

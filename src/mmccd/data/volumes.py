@@ -12,8 +12,9 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
+from mmccd.data.formats import is_other_format, read_other_format
 from mmccd.data.forms import both_forms_mm, corners, doubt_about_forms, in_mm
-from mmccd.data.nifti import read_nifti
+from mmccd.data.nifti import most_voxels, read_nifti
 from mmccd.errors import DataError, GridError
 from mmccd.system.files import write_atomically
 
@@ -76,10 +77,10 @@ class Volume:
 
 
 def read_volume(path: Path | str, channel: int | None = None, *, allow_zero: bool = False) -> Volume:
-    """Read a NIfTI file, in full and to its checksum, and turn it to RAS+.
+    """Read a scan, in full and to its checksum, and turn it to RAS+.
 
     Args:
-        path: A ``.nii`` or ``.nii.gz`` file.
+        path: NIfTI (``.nii.gz``, ``.nii``), or FreeSurfer's ``.mgz``, ``.nrrd``, ``.mha``.
         channel: Which 3D volume of a 4D file; None expects a 3D file.
         allow_zero: Accept a volume that is zero everywhere, as a lesion mask of a healthy subject is.
 
@@ -87,9 +88,12 @@ def read_volume(path: Path | str, channel: int | None = None, *, allow_zero: boo
         DataError: the file is missing, truncated, corrupt, not 3D, all zero, or holds NaN or infinity.
     """
     path = Path(path)
-    header, stored = read_nifti(path)
-    stored = three_dimensional(stored, path.name, channel)
-    volume = _turned(stored, _affine_mm(header, path), header, path)
+    if is_other_format(path.name):
+        volume = _of_array(*read_other_format(path, most_voxels()), path, channel)
+    else:
+        header, stored = read_nifti(path)
+        stored = three_dimensional(stored, path.name, channel)
+        volume = _turned(stored, _affine_mm(header, path), header, path)
     if not allow_zero and not volume.data.any():  # float32, in which the smallest numbers vanish
         raise DataError(f"{path.name} is zero everywhere", "check the step that wrote it")
     return volume
@@ -197,14 +201,18 @@ def new_volume(data: NDArray[np.generic], affine: NDArray[np.float64]) -> Volume
             f"the affine has the shape {affine.shape}, expected (4, 4)",
             "add the last row (0, 0, 0, 1), or take the affine of a nibabel image",
         )
-    data = _real(three_dimensional(data, _IN_MEMORY.name), _IN_MEMORY)
-    _check_affine(affine, _IN_MEMORY)
+    return _of_array(data, affine, _IN_MEMORY)
+
+
+def _of_array(data: NDArray[np.generic], affine: NDArray[np.float64], path: Path, channel: int | None = None) -> Volume:
+    data = _real(three_dimensional(data, path.name, channel), path)
+    _check_affine(affine, path)
     header = nib.Nifti1Header() if max(data.shape) < 2**15 else nib.Nifti2Header()
     header.set_data_shape(data.shape)
     header.set_qform(affine, "unknown")
     header.set_sform(affine, "aligned")
     header.set_xyzt_units("mm")
-    return _turned(data, affine, header, _IN_MEMORY)
+    return _turned(data, affine, header, path)
 
 
 def volume_of_nifti(data: NDArray[np.generic], header: nib.Nifti1Header, path: Path) -> Volume:

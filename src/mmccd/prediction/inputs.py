@@ -8,11 +8,11 @@ from pathlib import Path
 
 from mmccd.data.case_record import is_result
 from mmccd.data.cohort import Image, Subject, unsafe_id
+from mmccd.data.formats import is_scan_name, stem
 from mmccd.data.layouts.entities import Selection
 from mmccd.data.layouts.listing import nifti_files
 from mmccd.data.layouts.names import BRAIN, is_mask, named_otherwise, role_of
 from mmccd.data.layouts.registry import LAYOUTS
-from mmccd.data.nifti import is_nifti_name, stem
 from mmccd.data.problems import Problem
 from mmccd.data.trouble import MEND, hint_of_absent
 from mmccd.errors import ConfigError, DataError, printable
@@ -118,7 +118,7 @@ def _lacking(subject: Subject, needed: Sequence[str]) -> Problem | None:
 
 def _is_folder(path: Path) -> bool:
     try:
-        return path.is_dir() and not is_nifti_name(path.name)  # one that has the name of a scan is no scan, and fails
+        return path.is_dir() and not is_scan_name(path.name)  # one that has the name of a scan is no scan, and fails
     except OSError:  # no such name can be
         return False
 
@@ -141,7 +141,7 @@ def _loose_scans(folder: Path) -> list[Path]:
         folders = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
     except OSError:  # whoever reads it as a cohort will say so
         return []
-    if any(not is_nifti_name(child.name) for child in folders):
+    if any(not is_scan_name(child.name) for child in folders):
         return []
     files = list(nifti_files(folder))
     roles = [role_of(file) for file in files]

@@ -1,7 +1,7 @@
 """What `predict` writes down of a case, and from what it was made."""
 
 from mmccd.data.case_record import CaseRecord, HealthyReference, IntensityCut, ModelNamed
-from mmccd.data.nifti import check_is_file
+from mmccd.data.formats import check_is_file
 from mmccd.data.pseudonyms import names_of_files, redact
 from mmccd.prediction.detector import Detection, Detector
 from mmccd.prediction.inputs import Input

@@ -15,7 +15,7 @@ from mmccd.data.head import Head
 from mmccd.data.volumes import LARGEST_BRAIN_ML, Volume, read_volume, write_volume
 from mmccd.errors import ConfigError, DataError
 from mmccd.raw.cache import kept
-from mmccd.raw.extra import needed
+from mmccd.system.extra import needed
 
 Strip = Literal["auto", "always", "never"]
 STRIPS: tuple[Strip, ...] = get_args(Strip)

@@ -14,8 +14,8 @@ from mmccd.data.problems import Problem
 from mmccd.data.volumes import read_volume, write_volume
 from mmccd.errors import ConfigError, DataError
 from mmccd.raw.cache import kept
-from mmccd.raw.extra import needed
 from mmccd.raw.series import Series, dicom_files, holds_dicom, series_in
+from mmccd.system.extra import needed
 
 LAYOUT = "dicom"
 LONGEST_S = 600

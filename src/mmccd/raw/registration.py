@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mmccd.data.volumes import Volume
 from mmccd.errors import DataError
-from mmccd.raw.extra import needed
+from mmccd.system.extra import needed
 
 HISTOGRAM_BINS = 50
 SAMPLES = 100_000

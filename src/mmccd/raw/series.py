@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmccd.raw.extra import needed
 from mmccd.raw.timing import Timing, modality_of
+from mmccd.system.extra import needed
 
 PREAMBLE, MAGIC = 128, b"DICM"
 FEWEST_SLICES = 3

@@ -7,7 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mmccd.data.nifti import check_is_file, is_nifti_name, read_nifti, stem
+from mmccd.data.formats import check_is_file, is_scan_name, stem
+from mmccd.data.nifti import read_nifti
 from mmccd.errors import DataError
 
 VOXELS = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
@@ -61,4 +62,4 @@ def test_a_path_that_cannot_be(tmp_path):
 
 def test_names():
     assert [stem(Path(name)) for name in ("a.b.nii.gz", "a.nii", "A.NII.GZ", "a.csv")] == ["a.b", "a", "A", "a"]
-    assert [is_nifti_name(name) for name in ("a.nii.gz", "a.NII", "a.gz", "nii")] == [True, True, False, False]
+    assert [is_scan_name(name) for name in ("a.nii.gz", "a.NII", "a.gz", "nii")] == [True, True, False, False]

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from mmccd.data.formats import stem
 from mmccd.data.layouts.listing import Entry, Layout, Listing, nifti_files, preferred
 from mmccd.data.layouts.names import BRAIN, MASKS, role_of, subject_and_role, weightings_in
 from mmccd.data.layouts.words import words_of
-from mmccd.data.nifti import stem
 
 _VISIT = re.compile(r"(?P<subject>.+[_-]T\d)[_-]T[12]", re.IGNORECASE)
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from mmccd.data.formats import is_scan_name
 from mmccd.data.layouts.listing import Entry, Layout, Listing, check_modality
 from mmccd.data.layouts.names import BRAIN, LESION
-from mmccd.data.nifti import is_nifti_name
 from mmccd.data.tables import read_table
 from mmccd.errors import DataError
 
@@ -19,7 +19,7 @@ def _read(path: Path) -> Listing:
     for name in columns:
         check_modality(path, name)
         cells = [row[name] for row in rows if row[name]]
-        if cells and not any(map(is_nifti_name, cells)):
+        if cells and not any(map(is_scan_name, cells)):
             raise DataError(
                 f"{path.name} has a column {name!r} that names no NIfTI file (first cell {cells[0]!r})",
                 "allowed columns: subject, one per modality, brain, lesion, split; leave the others out",

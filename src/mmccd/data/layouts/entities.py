@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmccd.data.nifti import stem
+from mmccd.data.formats import stem
 from mmccd.errors import ConfigError
 
 Selection = Mapping[str, str]

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from mmccd.data.formats import stem
 from mmccd.data.layouts.listing import Entry, Layout, Listing, by_folder, nifti_files, parts_above, preferred
 from mmccd.data.layouts.names import MASKS, role_of
-from mmccd.data.nifti import stem
 from mmccd.data.parts import part_name
 
 _DEPTH = 5

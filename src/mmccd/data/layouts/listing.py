@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmccd.data.case_record import is_result
+from mmccd.data.formats import is_scan_name
 from mmccd.data.layouts.entities import Selection
 from mmccd.data.layouts.names import preference
-from mmccd.data.nifti import is_nifti_name
 from mmccd.data.parts import part_name
 from mmccd.errors import DataError
 
@@ -76,7 +76,7 @@ def nifti_files(folder: Path, depth: int = 0) -> Iterator[Path]:
         inside = list(nifti_files(path, depth - 1)) if depth > 0 and path.is_dir() else []
         if inside:
             yield from inside
-        elif is_nifti_name(path.name) and not is_result(path):
+        elif is_scan_name(path.name) and not is_result(path):
             yield path
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mmccd.data.formats import stem
 from mmccd.data.layouts.listing import Entry, Layout, Listing, by_folder, parts_above, preferred
 from mmccd.data.layouts.names import (
     BRAIN,
@@ -13,7 +14,6 @@ from mmccd.data.layouts.names import (
     subject_and_role,
     weightings_in,
 )
-from mmccd.data.nifti import stem
 
 _DEPTH = 3
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from mmccd.data.formats import stem
 from mmccd.data.layouts.dataset_json import read_dataset, stated
 from mmccd.data.layouts.listing import Entry, Layout, Listing, files_in
 from mmccd.data.layouts.names import LESION
-from mmccd.data.nifti import stem
 
 
 def _detect(root: Path) -> bool:

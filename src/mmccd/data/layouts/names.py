@@ -5,9 +5,9 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from mmccd.data.formats import stem
 from mmccd.data.layouts import words
 from mmccd.data.layouts.words import words_of
-from mmccd.data.nifti import stem
 
 BRAIN, LESION = "brain", "lesion"
 MASKS = (BRAIN, LESION)

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
+from mmccd.data.formats import stem
 from mmccd.data.layouts.dataset_json import PART_OF, read_dataset, stated
 from mmccd.data.layouts.listing import Entry, Layout, Listing, files_in, nifti_files
 from mmccd.data.layouts.names import LESION
-from mmccd.data.nifti import stem
 from mmccd.errors import DataError
 
 _NNUNET_NAME = re.compile(r"(?P<id>.+)_(?P<channel>\d{4})")
