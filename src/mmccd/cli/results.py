@@ -17,7 +17,8 @@ from mmccd.system.progress import reported_progress
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything that is made.")] = Path("demo"),
     scan: Annotated[
-        Path | None, typer.Option(help="A skull-stripped FLAIR scan of your own, for the model that ships with mmccd.")
+        Path | None,
+        typer.Option(help="A FLAIR scan of your own for the model that ships; else a simulated head."),
     ] = None,
     seed: Seed = 0,
     workers: Workers = CORES,
@@ -34,7 +35,7 @@ def demo(
         f"page     {result.page}",
         f"picture  {result.montage}",
         f"tables   {output / '*' / 'evaluation' / 'table.md'}",
-        *([f"scan     {result.preview}"] if result.preview else []),
+        f"head     {result.preview}" if scan is None else f"scan     {result.preview}",
         sep="\n",
         highlight=False,
         markup=False,

@@ -10,7 +10,7 @@ from mmccd.data.own_folders import kind_of
 from mmccd.data.prepare import prepare
 from mmccd.data.slices import StoreSettings
 from mmccd.data.splits import find_split
-from mmccd.data.volumes import read_volume
+from mmccd.data.volumes import read_volume, write_volume
 from mmccd.errors import DataError
 from mmccd.evaluation.case import BASELINES
 from mmccd.evaluation.evaluate import Evaluation, evaluate
@@ -20,6 +20,7 @@ from mmccd.prediction.predict import predict
 from mmccd.reporting.predictions import Settings
 from mmccd.reporting.report import report
 from mmccd.simulation.phantom import phantom
+from mmccd.simulation.skull import with_skull
 from mmccd.system.progress import ProgressCallback
 from mmccd.training.train import train
 
@@ -39,13 +40,13 @@ class DemoResult:
         evaluations: By method, and of the model that ships with the package, by folder.
         montage: Picture of what MMCCD found.
         page: The same to look at, case by case, in a browser.
-        preview: Picture of what the shipped model found in the user's own scan; None without one.
+        preview: Picture of what the shipped model found in the user's own scan; or in a simulated head with skull.
     """
 
     evaluations: dict[str, Evaluation]
     montage: Path
     page: Path
-    preview: Path | None = None
+    preview: Path
 
     def table(self) -> list[list[str]]:
         """Header, one line per method, and the intensity baselines: mean [low, high]."""
@@ -69,7 +70,8 @@ def demo(
         output: Folder for everything that is made.
         seed: Of the phantom and of the training.
         workers: Processes for the phantom and the preparation.
-        scan: A skull-stripped FLAIR scan of the user's own, for the model that ships with the package.
+        scan: A FLAIR scan of the user's own for the model that ships with the package; None takes a simulated head
+            with skull.
         progress_of: Makes a progress callback for a step of this name.
     """
     shipped_model = Detector.load(SHIPPED, batch_size=64)
@@ -100,14 +102,22 @@ def demo(
         found_by = output / "mmccd"
         shown = Settings(scans=(data,), model=found_by / "model")
         report(found_by / "predictions", page, shown, progress=progress)
-    preview = None
-    if scan is not None:
-        with progress_of(f"predict {scan.name}") as progress:
-            (outcome,) = predict(shipped_model, [scan], shipped / "scan", progress=progress)
-        if outcome.status == "failed":
-            raise DataError(f"{scan.name}: {outcome.error}", outcome.hint)
-        preview = shipped / "scan" / f"{outcome.case}.png"
+    given = scan or _head(data / split.test[0] / f"{split.test[0]}_flair.nii.gz", output / "head", seed)
+    with progress_of(f"predict {given.name}") as progress:
+        (outcome,) = predict(shipped_model, [given], shipped / "scan", progress=progress)
+    if outcome.status == "failed":
+        raise DataError(f"{given.name}: {outcome.error}", outcome.hint)
+    preview = shipped / "scan" / f"{outcome.case}.png"
     return DemoResult(evaluations, output / "mmccd" / "evaluation" / "montage.png", page, preview)
+
+
+def _head(scan: Path, folder: Path, seed: int) -> Path:
+    """The scan as it would leave a scanner, with skull."""
+    place = folder / f"{scan.name.removesuffix('_flair.nii.gz')}_head_flair.nii.gz"
+    if not place.exists():
+        head = with_skull(read_volume(scan), seed=seed)
+        write_volume(place, head.data, head)
+    return place
 
 
 def _score(

@@ -116,7 +116,7 @@ def test_demo_prints_the_table_and_where_things_are(run, monkeypatch, tmp_path):
         asked.update(output=output, seed=seed, workers=workers, scan=scan)
         with progress_of("train") as report:
             report("x", 1, 1)
-        return DemoResult({"mmccd": Fake()}, output / "montage.png", output / "scan.png")
+        return DemoResult({"mmccd": Fake()}, output / "montage.png", output / "r.html", output / "scan.png")
 
     monkeypatch.setattr("mmccd.overview.demo.demo", demo)
     code, out, error = run("demo", "-o", tmp_path / "d", "--seed", 4, "--workers", 3, "--scan", "my.nii.gz")
