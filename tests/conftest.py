@@ -4,6 +4,7 @@ What is shared is read only: a test that changes a file copies it first.
 """
 
 import sys
+import uuid
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def same_draws():
 @pytest.fixture(autouse=True)
 def raw_scans(tmp_path_factory, monkeypatch):
     """What is made of raw scans is kept apart from the user's; and no test waits minutes for HD-BET without asking."""
-    monkeypatch.setenv("MMCCD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("MMCCD_CACHE", str(tmp_path_factory.getbasetemp() / "cache" / uuid.uuid4().hex))
 
     def no_brain(volume):
         from mmccd.errors import DataError
@@ -223,7 +224,7 @@ def predictions_folder(detector, phantom_folder, tmp_path_factory):
 
     output = tmp_path_factory.mktemp("shared") / "predictions"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmccd.prediction.predict.write_preview", lambda *_: None)  # slower than the toy model
+        patch.setattr("mmccd.prediction.predict.write_preview", lambda *_, **__: None)  # slower than the toy model
         predict(detector, [phantom_folder], output, subjects=["Phantom_0006", "Phantom_0007", "Phantom_0008"])
     return output
 

@@ -155,7 +155,7 @@ def test_predict_of_all_at_once_does_the_good_ones_and_names_the_others(tmp_path
 
     done = mmccd_command(
         "predict", model_folder, scans, extra / "pair.hdr", tmp_path / "missing.nii.gz", "-o", tmp_path / "out",
-        "--device", "cpu",
+        "--strip", "never", "--device", "cpu",
     )  # fmt: skip
 
     assert done.returncode == 3, done.stderr
@@ -191,7 +191,7 @@ def everything(tmp_path_factory):
 @pytest.mark.parametrize("command", ["validate", "prepare"])
 def test_cohort_commands_do_the_good_ones_and_name_the_others(everything, tmp_path, command):
     more = [tmp_path / "store", "--size", "48", "--workers", "1"] if command == "prepare" else []
-    done = mmccd_command(command, everything, *more)
+    done = mmccd_command(command, everything, "--strip", "never", *more)
 
     assert done.returncode == 3, done.stderr
     failed = failed_lines(done)
@@ -205,7 +205,7 @@ def test_cohort_commands_do_the_good_ones_and_name_the_others(everything, tmp_pa
 def test_validate_names_each_bad_subject(tmp_path):
     for odd in SUBJECTS:
         odd.make(tmp_path / odd.name)
-    done = mmccd_command("validate", tmp_path)
+    done = mmccd_command("validate", tmp_path, "--strip", "never")
     assert done.returncode == 3
     assert set(failed_lines(done)) == {odd.name for odd in SUBJECTS if odd.refused} - {"image_missing"}
 

@@ -131,7 +131,7 @@ def _predict_one(detector: Detector, item: Input, output: Path, strip: Strip, ov
             detection.save(stage, item.case)
             if made.brain_from:
                 write_volume(stage / f"{item.case}{BRAIN_END}", detection.brain.astype("uint8"), scan)
-            write_preview(stage / f"{item.case}.png", record, detection)
+            write_preview(stage / f"{item.case}.png", item.case, record.source, detection, head=bool(made.brain_from))
             write_json(stage / f"{item.case}.json", record.as_json())
             _put_in_place(item.case, stage, output)
         return outcome_of(record, "done")

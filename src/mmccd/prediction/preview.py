@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmccd.data.case_record import CaseRecord
 from mmccd.data.volumes import Volume
 from mmccd.figures import LESION, MAP_COLOURS, MASK, Panel, frame, grid_png, window
 from mmccd.prediction.detector import Detection
@@ -15,10 +14,15 @@ PREVIEW_SLICES = 5
 BRAIN_WORDS = " Cyan: the brain that was found."
 
 
-def write_preview(path: Path, record: CaseRecord, detection: Detection) -> None:
+def write_preview(path: Path, case: str, source: str, detection: Detection, *, head: bool = False) -> None:
     """Five axial slices of one scan, top to bottom of the brain through its strongest finding.
 
-    Where the brain had to be found, a row above shows it within the whole head.
+    Args:
+        path: Of the PNG.
+        case: What the scan is called.
+        source: Its modality.
+        detection: What was found.
+        head: Whether a row above shows the whole head, and the brain that was found in it.
     """
     brain_per_slice = detection.brain.sum(axis=(0, 1))
     inside = np.flatnonzero(brain_per_slice > 0.3 * brain_per_slice.max())
@@ -34,12 +38,12 @@ def write_preview(path: Path, record: CaseRecord, detection: Detection) -> None:
         image, mask = detection.volume.data[x, y, z], detection.mask[x, y, z]
         scans.append(Panel(image, low, high, outlines=((MASK, mask),), sides_mm=sides_mm))
         maps.append(Panel(detection.anomaly[x, y, z], 0, 2 * detection.threshold, MAP_COLOURS, sides_mm=sides_mm))
-    heads = [within_head(detection.volume, detection.brain, z) for z in chosen] if record.brain_from else []
+    heads = [within_head(detection.volume, detection.brain, z) for z in chosen] if head else []
     png = grid_png(
         [*([heads] if heads else []), scans, maps],
         columns=[f"slice {z}" for z in chosen],
-        names=[*(["as scanned"] if heads else []), record.source, "anomaly map"],
-        title=f"{record.case}: {detection.lesion_volume_ml:.1f} ml above the threshold",
+        names=[*(["as scanned"] if heads else []), source, "anomaly map"],
+        title=f"{case}: {detection.lesion_volume_ml:.1f} ml above the threshold",
         caption=f"Yellow: above the threshold chosen without labels.{BRAIN_WORDS if heads else ''} Research only.",
         threshold=detection.threshold,
     )

@@ -21,6 +21,7 @@ Strip = Literal["auto", "always", "never"]
 STRIPS: tuple[Strip, ...] = get_args(Strip)
 RECIPE = "HD-BET, one of five networks, unmirrored"
 """Enough for a brain; the other four take as long again each."""
+SMALLEST_HEAD_ML = 100.0
 FILLED = 0.6
 """Share of the image above zero: a stripped brain fills at most half of the box around it (an ellipsoid: 0.52)."""
 AT_WALLS = 0.1
@@ -49,6 +50,8 @@ def has_skull(volume: Volume) -> bool:
     12 with skull all do. Stripped ones fill at most 0.36 of the image, those with skull 0.39 to 0.97.
     """
     above = volume.data > 0
+    if above.sum() * volume.voxel_ml < SMALLEST_HEAD_ML:
+        return False
     walls = np.concatenate([wall.ravel() for wall in (above[0], above[-1], above[:, 0], above[:, -1])])
     if above.sum() * volume.voxel_ml > LARGEST_BRAIN_ML or above.mean() > FILLED or walls.mean() > AT_WALLS:
         return True

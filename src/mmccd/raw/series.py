@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmccd.data.formats import is_scan_name
 from mmccd.raw.timing import Timing, modality_of
 from mmccd.system.extra import needed
 
@@ -148,19 +149,21 @@ def dicom_files(root: Path) -> list[Path]:
 
 
 def holds_dicom(root: Path) -> bool:
-    """Whether a folder, or one below, holds a DICOM file and nothing else that looks like a scan; or it is one."""
+    """Whether a folder, or one below, holds a DICOM file, and none a scan in another format; or it is one."""
     if root.is_file():
         return is_dicom(root)
     try:
-        return root.is_dir() and any(is_dicom(path) for path in _some_of_each(root))
+        some = list(_some_of_each(root)) if root.is_dir() else []
+        return any(map(is_dicom, some)) and not any(is_scan_name(path.name) for path in some)
     except OSError:
         return False
 
 
 def _some_of_each(root: Path, depth: int = 4) -> Iterator[Path]:
-    """A few files of every folder: thousands of slices need not all be opened to know what they are."""
+    """A few files of every folder, and all scans: thousands of slices need not be opened to know what they are."""
     children = sorted(child for child in root.iterdir() if not child.name.startswith("."))
-    yield from [child for child in children if child.is_file()][:3]
+    files = [child for child in children if child.is_file()]
+    yield from [*files[:3], *(file for file in files[3:] if is_scan_name(file.name))]
     for child in children if depth else ():
         if child.is_dir():
             yield from _some_of_each(child, depth - 1)

@@ -230,4 +230,4 @@ def test_more_than_a_brain_is_a_head():
     assert brain_mask(new_volume(ones, np.diag([13.5, 13.5, 13.5, 1]))).all()  # 2460 ml
     with pytest.raises(DataError, match="not skull-stripped: 2744 ml") as caught:
         brain_mask(new_volume(ones, np.diag([14.0, 14.0, 14.0, 1])))
-    assert "HD-BET" in caught.value.hint
+    assert "--strip auto" in caught.value.hint

@@ -26,7 +26,7 @@ def output(tmp_path):
 @pytest.fixture
 def no_pictures(monkeypatch):
     """Previews take longer than the toy model."""
-    monkeypatch.setattr(prediction, "write_preview", lambda *_: None)
+    monkeypatch.setattr(prediction, "write_preview", lambda *_, **__: None)
 
 
 @pytest.fixture

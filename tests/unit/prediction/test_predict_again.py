@@ -90,7 +90,7 @@ def test_a_killed_run_with_another_model_is_not_taken_for_the_first(
     detector, scans, output, model_folder, tmp_path, monkeypatch
 ):
     scan = scans / "b.nii.gz"
-    monkeypatch.setattr(prediction, "write_preview", lambda *_: None)
+    monkeypatch.setattr(prediction, "write_preview", lambda *_, **__: None)
     predict(detector, [scan], output)
     expected = (output / "b_anomaly.nii.gz").read_bytes()
     model = load_model(model_folder)
@@ -98,13 +98,13 @@ def test_a_killed_run_with_another_model_is_not_taken_for_the_first(
         weight.mul_(1.1)
     save_model(tmp_path / "m", model.method, model.error, model.config, model.card)
 
-    def killed(*_):
+    def killed(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(prediction, "write_preview", killed)
     with pytest.raises(KeyboardInterrupt):
         predict(Detector.load(tmp_path / "m", device="cpu"), [scan], output)
-    monkeypatch.setattr(prediction, "write_preview", lambda *_: None)
+    monkeypatch.setattr(prediction, "write_preview", lambda *_, **__: None)
     predict(detector, [scan], output)
     assert (output / "b_anomaly.nii.gz").read_bytes() == expected
 
@@ -221,7 +221,7 @@ def test_a_flat_cohort_that_is_scored_into_itself_stays_one(detector, healthy_sc
 def test_results_without_a_record_of_a_killed_or_failed_run_are_replaced(
     detector, scans, output, monkeypatch, healthy_scan
 ):
-    monkeypatch.setattr(prediction, "write_preview", lambda *_: None)
+    monkeypatch.setattr(prediction, "write_preview", lambda *_, **__: None)
     move = Path.replace
 
     def killed(path, target):
