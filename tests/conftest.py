@@ -66,7 +66,8 @@ def raw_scans(tmp_path_factory, monkeypatch):
     def no_brain(volume):
         from mmccd.errors import DataError
 
-        raise DataError(f"{volume.path.name} is not skull-stripped, and no brain was found in it")
+        what = f"{volume.path.name} is not skull-stripped, and no brain was found in it"
+        raise DataError(what, "give a brain mask")
 
     monkeypatch.setattr("mmccd.raw.brain.extract", no_brain)
 

@@ -245,4 +245,4 @@ def test_real_scans_with_skull_are_refused(data):
     reports = validate(read_cohort(data / "odd" / "with_skull"))
     assert [report.ok for report in reports] == [False, False]
     assert all("not skull-stripped" in report.problem.what for report in reports)
-    assert all("HD-BET" in report.problem.hint for report in reports)
+    assert all("--strip auto" in report.problem.hint for report in reports)
