@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmccd.data.checks import odd_about_other, odd_about_scan
+from mmccd.data.forms import lies_in_mni
 from mmccd.data.given import Scan, as_volume
 from mmccd.data.grid import slice_grid
 from mmccd.data.own_folders import ANOMALY_END, MASK_END
@@ -25,6 +26,7 @@ from mmccd.method.intensity import BACKGROUND, normalise
 from mmccd.model.card import THRESHOLD_KINDS
 from mmccd.model.folder import load_any
 from mmccd.model.model import Fusion, Model, known_scans
+from mmccd.scoring.findings import Finding, findings_of
 from mmccd.scoring.maps import scan_score
 from mmccd.scoring.thresholds import p_value, threshold_of_scan
 from mmccd.system.devices import choose_device
@@ -51,6 +53,7 @@ class Detection:
         volume: The scan.
         warnings: What a user should know before trusting the result.
         trained_on: Whether the model was trained or calibrated on this very scan.
+        findings: The connected parts of the mask, the largest first.
     """
 
     anomaly: NDArray[np.float32]
@@ -65,6 +68,7 @@ class Detection:
     volume: Volume
     warnings: tuple[str, ...]
     trained_on: bool
+    findings: tuple[Finding, ...] = ()
 
     def save(self, folder: Path | str, name: str) -> None:
         """Write ``<name>_anomaly.nii.gz`` (float32) and ``<name>_mask.nii.gz`` (0 and 1) on the scan's own grid.
@@ -187,6 +191,7 @@ class Detector:
                 *self._odd_about_result(float(mask[inside].mean()), bool(errors.any()), trained_on),
             ),
             trained_on=trained_on,
+            findings=findings_of(mask, anomaly, inside, volume.affine, threshold, in_mni=lies_in_mni(volume.header)),
         )
 
     def _images(self, volume: Volume, others: Mapping[str, Scan]) -> dict[str, Volume]:

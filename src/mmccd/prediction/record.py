@@ -47,6 +47,7 @@ def record_of(
         threshold_origin=detector.threshold,
         lesion_volume_ml=detection.lesion_volume_ml,
         brain_volume_ml=detection.brain_volume_ml,
+        findings=detection.findings,
         warnings=tuple(nameless(item, text) for text in detection.warnings),
         trained_on=detection.trained_on,
         brain_from=brain_from,

@@ -133,9 +133,23 @@ def test_detection_is_what_it_is_said_to_be(detector, lesioned_scan):
     assert found.threshold == detector.model.card.threshold.value
     assert 0 < found.p_value <= 1
     assert found.lesion_volume_ml == pytest.approx(found.mask.sum() * 0.064)
+    assert sum(one.volume_ml for one in found.findings) == pytest.approx(found.lesion_volume_ml)
+    assert found.findings[0].peak <= found.anomaly.max()
+    assert all(one.mean > found.threshold and one.mni_mm is None for one in found.findings)
     assert found.brain_volume_ml == pytest.approx(found.brain.sum() * 0.064)
     np.testing.assert_array_equal(found.affine, volume.affine)
     assert found.warnings == ("axial pixels of 4.0 mm are coarse and slices are 4.0 mm thick: small lesions are lost",)
+
+
+def test_findings_have_a_place_in_mni_space_where_the_header_says_so(detector, lesioned_scan):
+    image = nib.load(lesioned_scan)
+    plain = detector.detect(image).findings
+    image.set_sform(image.affine, 4)
+    placed = detector.detect(image).findings
+
+    assert [one.centre_mm for one in placed] == [one.centre_mm for one in plain] != []
+    assert {one.mni_mm for one in plain} == {None}
+    assert all(one.mni_mm == one.centre_mm for one in placed)
 
 
 def test_score_and_p_value_are_those_of_the_store_that_the_healthy_scores_come_from(

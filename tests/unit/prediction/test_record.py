@@ -72,7 +72,7 @@ def test_the_record_is_of_the_detection_and_of_the_model(detector, lesioned_scan
 
     record = record_of(detector, item, detection, {"model": "x"}, 1.5)
 
-    for name in ("score", "p_value", "lesion_volume_ml", "brain_volume_ml", "warnings", "trained_on"):
+    for name in ("score", "p_value", "lesion_volume_ml", "brain_volume_ml", "warnings", "trained_on", "findings"):
         assert getattr(record, name) == getattr(detection, name), name
     assert (record.case, record.source, record.seconds, record.origin) == ("p7", "flair", 1.5, {"model": "x"})
     assert (record.model.method, record.model.targets) == ("cyclic-unet", ("t2",))
