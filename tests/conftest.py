@@ -65,7 +65,7 @@ def raw_scans(tmp_path_factory, monkeypatch):
     def no_brain(volume):
         from mmccd.errors import DataError
 
-        raise DataError(f"{volume.path.name} is not skull-stripped, and no brain was found in it")
+        raise DataError(f"{volume.path.name} is not skull-stripped, and no brain was found in it", "look at the scan")
 
     monkeypatch.setattr("mmccd.raw.brain.extract", no_brain)
 

@@ -57,7 +57,7 @@ def test_a_mask_that_was_moved_itself_is_refused_with_both_remedies(tmp_path):
     with pytest.raises(GridError, match="not co-registered") as caught:
         brain_mask(scan, mask)
 
-    assert "register them" in caught.value.hint
+    assert "brings them onto one grid" in caught.value.hint
     assert "copy its header" in caught.value.hint
 
 
