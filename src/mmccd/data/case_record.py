@@ -46,6 +46,7 @@ class CaseRecord(Document):
     """`<case>.json`: everything that is said of one case, but its map and its mask.
 
     Attributes:
+        min_lesion_ml: Connected parts of the mask that were smaller have been removed from it.
         findings: Connected parts of the mask; None where an earlier version did not write them.
         brain_from: What found the brain of a scan with skull; empty where nothing had to.
     """
@@ -60,6 +61,7 @@ class CaseRecord(Document):
     threshold_origin: Threshold
     lesion_volume_ml: float
     brain_volume_ml: float
+    min_lesion_ml: float = 0.0
     findings: tuple[Finding, ...] | None = None
     warnings: tuple[str, ...] = ()
     trained_on: bool = False

@@ -35,11 +35,12 @@ def write_preview(path: Path, record: CaseRecord, detection: Detection) -> None:
         scans.append(Panel(image, low, high, outlines=((MASK, mask),), sides_mm=sides_mm))
         maps.append(Panel(detection.anomaly[x, y, z], 0, 2 * detection.threshold, MAP_COLOURS, sides_mm=sides_mm))
     heads = [within_head(detection.volume, detection.brain, z) for z in chosen] if record.brain_from else []
+    least = f", in parts from {detection.min_lesion_ml:g} ml" if detection.min_lesion_ml else ""
     png = grid_png(
         [*([heads] if heads else []), scans, maps],
         columns=[f"slice {z}" for z in chosen],
         names=[*(["as scanned"] if heads else []), record.source, "anomaly map"],
-        title=f"{record.case}: {detection.lesion_volume_ml:.1f} ml above the threshold",
+        title=f"{record.case}: {detection.lesion_volume_ml:.1f} ml above the threshold{least}",
         caption=f"Yellow: above the threshold chosen without labels.{BRAIN_WORDS if heads else ''} Research only.",
         threshold=detection.threshold,
     )

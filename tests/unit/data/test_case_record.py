@@ -54,12 +54,13 @@ def test_values_of_a_later_version_are_kept(record_of):
 
 
 def test_what_an_earlier_version_did_not_write_has_a_default(record_of):
-    lacking = ("p_value_of", "trained_on", "score_definition", "warnings", "findings")
+    lacking = ("p_value_of", "trained_on", "score_definition", "warnings", "findings", "min_lesion_ml")
     record = read_case_record(record_of(**dict.fromkeys(lacking)))
 
     assert (record.p_value_of.healthy_subjects, record.p_value_of.healthy_scores) == (0, ())
     assert record.trained_on is False
     assert record.warnings == ()
+    assert record.min_lesion_ml == 0
     assert record.findings is None  # which is not the same as none
 
 

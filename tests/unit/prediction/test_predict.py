@@ -52,7 +52,7 @@ def test_record_and_summary_of_a_case(detector, scans, output, table, no_picture
     assert set(record) == {
         "case", "source", "score", "score_definition", "threshold", "threshold_origin", "lesion_volume_ml",
         "brain_volume_ml", "warnings", "trained_on", "seconds", "intensity", "model", "origin", "provenance", "p_value",
-        "p_value_of", "brain_from", "findings",
+        "p_value_of", "brain_from", "findings", "min_lesion_ml",
     }  # fmt: skip
     assert record["threshold_origin"]["chosen_on"] == "healthy validation slices"
     assert record["model"] == {"method": "cyclic-unet", "targets": ["t2"]}

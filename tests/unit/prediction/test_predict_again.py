@@ -144,6 +144,21 @@ def test_findings_are_of_the_folder_and_are_added_to_records_without(detector, s
     assert (output / "findings.csv").read_text() == table
 
 
+def test_another_smallest_finding_is_another_result(detector, scans, output, no_pictures, model_folder):
+    stricter = Detector.load(model_folder, device="cpu", min_lesion_ml=1.0)
+    statuses = []
+    for chosen in (detector, stricter, stricter, detector):
+        (outcome,) = predict(chosen, [scans / "b.nii.gz"], output)
+        statuses.append(outcome.status)
+        record = json.loads((output / "b.json").read_text())
+        assert record["min_lesion_ml"] == chosen.min_lesion_ml
+        assert all(one["volume_ml"] >= chosen.min_lesion_ml for one in record["findings"])
+        mask = read_volume(output / "b_mask.nii.gz", allow_zero=True)
+        assert outcome.lesion_volume_ml == pytest.approx(float(mask.data.sum()) * mask.voxel_ml)
+        assert (output / "findings.csv").read_text().count("\nb,") == len(record["findings"])
+    assert statuses == ["done", "done", "kept", "done"]
+
+
 # --- files of others ---
 
 

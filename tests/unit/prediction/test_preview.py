@@ -8,6 +8,7 @@ import numpy as np
 from mmccd.data.cohort import Image
 from mmccd.data.volumes import new_volume
 from mmccd.figures import frame
+from mmccd.prediction.detector import Detector
 from mmccd.prediction.inputs import Input
 from mmccd.prediction.preview import write_preview
 from mmccd.prediction.record import record_of
@@ -48,6 +49,13 @@ def test_preview_of_a_scan_without_findings_shows_its_brain(detector, healthy_sc
     found = detector.detect(healthy_scan)
     draw(detector, dataclasses.replace(found, mask=np.zeros_like(found.mask)), tmp_path / "a.png")
     assert found.brain.any(axis=(0, 1))[slices(drawn)].all()
+
+
+def test_the_smallest_finding_stands_beside_the_volume(model_folder, lesioned_scan, tmp_path, drawn):
+    detector = Detector.load(model_folder, min_lesion_ml=0.25)
+    found = detector.detect(lesioned_scan)
+    draw(detector, found, tmp_path / "a.png")
+    assert drawn["title"] == f"case: {found.lesion_volume_ml:.1f} ml above the threshold, in parts from 0.25 ml"
 
 
 def test_preview_of_one_slice(detector, tmp_path):

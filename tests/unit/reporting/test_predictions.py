@@ -92,6 +92,22 @@ def test_a_place_in_mni_space_is_said_to_be_there(folder, write):
     assert "mm in the scanner (right" not in page
 
 
+def test_the_smallest_finding_is_said(folder, write):
+    _, usual = write()
+    assert "were removed" not in usual
+    for path in folder.glob("Phantom_*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"min_lesion_ml": 0.25}))
+    mask = folder / "Phantom_0006_mask.nii.gz"
+    image = nib.load(mask)
+    nib.save(nib.Nifti1Image(np.zeros(image.shape, np.uint8), None, image.header), mask)
+    _, page = write()
+    assert "Nothing of 0.25 ml or more lies above the threshold." in article(page, "Phantom_0006")
+    assert "Parts smaller than 0.25 ml were removed; the map and the viewer still show them." in article(page, CASES[1])
+    assert "Parts smaller than 0.25 ml were removed from the masks: less is marked" in page
+    _, page = write(viewer=False)
+    assert "were removed; the map still shows them." in article(page, CASES[1])
+
+
 def test_a_relative_threshold_is_shown_as_what_is_added_to_each_scans_level(folder, write, model_folder):
     origin = json.loads((model_folder / "card.json").read_text())["relative_threshold"] | {"value": 1.25}
     _, usual = write()

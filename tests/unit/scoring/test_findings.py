@@ -10,6 +10,7 @@ from mmccd.scoring.findings import (
     middle_of,
     place_in_words,
     strongest_voxel,
+    without_small,
 )
 
 AFFINE = np.array([[2.0, 0, 0, -10], [0, 2.0, 0, -20], [0, 0, 2.0, 0], [0, 0, 0, 1]])
@@ -80,6 +81,41 @@ def test_a_place_in_mni_space_is_told_only_of_scans_that_lie_there(marked):
     assert {one.mni_mm for one in findings_of(*marked, BRAIN, AFFINE, 2.0)} == {None}
     for one in findings_of(*marked, BRAIN, AFFINE, 2.0, in_mni=True):
         assert one.mni_mm == one.centre_mm
+
+
+# --- the smallest that stays ---
+
+
+@pytest.mark.parametrize(
+    ("least_ml", "kept"),
+    [(0, [27, 2, 2]), (0.008, [27, 2, 2]), (0.016, [27, 2, 2]), (0.017, [27]), (0.216, [27]), (1, [])],
+)
+def test_parts_that_are_smaller_are_removed_and_no_others(marked, least_ml, kept):
+    """Of voxels of 0.008 ml; a part that touches at a corner is one, and one of just the least volume stays."""
+    mask, anomaly = marked
+    before = mask.copy()
+    left = without_small(mask, AFFINE, least_ml)
+
+    assert left.dtype == bool
+    assert not (left & ~mask).any()
+    found = findings_of(left, anomaly, BRAIN, AFFINE, 2.0)
+    assert [round(one.volume_ml / 0.008) for one in found] == kept
+    np.testing.assert_array_equal(mask, before)
+
+
+@pytest.mark.parametrize("sides_mm", [(0.1, 0.3, 0.7), (0.9, 0.9, 0.9), (1.1, 0.7, 3.3)])
+def test_a_part_of_just_the_least_volume_stays_whatever_rounding_does(sides_mm):
+    affine = np.diag([*sides_mm, 1.0])
+    mask = np.zeros((7, 7, 7), dtype=bool)
+    mask[:5, :6, 0] = True
+
+    least_ml = 30 * sides_mm[0] * sides_mm[1] * sides_mm[2] / 1000
+    assert without_small(mask, affine, least_ml).sum() == 30
+    assert not without_small(mask, affine, least_ml * 1.001).any()
+
+
+def test_of_nothing_nothing_is_removed():
+    assert not without_small(np.zeros((3, 3, 3), dtype=bool), AFFINE, 1.0).any()
 
 
 # --- where to look ---
