@@ -61,7 +61,7 @@ def test_subject_that_is_a_path(name, model, healthy_scan, refused, tmp_path):
     error = refused("predict", model, manifest, "-o", output, "-q", code=NONE_WORKED)
     assert "not safe as a file name" in error
     made = set(tmp_path.rglob("*")) - set(before)
-    assert made == {tmp_path / "results", output, output / "summary.csv"}
+    assert made == {tmp_path / "results", output, output / "findings.csv", output / "summary.csv"}
 
 
 @pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1+1", "@SUM(1+1)", "=cmd!A1"])

@@ -216,11 +216,13 @@ def test_results_have_random_names_and_hold_no_other(anonymous):
     for case in (good, doubtful):
         assert json.loads((output / f"{case}.json").read_text())["case"] == case
     ends = (".json", ".png", "_anomaly.nii.gz", "_mask.nii.gz")
-    expected = {f"{case}{end}" for case in (good, doubtful) for end in ends} | {"summary.csv"}
+    expected = {f"{case}{end}" for case in (good, doubtful) for end in ends} | {"findings.csv", "summary.csv"}
     assert {path.name for path in output.iterdir()} == expected
     summary = (output / "summary.csv").read_text()
     assert "cannot be read in full" in summary
     assert f"{doubtful} (scan) does not say how it lies" in summary
+    found = (output / "findings.csv").read_text().splitlines()[1:]
+    assert {row.split(",")[0] for row in found} <= {good, doubtful}
 
 
 def test_what_is_printed_names_nobody(anonymous, capsys):

@@ -167,10 +167,14 @@ def predict(
             "other scanners. scan: marks nothing in most healthy scans."
         ),
     ] = "voxel",
+    min_lesion_ml: Annotated[
+        float,
+        typer.Option("--min-lesion-ml", help="Remove what is marked in connected parts smaller than this; 0: nothing."),
+    ] = 0.0,
     anonymize: Anonymize = None,
     quiet: Quiet = False,
 ) -> None:
-    """Score scans: anomaly map, mask, picture and JSON per case, on the scan's own grid, and summary.csv."""
+    """Score scans: anomaly map, mask, picture and JSON per case, on the scan's own grid, and two tables."""
     from mmccd.data.layouts.entities import parse_selection
     from mmccd.data.own_folders import SUMMARY
     from mmccd.data.splits import read_split_csv
@@ -181,7 +185,9 @@ def predict(
 
     how, chosen = check_strip(strip), chosen_series(series or [])
     selection = parse_selection(select or [])
-    detector = Detector.load(model, device=device, batch_size=batch_size, runtime=runtime, threshold=threshold)
+    detector = Detector.load(
+        model, device=device, batch_size=batch_size, runtime=runtime, threshold=threshold, min_lesion_ml=min_lesion_ml
+    )
     subjects = read_split_csv(split).test if split else None
     with reported_progress(f"predict on {detector.device}", quiet=quiet) as progress:
         outcomes = predict_scans(

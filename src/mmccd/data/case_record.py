@@ -2,13 +2,15 @@
 
 import json
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from mmccd.data.own_folders import BRAIN_END, MAPS
 from mmccd.errors import DataError, MmccdError
+from mmccd.scoring.findings import Finding
 from mmccd.scoring.thresholds import Threshold
 from mmccd.system.documents import Document
 
@@ -44,6 +46,8 @@ class CaseRecord(Document):
     """`<case>.json`: everything that is said of one case, but its map and its mask.
 
     Attributes:
+        min_lesion_ml: Connected parts of the mask that were smaller have been removed from it.
+        findings: Connected parts of the mask; None where an earlier version did not write them.
         brain_from: What found the brain of a scan with skull; empty where nothing had to.
     """
 
@@ -57,6 +61,8 @@ class CaseRecord(Document):
     threshold_origin: Threshold
     lesion_volume_ml: float
     brain_volume_ml: float
+    min_lesion_ml: float = 0.0
+    findings: tuple[Finding, ...] | None = None
     warnings: tuple[str, ...] = ()
     trained_on: bool = False
     brain_from: str = ""
@@ -65,6 +71,11 @@ class CaseRecord(Document):
     model: ModelNamed
     origin: dict[str, str]
     provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @field_serializer("findings")
+    def _as_tables(self, findings: tuple[Finding, ...] | None) -> list[dict[str, Any]] | None:
+        """A place that is not known is written as null."""
+        return None if findings is None else [asdict(finding) for finding in findings]
 
 
 def read_case_record(path: Path) -> CaseRecord:

@@ -9,6 +9,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 _UNITS_MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # codes of xyzt_units; 0 and unknown ones are millimetres by custom
+_MNI = 4  # of sform_code: MNI 152 space
 _HUGE = 1e100  # squares of what is larger overflow
 
 
@@ -17,6 +18,11 @@ def in_mm(affine: NDArray[np.float64], header: nib.Nifti1Header) -> NDArray[np.f
     found = np.array(affine, dtype=np.float64)
     found[:3] *= _UNITS_MM.get(int(header["xyzt_units"]) & 7, 1.0)
     return found
+
+
+def lies_in_mni(header: nib.Nifti1Header) -> bool:
+    """Whether a scan says of its sform, by which it is placed, that it leads to MNI space; no other word is taken."""
+    return int(header["sform_code"]) == _MNI
 
 
 def both_forms_mm(header: nib.Nifti1Header) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

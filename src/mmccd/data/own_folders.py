@@ -9,6 +9,7 @@ MANIFEST = "manifest.json"
 CARD, WEIGHTS = "card.json", "model.safetensors"
 RESULTS = "results.json"
 SUMMARY = "summary.csv"
+FINDINGS = "findings.csv"
 ANOMALY_END, MASK_END = "_anomaly.nii.gz", "_mask.nii.gz"
 BRAIN_END = "_brain.nii.gz"
 MAPS = (ANOMALY_END, MASK_END)

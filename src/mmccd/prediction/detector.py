@@ -1,5 +1,6 @@
 """The detector: a trained model and one scan of its source modality to an anomaly map, a mask and a score."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmccd.data.checks import odd_about_other, odd_about_scan
+from mmccd.data.forms import lies_in_mni
 from mmccd.data.given import Scan, as_volume
 from mmccd.data.grid import slice_grid
 from mmccd.data.own_folders import ANOMALY_END, MASK_END
@@ -25,6 +27,7 @@ from mmccd.method.intensity import BACKGROUND, normalise
 from mmccd.model.card import THRESHOLD_KINDS
 from mmccd.model.folder import load_any
 from mmccd.model.model import Fusion, Model, known_scans
+from mmccd.scoring.findings import Finding, findings_of, without_small
 from mmccd.scoring.maps import scan_score
 from mmccd.scoring.thresholds import p_value, threshold_of_scan
 from mmccd.system.devices import choose_device
@@ -40,7 +43,7 @@ class Detection:
 
     Attributes:
         anomaly: float32, squared error or evidence in nats; 0 outside the scored part of the brain.
-        mask: True where the anomaly exceeds the threshold.
+        mask: True where the anomaly exceeds the threshold, less the parts smaller than ``min_lesion_ml``.
         brain: True inside the brain.
         affine: (4, 4), voxel to millimetre of these arrays.
         score: One number for the scan: the 99th percentile of the anomaly over the brain, on the model's grid.
@@ -51,6 +54,8 @@ class Detection:
         volume: The scan.
         warnings: What a user should know before trusting the result.
         trained_on: Whether the model was trained or calibrated on this very scan.
+        findings: The connected parts of the mask, the largest first.
+        min_lesion_ml: Smallest part that stays in the mask; 0 removes none.
     """
 
     anomaly: NDArray[np.float32]
@@ -65,6 +70,8 @@ class Detection:
     volume: Volume
     warnings: tuple[str, ...]
     trained_on: bool
+    findings: tuple[Finding, ...] = ()
+    min_lesion_ml: float = 0.0
 
     def save(self, folder: Path | str, name: str) -> None:
         """Write ``<name>_anomaly.nii.gz`` (float32) and ``<name>_mask.nii.gz`` (0 and 1) on the scan's own grid.
@@ -89,9 +96,12 @@ class Detector:
         batch_size: Slices at a time.
         runtime: What runs the networks: ``torch``, or ``openvino`` (an extra, for CPUs).
         threshold: Which one of `mmccd.scoring.thresholds.Thresholds` decides what is marked.
+        min_lesion_ml: Connected parts of the mask that are smaller are removed from it; 0 removes none. Map, score and
+            p-value stay as they are.
 
     Raises:
-        ConfigError: device, runtime or threshold are unknown, do not fit each other, or are not there.
+        ConfigError: device, runtime or threshold are unknown, do not fit each other, or are not there; or
+            ``min_lesion_ml`` is no volume.
 
     Example:
         ``Detector.load("model").detect("scan_flair.nii.gz").lesion_volume_ml``
@@ -105,8 +115,13 @@ class Detector:
         batch_size: int = 16,
         runtime: str = "torch",
         threshold: str = "voxel",
+        min_lesion_ml: float = 0.0,
     ) -> None:
-        self.model, self.runtime, self.kind = model, runtime, threshold
+        if not (math.isfinite(min_lesion_ml) and min_lesion_ml >= 0):
+            raise ConfigError(
+                f"min_lesion_ml is {min_lesion_ml:g}, expected millilitres from 0", "0 keeps everything that is marked"
+            )
+        self.model, self.runtime, self.kind, self.min_lesion_ml = model, runtime, threshold, float(min_lesion_ml)
         self.device = choose_device(device)
         if threshold not in THRESHOLD_KINDS:
             known = ", ".join(THRESHOLD_KINDS)
@@ -168,7 +183,8 @@ class Detector:
         threshold = threshold_of_scan(self.threshold, errors[brain_slices])
         score = scan_score(errors[brain_slices])
         anomaly = np.where(inside, grid.expand(errors), 0).astype(np.float32)
-        mask = anomaly > threshold
+        above = anomaly > threshold
+        mask = without_small(above, volume.affine, self.min_lesion_ml)
         trained_on = bool(self._known) and any(image.voxels_sha256 in self._known for image in images.values())
         return Detection(
             anomaly=anomaly,
@@ -184,9 +200,11 @@ class Detector:
             warnings=(
                 *odd_about_scan(volume, inside, self.sources[0]),
                 *(text for name in self.sources[1:] for text in odd_about_other(name, images[name], inside)),
-                *self._odd_about_result(float(mask[inside].mean()), bool(errors.any()), trained_on),
+                *self._odd_about_result(float(above[inside].mean()), bool(errors.any()), trained_on),
             ),
             trained_on=trained_on,
+            min_lesion_ml=self.min_lesion_ml,
+            findings=findings_of(mask, anomaly, inside, volume.affine, threshold, in_mni=lies_in_mni(volume.header)),
         )
 
     def _images(self, volume: Volume, others: Mapping[str, Scan]) -> dict[str, Volume]:
@@ -199,13 +217,14 @@ class Detector:
             )
         return {name: given[name] for name in self.sources}
 
-    def _odd_about_result(self, marked_share: float, anything_scored: bool, trained_on: bool) -> list[str]:
+    def _odd_about_result(self, above_share: float, anything_scored: bool, trained_on: bool) -> list[str]:
         found = []
-        if marked_share > MUCH_MARKED:
+        if above_share > MUCH_MARKED:
+            marked = "lies above the threshold" if self.min_lesion_ml else "is marked"
             relative = self.kind != "relative" and self.model.card.threshold_of("relative") is not None
             remedy = f"{'--threshold relative, or ' if relative else ''}`mmccd calibrate`"
             found.append(
-                f"{100 * marked_share:.0f} % of the brain is marked: a very large lesion, or a scan unlike those that "
+                f"{100 * above_share:.0f} % of the brain {marked}: a very large lesion, or a scan unlike those that "
                 f"the threshold was chosen on (another scanner or contrast: {remedy})"
             )
         if not anything_scored:

@@ -19,7 +19,7 @@ from mmccd.prediction.detector import Detector
 from mmccd.prediction.inputs import Input, find_inputs
 from mmccd.prediction.preview import write_preview
 from mmccd.prediction.record import nameless, origin_of, record_of
-from mmccd.prediction.summary import Outcome, check_summary, outcome_of, write_summary
+from mmccd.prediction.summary import Outcome, check_tables, outcome_of, write_tables
 from mmccd.raw.brain import Strip
 from mmccd.raw.ready import ready
 from mmccd.system.files import staging, write_json
@@ -45,6 +45,8 @@ def predict(
 ) -> list[Outcome]:
     """Score every scan of ``inputs`` and write `<case>_anomaly.nii.gz`, `<case>_mask.nii.gz` and `<case>.json`.
 
+    Of the whole folder it writes `summary.csv`, a row for each case, and `findings.csv`, a row for each finding.
+
     Args:
         detector: The loaded model.
         inputs: Scans, folders of them, DICOM, or cohorts in any layout that `mmccd.data.cohort` reads; or one of these.
@@ -66,13 +68,14 @@ def predict(
         One outcome per scan.
 
     Raises:
-        DataError: there is no scan to score, or ``output`` cannot be written or holds a `summary.csv` of another tool.
+        DataError: there is no scan to score, or ``output`` cannot be written or holds a `summary.csv` or a
+            `findings.csv` of another tool.
         ConfigError: the output is no folder; or the key of the names lies in the output folder, or is none.
     """
     inputs, output = as_paths(inputs), Path(output)
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output} is not a folder, results need one", "choose another output folder")
-    check_summary(output)
+    check_tables(output)
     found, problems = find_inputs(
         inputs, *detector.sources, layout=layout, brain=brain, select=select, series=series,
         told=told if anonymize is None else None,
@@ -103,7 +106,7 @@ def predict(
                     others.append(item)
     progress("done", len(found), len(found))
     outcomes.sort(key=lambda outcome: outcome.case)
-    write_summary(output, outcomes)
+    write_tables(output, outcomes)
     return outcomes
 
 
@@ -115,7 +118,8 @@ def _predict_one(detector: Detector, item: Input, output: Path, strip: Strip, ov
         allowed = True
         origin = origin_of(detector, item) | ({"strip": strip} if strip == "always" else {})
         kept = None if overwrite else kept_case_record(output / f"{item.case}.json")
-        if kept and kept.origin == origin and all((output / f"{item.case}{end}").is_file() for end in MAPS):
+        known = kept is not None and kept.findings is not None  # a version before these findings may be called alike
+        if kept and known and kept.origin == origin and all((output / f"{item.case}{end}").is_file() for end in MAPS):
             _unfinished(item.case, output).unlink(missing_ok=True)  # a run may have been killed just before it would
             return outcome_of(kept, "kept")
         made = ready({detector.sources[0]: item.image, **item.others}, item.brain, strip)

@@ -39,11 +39,12 @@ def write_preview(path: Path, case: str, source: str, detection: Detection, *, h
         scans.append(Panel(image, low, high, outlines=((MASK, mask),), sides_mm=sides_mm))
         maps.append(Panel(detection.anomaly[x, y, z], 0, 2 * detection.threshold, MAP_COLOURS, sides_mm=sides_mm))
     heads = [within_head(detection.volume, detection.brain, z) for z in chosen] if head else []
+    least = f", in parts from {detection.min_lesion_ml:g} ml" if detection.min_lesion_ml else ""
     png = grid_png(
         [*([heads] if heads else []), scans, maps],
         columns=[f"slice {z}" for z in chosen],
         names=[*(["as scanned"] if heads else []), source, "anomaly map"],
-        title=f"{case}: {detection.lesion_volume_ml:.1f} ml above the threshold",
+        title=f"{case}: {detection.lesion_volume_ml:.1f} ml above the threshold{least}",
         caption=f"Yellow: above the threshold chosen without labels.{BRAIN_WORDS if heads else ''} Research only.",
         threshold=detection.threshold,
     )

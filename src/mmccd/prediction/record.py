@@ -18,6 +18,8 @@ def origin_of(detector: Detector, item: Input) -> dict[str, str]:
         "runtime": detector.runtime,
         "threshold": detector.threshold.criterion,
     }
+    if detector.min_lesion_ml > 0:
+        origin["min_lesion_ml"] = repr(detector.min_lesion_ml)
     for name, image in item.files.items():
         if image is not None:
             check_is_file(image.path)
@@ -47,6 +49,8 @@ def record_of(
         threshold_origin=detector.threshold,
         lesion_volume_ml=detection.lesion_volume_ml,
         brain_volume_ml=detection.brain_volume_ml,
+        min_lesion_ml=detection.min_lesion_ml,
+        findings=detection.findings,
         warnings=tuple(nameless(item, text) for text in detection.warnings),
         trained_on=detection.trained_on,
         brain_from=brain_from,

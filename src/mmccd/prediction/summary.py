@@ -1,4 +1,4 @@
-"""What became of each scan: `summary.csv`, one row per case of a folder, whichever run scored it."""
+"""What became of each scan: `summary.csv`, a row per case of a folder, whichever run scored it; and `findings.csv`."""
 
 import csv
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmccd.data.case_record import CaseRecord, kept_case_record
-from mmccd.data.own_folders import SUMMARY
+from mmccd.data.own_folders import FINDINGS, SUMMARY
 from mmccd.data.problems import Problem
 from mmccd.errors import DataError
 from mmccd.system.files import write_csv
@@ -16,6 +16,9 @@ from mmccd.system.locks import one_at_a_time
 
 SUMMED_UP = ("case", "score", "p_value", "threshold", "lesion_volume_ml", "brain_volume_ml", "seconds")
 """What a row takes from the record of its case, beside the warnings."""
+FINDING_COLUMNS = (
+    "case", "finding", "volume_ml", "peak", "mean", "x_mm", "y_mm", "z_mm", "side", "mni_x_mm", "mni_y_mm", "mni_z_mm",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,34 +55,49 @@ def outcome_of(record: CaseRecord, status: str) -> Outcome:
     )
 
 
-def check_summary(folder: Path) -> None:
-    """Refuse a folder whose `summary.csv` is not one of `predict`: it would be replaced.
+def check_tables(folder: Path) -> None:
+    """Refuse a folder whose `summary.csv` or `findings.csv` is not one of `predict`: it would be replaced.
 
     Raises:
         DataError: names the file and its columns.
     """
-    path = folder / SUMMARY
-    if not path.is_file():
-        return
-    columns: list[str] = []
-    with suppress(OSError, csv.Error), path.open(newline="", encoding="utf-8", errors="replace") as stream:
-        columns = next(csv.reader(stream), [])
-    if columns and columns[:2] != [field.name for field in fields(Outcome)][:2]:  # later ones differ by version
-        raise DataError(
-            f"{path} would be replaced, and is no summary of `mmccd predict`: its columns are {', '.join(columns)}",
-            "choose another output folder, or move this file elsewhere",
-        )
+    for name, ours in ((SUMMARY, [field.name for field in fields(Outcome)]), (FINDINGS, list(FINDING_COLUMNS))):
+        path = folder / name
+        if not path.is_file():
+            continue
+        columns: list[str] = []
+        with suppress(OSError, csv.Error), path.open(newline="", encoding="utf-8", errors="replace") as stream:
+            columns = next(csv.reader(stream), [])
+        if columns and columns[:2] != ours[:2]:  # later ones differ by version
+            raise DataError(
+                f"{path} would be replaced, and is no {path.stem} of `mmccd predict`: its columns are "
+                f"{', '.join(columns)}",
+                "choose another output folder, or move this file elsewhere",
+            )
 
 
-def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> None:
-    """One row per case in ``folder``: of this run, of finished cases of others, and of what failed in others.
+def write_tables(folder: Path, outcomes: Sequence[Outcome]) -> None:
+    """Write the tables of all cases in ``folder``: of this run, finished ones of others, and what failed in others.
 
     Several processes may do so at once; the last of them leaves the rows of all.
     """
     with one_at_a_time(folder, SUMMARY, wait=True):
-        rows = _failed_before(folder) | _finished(folder)
+        records = _finished(folder)
+        rows = _failed_before(folder) | {case: asdict(outcome_of(record, "done")) for case, record in records.items()}
         rows |= {outcome.case: asdict(outcome) for outcome in outcomes}
+        parts = (row for case in sorted(records) for row in finding_rows(records[case]))
+        write_csv(folder / FINDINGS, parts, FINDING_COLUMNS)
         write_csv(folder / SUMMARY, [rows[case] for case in sorted(rows)])
+
+
+def finding_rows(record: CaseRecord) -> list[dict[str, Any]]:
+    """The rows of a case in `findings.csv`; none of a record that an earlier version wrote without findings."""
+    rows = []
+    for finding in record.findings or ():
+        sizes = (finding.volume_ml, finding.peak, finding.mean)
+        places = (*finding.centre_mm, finding.side, *(finding.mni_mm or (None, None, None)))
+        rows.append(dict(zip(FINDING_COLUMNS, (record.case, finding.number, *sizes, *places), strict=True)))
+    return rows
 
 
 def _failed_before(folder: Path) -> dict[str, dict[str, Any]]:
@@ -103,6 +121,6 @@ def rows_of(path: Path) -> dict[str, dict[str, str]]:
     return {}
 
 
-def _finished(folder: Path) -> dict[str, dict[str, Any]]:
+def _finished(folder: Path) -> dict[str, CaseRecord]:
     records = (kept_case_record(path) for path in folder.glob("*.json"))
-    return {record.case: asdict(outcome_of(record, "done")) for record in records if record is not None}
+    return {record.case: record for record in records if record is not None}

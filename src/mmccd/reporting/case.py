@@ -9,10 +9,10 @@ from mmccd.data.case_record import CaseRecord
 from mmccd.data.checks import odd_about_scan
 from mmccd.data.problems import Problem
 from mmccd.evaluation.metrics import Confusion
-from mmccd.reporting.findings import Finding, findings_of, place_in_words, strongest_voxel
 from mmccd.reporting.planes import Plane, planes_through
 from mmccd.reporting.scans import Shown
-from mmccd.reporting.viewer import Embedded, embed, middle_of
+from mmccd.reporting.viewer import Embedded, embed
+from mmccd.scoring.findings import Finding, findings_of, middle_of, place_in_words, strongest_voxel
 
 MOST_FINDINGS = 6
 
@@ -25,7 +25,7 @@ class CaseView:
         name: As shown.
         key: For addresses in the page.
         record: What `predict` wrote.
-        findings: The largest ones; ``count`` counts all.
+        findings: The largest ones, as the record numbers them; ``count`` counts all.
         place: Of each of ``findings``, in words, from the middle of the brain.
         middle_mm: That middle, in the scanner's millimetres.
         rest_ml: Volume of the findings that are not listed.
@@ -41,7 +41,7 @@ class CaseView:
     name: str
     key: str
     record: CaseRecord
-    findings: list[Finding]
+    findings: tuple[Finding, ...]
     count: int
     place: list[str]
     middle_mm: list[float]
@@ -118,10 +118,11 @@ def view_of(name: str, key: str, record: CaseRecord, shown: Shown, *, budget: in
         budget: Characters for the viewer's data; None leaves the viewer out.
     """
     threshold = record.threshold
-    findings, count = findings_of(shown.mask, shown.anomaly, shown.affine, threshold, most=MOST_FINDINGS)
     scan = None if shown.volume is None else shown.volume.data
     brain = shown.brain if shown.brain.any() else np.ones_like(shown.brain)
-    voxel = strongest_voxel(findings, shown.anomaly, brain)
+    found = findings_of(shown.mask, shown.anomaly, brain, shown.affine, threshold, in_mni=shown.in_mni)
+    findings = found[:MOST_FINDINGS]
+    voxel = strongest_voxel(found, shown.anomaly, brain, shown.affine, threshold)
     planes = planes_through(
         voxel, affine=shown.affine, anomaly=shown.anomaly, mask=shown.mask, brain=brain, threshold=threshold, scan=scan,
         expert=shown.expert,
@@ -151,7 +152,7 @@ def view_of(name: str, key: str, record: CaseRecord, shown: Shown, *, budget: in
         key=key,
         record=record,
         findings=findings,
-        count=count,
+        count=len(found),
         place=[place_in_words(np.subtract(finding.centre_mm, middle).tolist()) for finding in findings],
         middle_mm=[round(float(value), 2) for value in middle],
         rest_ml=marked_ml - sum(finding.volume_ml for finding in findings),

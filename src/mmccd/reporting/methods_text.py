@@ -1,6 +1,7 @@
 """What was done, as text to paste: sentences that follow from the records, with what they rest on."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from mmccd.data.case_record import CaseRecord
@@ -69,6 +70,7 @@ def methods_of_predictions(
         "Findings are connected parts of the mask (26 neighbours); positions are millimetres from the middle of the "
         "brain."
     )
+    sentences += _removed(records)
     if expert:
         sentences.append("Expert masks were drawn beside the results and had no part in them.")
     sentences.append(
@@ -108,6 +110,17 @@ def _cited(method: str) -> str:
     """The marks of all that a method rests on."""
     references = METHODS[method].about.references if method in METHODS else ()
     return "".join(f" [@method{i}]" for i in range(len(references)))
+
+
+def _removed(records: Sequence[CaseRecord]) -> list[str]:
+    """What was removed from masks for being small, and why the guarantee still holds."""
+    counted = Counter(record.min_lesion_ml for record in records)
+    return [
+        f"Parts smaller than {least:g} ml were removed from the masks"
+        f"{f' of {count} scans' if count < len(records) else ''}: less is marked, so the guarantee holds."
+        for least, count in sorted(counted.items())
+        if least > 0
+    ]
 
 
 def _above(record: CaseRecord) -> str:

@@ -13,7 +13,8 @@ from PIL import Image
 from skimage.measure import find_contours
 
 from mmccd.figures import MAP_COLOURS
-from mmccd.reporting.viewer import bounding_box, middle_of, windowed
+from mmccd.reporting.viewer import windowed
+from mmccd.scoring.findings import bounding_box, middle_of
 
 PLANES = ("axial", "coronal", "sagittal")
 _ACROSS = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}  # axis of columns, of rows, of the slice

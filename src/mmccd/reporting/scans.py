@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mmccd.data.case_record import CaseRecord, read_case_record
 from mmccd.data.cohort import Cohort, Image, Subject, read_cohort
+from mmccd.data.forms import lies_in_mni
 from mmccd.data.layouts.entities import Selection
 from mmccd.data.own_folders import ANOMALY_END, BRAIN_END, MASK_END, SUMMARY
 from mmccd.data.problems import Problem
@@ -53,6 +54,7 @@ class Shown:
         expert: The expert's lesion mask.
         problem: Why the scan is not shown though scans were given.
         warnings: What was put up with.
+        in_mni: Whether the millimetres of ``affine`` are those of MNI space.
     """
 
     anomaly: NDArray[np.float32]
@@ -63,6 +65,7 @@ class Shown:
     expert: NDArray[np.bool_] | None = None
     problem: Problem | None = None
     warnings: tuple[str, ...] = ()
+    in_mni: bool = False
 
     @property
     def voxel_ml(self) -> float:
@@ -184,7 +187,9 @@ def load_shown(predictions: Predictions, case: str, scans: Scans | None) -> Show
     anomaly = read_volume(predictions.folder / f"{case}{ANOMALY_END}", allow_zero=True)
     mask = read_volume(predictions.folder / f"{case}{MASK_END}", allow_zero=True)
     check_same_grid(anomaly, mask)
-    alone = Shown(anomaly.data, mask.data > 0, anomaly.affine, None, anomaly.data > 0)
+    alone = Shown(
+        anomaly.data, mask.data > 0, anomaly.affine, None, anomaly.data > 0, in_mni=lies_in_mni(anomaly.header)
+    )
     if scans is None:
         return alone
     origin = predictions.records[case].origin
@@ -209,7 +214,7 @@ def load_shown(predictions: Predictions, case: str, scans: Scans | None) -> Show
         shown = replace(alone, problem=Problem.of(case, error))
     else:
         expert, warnings, problem = _expert(predictions, case, outlined)
-        shown = Shown(anomaly.data, mask.data > 0, anomaly.affine, volume, brain, expert, problem, warnings)
+        shown = replace(alone, volume=volume, brain=brain, expert=expert, problem=problem, warnings=warnings)
     return shown if item.case == case else _nameless(case, item, outlined, shown)
 
 

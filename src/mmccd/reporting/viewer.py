@@ -10,6 +10,8 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from mmccd.scoring.findings import bounding_box
+
 FINEST_MM = 0.9
 """A finer grid is averaged: it would make the page large and show nothing more."""
 COARSEST_MM = 4.0
@@ -98,27 +100,6 @@ def windowed(values: NDArray[np.floating], brain: NDArray[np.bool_]) -> NDArray[
     high = float(np.quantile(values[brain], 0.995)) if brain.any() else 1.0
     grey = 1 + 254 * np.clip(values / (high if high > 0 else 1.0), 0, 1)
     return np.where(brain, np.round(grey), 0).astype(np.uint8)
-
-
-def bounding_box(brain: NDArray[np.bool_], margin: int = 1) -> tuple[slice, slice, slice]:
-    """The part of a volume that holds the brain; the whole volume where there is none."""
-    if not brain.any():
-        return tuple(slice(0, size) for size in brain.shape)  # type: ignore[return-value]
-    box = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        places = np.flatnonzero(brain.any(axis=others))
-        box.append(slice(max(0, int(places[0]) - margin), int(places[-1]) + 1 + margin))
-    return box[0], box[1], box[2]
-
-
-def middle_of(brain: NDArray[np.bool_], affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where the middle of the box around the brain lies, in the scanner's millimetres.
-
-    Positions are told from there: the scanner's origin may lie anywhere, so that its left need not be the patient's.
-    """
-    centre = [(part.start + part.stop - 1) / 2 for part in bounding_box(brain, margin=0)]
-    return np.asarray(affine[:3, :3] @ centre + affine[:3, 3])
 
 
 def _sizes(finest: float) -> list[float]:

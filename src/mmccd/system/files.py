@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import partial
@@ -117,15 +117,17 @@ def read_record(path: Path) -> dict[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
-def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows with the keys of the first one as the header, atomically.
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
+    """Write rows with ``columns`` as the header, or the keys of the first row, atomically.
 
     Text that a spreadsheet would take for a formula gets a ``'`` in front: names come from files of unknown origin.
     """
     rows = [{key: _inert(value) for key, value in row.items()} for row in rows]
     stream = io.StringIO(newline="")
-    if rows:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
+    if columns is None and rows:
+        columns = list(rows[0])
+    if columns:
+        writer = csv.DictWriter(stream, fieldnames=columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     write_atomically(path, stream.getvalue().encode(errors="backslashreplace"))

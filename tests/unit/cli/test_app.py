@@ -281,6 +281,14 @@ def test_names_in_brackets_are_printed_as_they_are(run, healthy_scan, model_fold
     assert name in out
 
 
+def test_what_is_small_is_removed_where_it_is_asked(run, lesioned_scan, model_folder, tmp_path):
+    code, _, _ = run("predict", model_folder, lesioned_scan, "-o", tmp_path, "--min-lesion-ml", "1000", "-q")
+    assert code == 0
+    record = json.loads((tmp_path / "Phantom_0007_flair.json").read_text())
+    assert (record["min_lesion_ml"], record["lesion_volume_ml"], record["findings"]) == (1000, 0, [])
+    assert len((tmp_path / "findings.csv").read_text().splitlines()) == 1
+
+
 # --- calibrate to another site ---
 
 

@@ -58,6 +58,10 @@ def test_wrong_settings_have_exit_code_2(run, check_error, phantom_store, tmp_pa
         (["train", store, tmp_path / "m", "--config", config_file, "--device", "tpu"], "expected one of auto"),
         (["predict", tmp_path, tmp_path, "-o", tmp_path / "o"], "is not a model"),
         (["predict", model_folder, tmp_path, "-o", tmp_path / "o", "--runtime", "onnx"], "one of torch, openvino"),
+        (
+            ["predict", model_folder, tmp_path, "-o", tmp_path / "o", "--min-lesion-ml", "-1"],
+            "min_lesion_ml is -1, expected millilitres from 0",
+        ),
         (["phantom", tmp_path / "p", "--spacing", "9"], "spacing_mm is 9"),
         (["prepare", tmp_path / "nowhere", tmp_path / "m", "--protocol", "other"], "protocol is 'other'"),
     ):

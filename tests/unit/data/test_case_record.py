@@ -44,6 +44,7 @@ def test_a_record_is_read_as_it_was_written_and_written_as_it_was_read(written, 
     assert record.p_value_of.chosen_on == written["p_value_of"]["from"] == "healthy validation slices"
     assert record.intensity.added_to is None
     assert (record.model.method, record.model.targets) == ("cyclic-unet", ("t2",))
+    assert [one.number for one in record.findings] == list(range(1, len(written["findings"]) + 1)) != []
     write_json(tmp_path / "again.json", record.as_json())
     assert json.loads((tmp_path / "again.json").read_text()) == written
 
@@ -53,11 +54,14 @@ def test_values_of_a_later_version_are_kept(record_of):
 
 
 def test_what_an_earlier_version_did_not_write_has_a_default(record_of):
-    record = read_case_record(record_of(p_value_of=None, trained_on=None, score_definition=None, warnings=None))
+    lacking = ("p_value_of", "trained_on", "score_definition", "warnings", "findings", "min_lesion_ml")
+    record = read_case_record(record_of(**dict.fromkeys(lacking)))
 
     assert (record.p_value_of.healthy_subjects, record.p_value_of.healthy_scores) == (0, ())
     assert record.trained_on is False
     assert record.warnings == ()
+    assert record.min_lesion_ml == 0
+    assert record.findings is None  # which is not the same as none
 
 
 # --- what it refuses ---
@@ -70,6 +74,7 @@ def test_what_an_earlier_version_did_not_write_has_a_default(record_of):
         ({"score": None, "threshold": None, "origin": None}, "lacks origin, score, threshold"),
         ({"threshold": "high"}, "is damaged: threshold: "),
         ({"intensity": {"polarity": "bright", "threshold": 4.0}}, "is damaged: intensity.smooth_mm: Field required"),
+        ({"findings": [{"number": 1}]}, "is damaged: findings.0.volume_ml: Field required"),
         ({"case": "Phantom_0008"}, "Phantom_0007.json is the record of another case"),
     ],
 )

@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mmccd.data.forms import both_forms_mm, doubt_about_forms
+from mmccd.data.forms import both_forms_mm, doubt_about_forms, lies_in_mni
 from mmccd.data.volumes import brain_mask, mask_on_grid, read_volume
 from mmccd.errors import GridError
 
@@ -25,6 +25,17 @@ def saved(path, voxels, sform, qform=SCANNER):
     image.set_qform(qform, 1)
     nib.save(image, path)
     return read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("sform", "qform", "there"), [(4, 1, True), (4, 4, True), (2, 4, False), (0, 4, False), (3, 1, False)]
+)
+def test_only_a_scan_whose_sform_leads_to_mni_space_lies_there(sform, qform, there):
+    header = nib.Nifti1Header()
+    header.set_sform(SCANNER, sform)
+    header.set_qform(SCANNER, qform)
+
+    assert lies_in_mni(header) is there
 
 
 @pytest.mark.parametrize("degrees", [20, 70])

@@ -10,13 +10,16 @@ import torch
 from nibabel.orientations import apply_orientation
 
 import mmccd
+from mmccd.data.cohort import Image
 from mmccd.data.volumes import new_volume, read_volume, write_volume
 from mmccd.errors import ConfigError, DataError, GridError
 from mmccd.model.card import Data
 from mmccd.model.folder import load_model
 from mmccd.model.scorer import ModelScorer
 from mmccd.prediction.detector import TRAINED_ON, Detector
+from mmccd.prediction.inputs import Input
 from mmccd.prediction.preview import write_preview
+from mmccd.prediction.record import record_of
 from mmccd.scoring.maps import scan_score
 from mmccd.scoring.thresholds import own_level
 
@@ -133,9 +136,46 @@ def test_detection_is_what_it_is_said_to_be(detector, lesioned_scan):
     assert found.threshold == detector.model.card.threshold.value
     assert 0 < found.p_value <= 1
     assert found.lesion_volume_ml == pytest.approx(found.mask.sum() * 0.064)
+    assert sum(one.volume_ml for one in found.findings) == pytest.approx(found.lesion_volume_ml)
+    assert found.findings[0].peak <= found.anomaly.max()
+    assert all(one.mean > found.threshold and one.mni_mm is None for one in found.findings)
     assert found.brain_volume_ml == pytest.approx(found.brain.sum() * 0.064)
     np.testing.assert_array_equal(found.affine, volume.affine)
     assert found.warnings == ("axial pixels of 4.0 mm are coarse and slices are 4.0 mm thick: small lesions are lost",)
+
+
+def test_small_findings_are_removed_from_mask_volume_and_list_alone(detector, model_folder, lesioned_scan):
+    usual = detector.detect(lesioned_scan)
+    assert len(usual.findings) > 1
+    least_ml = usual.findings[0].volume_ml
+    found = Detector.load(model_folder, min_lesion_ml=least_ml).detect(lesioned_scan)
+
+    kept = [one for one in usual.findings if one.volume_ml >= least_ml]
+    assert list(found.findings) == kept
+    assert found.lesion_volume_ml == pytest.approx(found.mask.sum() * 0.064) == sum(one.volume_ml for one in kept)
+    assert found.lesion_volume_ml < usual.lesion_volume_ml
+    assert not (found.mask & ~usual.mask).any()  # so that what the threshold guarantees holds
+    np.testing.assert_array_equal(found.anomaly, usual.anomaly)
+    for name in ("score", "p_value", "threshold", "brain_volume_ml"):
+        assert getattr(found, name) == getattr(usual, name), name
+    assert (usual.min_lesion_ml, found.min_lesion_ml) == (0, least_ml)
+
+
+@pytest.mark.parametrize("volume", [-0.1, float("nan"), float("inf")])
+def test_a_smallest_volume_that_is_none_is_refused(detector, volume):
+    with pytest.raises(ConfigError, match=r"min_lesion_ml is (-0\.1|nan|inf), expected millilitres from 0"):
+        Detector(detector.model, min_lesion_ml=volume)
+
+
+def test_findings_have_a_place_in_mni_space_where_the_header_says_so(detector, lesioned_scan):
+    image = nib.load(lesioned_scan)
+    plain = detector.detect(image).findings
+    image.set_sform(image.affine, 4)
+    placed = detector.detect(image).findings
+
+    assert [one.centre_mm for one in placed] == [one.centre_mm for one in plain] != []
+    assert {one.mni_mm for one in plain} == {None}
+    assert all(one.mni_mm == one.centre_mm for one in placed)
 
 
 def test_score_and_p_value_are_those_of_the_store_that_the_healthy_scores_come_from(
@@ -197,7 +237,8 @@ def test_a_threshold_below_the_least_score_is_that_and_marks_nothing_outside_the
     assert found.threshold == 0
     assert not found.mask[~found.brain].any()
     assert found.mask.sum() > 0.5 * found.brain.sum()
-    write_preview(tmp_path / "a.png", "case", "flair", found)
+    record = record_of(relative, Input("case", Image(lesioned_scan)), found, {}, 1.0)
+    write_preview(tmp_path / "a.png", record, found)
     assert (tmp_path / "a.png").stat().st_size > 1000
     assert any(text.endswith("(another scanner or contrast: `mmccd calibrate`)") for text in found.warnings)
 
@@ -327,6 +368,11 @@ def test_a_brain_that_is_marked_as_a_whole_is_doubted(detector, healthy_scan, mo
     assert not any("is marked" in text for text in detector.detect(healthy_scan).warnings)
     monkeypatch.setattr(detector, "threshold", replace(detector.threshold, value=0.0))
     (text,) = (text for text in detector.detect(healthy_scan).warnings if "of the brain is marked" in text)
+    assert text.endswith("(another scanner or contrast: --threshold relative, or `mmccd calibrate`)")
+    monkeypatch.setattr(detector, "min_lesion_ml", 1e6)  # nothing is marked, and the scan is as unlike others as before
+    (text,) = (
+        text for text in detector.detect(healthy_scan).warnings if "of the brain lies above the threshold" in text
+    )
     assert text.endswith("(another scanner or contrast: --threshold relative, or `mmccd calibrate`)")
 
 

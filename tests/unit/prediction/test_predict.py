@@ -31,7 +31,7 @@ def test_files_of_a_case(detector, scans, output):
     assert [(outcome.case, outcome.status) for outcome in outcomes] == [("a", "done"), ("b", "done")]
     assert told == [("a", 0, 2), ("b", 1, 2), ("done", 2, 2)]
     names = [f"{case}{end}" for case in "ab" for end in (".json", ".png", "_anomaly.nii.gz", "_mask.nii.gz")]
-    assert sorted(path.name for path in output.iterdir()) == sorted([*names, "summary.csv"])
+    assert sorted(path.name for path in output.iterdir()) == sorted([*names, "findings.csv", "summary.csv"])
     found = detector.detect(scans / "b.nii.gz")
     anomaly, mask = nib.load(output / "b_anomaly.nii.gz"), nib.load(output / "b_mask.nii.gz")
     source = nib.load(scans / "b.nii.gz")
@@ -52,7 +52,7 @@ def test_record_and_summary_of_a_case(detector, scans, output, table, no_picture
     assert set(record) == {
         "case", "source", "score", "score_definition", "threshold", "threshold_origin", "lesion_volume_ml",
         "brain_volume_ml", "warnings", "trained_on", "seconds", "intensity", "model", "origin", "provenance", "p_value",
-        "p_value_of", "brain_from",
+        "p_value_of", "brain_from", "findings", "min_lesion_ml",
     }  # fmt: skip
     assert record["threshold_origin"]["chosen_on"] == "healthy validation slices"
     assert record["model"] == {"method": "cyclic-unet", "targets": ["t2"]}

@@ -18,7 +18,7 @@ from mmccd.prediction.predict import predict
 
 
 def times(output):
-    return {path.name: path.stat().st_mtime_ns for path in output.iterdir() if path.name != "summary.csv"}
+    return {path.name: path.stat().st_mtime_ns for path in output.iterdir() if path.suffix != ".csv"}
 
 
 # --- again ---
@@ -129,6 +129,36 @@ def test_the_summary_is_of_the_folder(detector, scans, output, table, no_picture
     assert [row["status"] for row in table(output)] == ["done", "done", "done"]
 
 
+def test_findings_are_of_the_folder_and_are_added_to_records_without(detector, scans, output, no_pictures):
+    predict(detector, [scans / "a.nii.gz"], output)
+    predict(detector, [scans / "b.nii.gz"], output)
+    record = json.loads((output / "b.json").read_text())
+    table = (output / "findings.csv").read_text()
+    assert table.count("\nb,") == len(record["findings"]) > 0
+
+    found = record.pop("findings")
+    (output / "b.json").write_text(json.dumps(record))
+    (outcome,) = predict(detector, [scans / "b.nii.gz"], output)
+    assert outcome.status == "done"
+    assert json.loads((output / "b.json").read_text())["findings"] == found
+    assert (output / "findings.csv").read_text() == table
+
+
+def test_another_smallest_finding_is_another_result(detector, scans, output, no_pictures, model_folder):
+    stricter = Detector.load(model_folder, device="cpu", min_lesion_ml=1.0)
+    statuses = []
+    for chosen in (detector, stricter, stricter, detector):
+        (outcome,) = predict(chosen, [scans / "b.nii.gz"], output)
+        statuses.append(outcome.status)
+        record = json.loads((output / "b.json").read_text())
+        assert record["min_lesion_ml"] == chosen.min_lesion_ml
+        assert all(one["volume_ml"] >= chosen.min_lesion_ml for one in record["findings"])
+        mask = read_volume(output / "b_mask.nii.gz", allow_zero=True)
+        assert outcome.lesion_volume_ml == pytest.approx(float(mask.data.sum()) * mask.voxel_ml)
+        assert (output / "findings.csv").read_text().count("\nb,") == len(record["findings"])
+    assert statuses == ["done", "done", "kept", "done"]
+
+
 # --- files of others ---
 
 
@@ -151,7 +181,7 @@ def test_an_empty_summary_and_one_of_another_version_are_replaced(detector, scan
 
 
 def content(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != "summary.csv"}
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix != ".csv"}
 
 
 def test_a_sidecar_of_a_scan_is_never_replaced_or_removed(detector, scans, no_pictures):

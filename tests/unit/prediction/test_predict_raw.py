@@ -84,7 +84,7 @@ def test_a_mixed_export_is_scored_and_no_name_comes_out(detector, tmp_path, caps
     assert (code, said.err) == (0, "")
     assert "export: series 1 (30 slices of 60 x 60) is flair, by its timing (TR 9000 ms" in said.out
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "export.json", "export.png", "export_anomaly.nii.gz", "export_mask.nii.gz", "summary.csv",
+        "export.json", "export.png", "export_anomaly.nii.gz", "export_mask.nii.gz", "findings.csv", "summary.csv",
     ]  # fmt: skip
     texts = said.out + (tmp_path / "out" / "export.json").read_text() + (tmp_path / "out" / "summary.csv").read_text()
     assert PERSON.partition("^")[0] not in texts

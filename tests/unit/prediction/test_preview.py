@@ -1,10 +1,22 @@
+"""The picture of a case: which slices it shows, and what it says."""
+
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 
+from mmccd.data.cohort import Image
 from mmccd.data.volumes import new_volume
 from mmccd.figures import frame
+from mmccd.prediction.detector import Detector
+from mmccd.prediction.inputs import Input
 from mmccd.prediction.preview import write_preview
+from mmccd.prediction.record import record_of
+
+
+def draw(detector, found, path):
+    record = record_of(detector, Input("case", Image(Path("scan.nii.gz"))), found, {}, 1.0)
+    write_preview(path, record, found)
 
 
 def slices(seen):
@@ -13,7 +25,7 @@ def slices(seen):
 
 def test_preview_goes_through_the_strongest_finding(detector, lesioned_scan, tmp_path, drawn):
     found = detector.detect(lesioned_scan)
-    write_preview(tmp_path / "a.png", "case", "flair", found)
+    draw(detector, found, tmp_path / "a.png")
     strongest = np.where(found.mask, found.anomaly, 0).sum(axis=(0, 1)).argmax()
     assert strongest in slices(drawn)
     assert len(slices(drawn)) == 5
@@ -35,12 +47,19 @@ def test_preview_goes_through_the_strongest_finding(detector, lesioned_scan, tmp
 
 def test_preview_of_a_scan_without_findings_shows_its_brain(detector, healthy_scan, tmp_path, drawn):
     found = detector.detect(healthy_scan)
-    write_preview(tmp_path / "a.png", "case", "flair", dataclasses.replace(found, mask=np.zeros_like(found.mask)))
+    draw(detector, dataclasses.replace(found, mask=np.zeros_like(found.mask)), tmp_path / "a.png")
     assert found.brain.any(axis=(0, 1))[slices(drawn)].all()
+
+
+def test_the_smallest_finding_stands_beside_the_volume(model_folder, lesioned_scan, tmp_path, drawn):
+    detector = Detector.load(model_folder, min_lesion_ml=0.25)
+    found = detector.detect(lesioned_scan)
+    draw(detector, found, tmp_path / "a.png")
+    assert drawn["title"] == f"case: {found.lesion_volume_ml:.1f} ml above the threshold, in parts from 0.25 ml"
 
 
 def test_preview_of_one_slice(detector, tmp_path):
     block = np.zeros((60, 60, 1), np.float32)
     block[10:50, 10:50] = np.random.default_rng(0).gamma(9, 10, (40, 40, 1)) + 1
-    write_preview(tmp_path / "a.png", "c", "flair", detector.detect(new_volume(block, np.diag([4.0, 4.0, 4.0, 1]))))
+    draw(detector, detector.detect(new_volume(block, np.diag([4.0, 4.0, 4.0, 1]))), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

@@ -40,6 +40,14 @@ def test_the_origin_names_everything_by_its_content(detector, item, lesioned_sca
     assert origin_of(strict, item) == origin_of(detector, item) | {"threshold": strict.threshold.criterion}
 
 
+def test_the_smallest_finding_is_part_of_the_origin_where_there_is_one(detector, item, model_folder, lesioned_scan):
+    for least_ml in (0.1, 0.25):
+        other = Detector.load(model_folder, min_lesion_ml=least_ml)
+        assert origin_of(other, item) == origin_of(detector, item) | {"min_lesion_ml": str(least_ml)}
+        assert record_of(other, item, other.detect(lesioned_scan), {}, 1.0).min_lesion_ml == least_ml
+    assert origin_of(Detector.load(model_folder, min_lesion_ml=0), item) == origin_of(detector, item)
+
+
 def test_a_scan_that_is_not_there_has_no_origin(detector, tmp_path):
     with pytest.raises(DataError, match=r"gone\.nii does not exist"):
         origin_of(detector, Input("p7", Image(tmp_path / "gone.nii")))
@@ -72,7 +80,7 @@ def test_the_record_is_of_the_detection_and_of_the_model(detector, lesioned_scan
 
     record = record_of(detector, item, detection, {"model": "x"}, 1.5)
 
-    for name in ("score", "p_value", "lesion_volume_ml", "brain_volume_ml", "warnings", "trained_on"):
+    for name in ("score", "p_value", "lesion_volume_ml", "brain_volume_ml", "warnings", "trained_on", "findings"):
         assert getattr(record, name) == getattr(detection, name), name
     assert (record.case, record.source, record.seconds, record.origin) == ("p7", "flair", 1.5, {"model": "x"})
     assert (record.model.method, record.model.targets) == ("cyclic-unet", ("t2",))

@@ -8,7 +8,16 @@ import pytest
 
 from mmccd.data.case_record import CaseRecord, read_case_record
 from mmccd.data.problems import Problem
-from mmccd.prediction.summary import Outcome, failed_cases, outcome_of, rows_of, write_summary
+from mmccd.errors import DataError
+from mmccd.prediction.summary import (
+    FINDING_COLUMNS,
+    Outcome,
+    check_tables,
+    failed_cases,
+    outcome_of,
+    rows_of,
+    write_tables,
+)
 from mmccd.system.files import write_json
 
 
@@ -22,10 +31,21 @@ def values(predictions_folder):
     return json.loads((predictions_folder / "Phantom_0007.json").read_text())
 
 
+@pytest.fixture
+def findings():
+    """A function that reads the table of findings in a folder."""
+
+    def read(folder):
+        with (folder / "findings.csv").open(newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+
+    return read
+
+
 def test_records_are_read_as_utf8_whatever_the_locale(tmp_path, monkeypatch, values):
     write_json(tmp_path / "Müller.json", values | {"case": "Müller", "warnings": ["größer"]})
     monkeypatch.setattr(Path, "read_text", as_on_windows)
-    write_summary(tmp_path, [])
+    write_tables(tmp_path, [])
     with (tmp_path / "summary.csv").open(newline="", encoding="utf-8") as stream:
         (row,) = csv.DictReader(stream)
     assert (row["case"], row["warnings"]) == ("Müller", "größer")
@@ -56,7 +76,7 @@ def test_problems_are_read_back_as_they_were_written(tmp_path, values):
     problems = [Problem("-a", "is empty", "copy it again"), Problem("b", "=odd", "")]
     done = outcome_of(CaseRecord.model_validate(values), "done")
 
-    write_summary(tmp_path, [done, *map(Outcome.failed, problems)])
+    write_tables(tmp_path, [done, *map(Outcome.failed, problems)])
 
     found = failed_cases(tmp_path / "summary.csv")
     assert list(found) == ["-a", "b"]
@@ -85,3 +105,66 @@ def test_tables_of_other_tools_and_versions_are_read_as_far_as_they_go(tmp_path,
 
     assert list(found) == cases
     assert all(problem.what in ("not scored", "torn") for problem in found.values())
+
+
+# --- the table of findings ---
+
+
+FINDING = {"number": 1, "volume_ml": 2.5, "peak": 9.0, "mean": 5.5, "centre_mm": [-30.5, 1.0, 12.0], "side": "left"}
+
+
+def test_each_finding_of_each_record_is_a_row(tmp_path, values, findings):
+    """Also of cases that another run scored; what failed has none."""
+    smaller = FINDING | {"number": 2, "side": "right", "mni_mm": [40.0, 2.0, 3.0]}
+    for case, found in (("b", [FINDING, smaller]), ("-a", [FINDING]), ("none", []), ("old", None)):
+        changed = {
+            key: value for key, value in (values | {"case": case, "findings": found}).items() if value is not None
+        }
+        write_json(tmp_path / f"{case}.json", changed)
+
+    write_tables(tmp_path, [Outcome.failed(Problem("c", "is empty", ""))])
+
+    rows = findings(tmp_path)
+    assert [(row["case"], row["finding"]) for row in rows] == [("'-a", "1"), ("b", "1"), ("b", "2")]
+    assert tuple(rows[0]) == FINDING_COLUMNS
+    assert [rows[1][name] for name in FINDING_COLUMNS[2:]] == [
+        "2.5",
+        "9.0",
+        "5.5",
+        "-30.5",
+        "1.0",
+        "12.0",
+        "left",
+        "",
+        "",
+        "",
+    ]
+    assert [rows[2][name] for name in FINDING_COLUMNS[8:]] == ["right", "40.0", "2.0", "3.0"]
+
+
+def test_rows_go_with_the_records_of_their_cases(tmp_path, values, findings):
+    write_json(tmp_path / "a.json", values | {"case": "a", "findings": [FINDING]})
+    write_tables(tmp_path, [])
+    (tmp_path / "a.json").unlink()
+    write_tables(tmp_path, [])
+
+    assert findings(tmp_path) == []
+    assert (tmp_path / "findings.csv").read_text() == ",".join(FINDING_COLUMNS) + "\n"
+
+
+@pytest.mark.parametrize("name", ["summary.csv", "findings.csv"])
+def test_tables_of_other_tools_are_refused_by_name(tmp_path, name):
+    (tmp_path / name).write_text("subject,age\ns1,40\n")
+
+    with pytest.raises(
+        DataError, match=rf"{name} would be replaced, and is no .* its columns are subject, age"
+    ) as caught:
+        check_tables(tmp_path)
+    assert "another output folder" in caught.value.hint
+
+
+def test_tables_of_this_program_are_not_refused(tmp_path, values):
+    check_tables(tmp_path)
+    write_json(tmp_path / "a.json", values | {"case": "a", "findings": [FINDING]})
+    write_tables(tmp_path, [])
+    check_tables(tmp_path)

@@ -39,6 +39,16 @@ def test_scans_method_threshold_and_promise_are_named(record, card):
     assert any("NiiVue" in reference for reference in references)
 
 
+def test_what_was_removed_for_being_small_is_said(record):
+    def text(*least_ml):
+        records = [record.model_copy(update={"min_lesion_ml": least}) for least in least_ml]
+        return methods_of_predictions(records, None, expert=False, viewer=False)[0]
+
+    assert "smaller than" not in text(0.0, 0.0)
+    assert "Parts smaller than 0.5 ml were removed from the masks: less is marked" in text(0.5, 0.5)
+    assert "Parts smaller than 0.5 ml were removed from the masks of 1 scans: less" in text(0.5, 0.0)
+
+
 def test_what_is_not_known_is_not_said(record):
     text, references = methods_of_predictions([record], None, expert=False, viewer=False)
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from mmccd.errors import DataError, ModelError
+from mmccd.reporting.case import MOST_FINDINGS, view_of
 from mmccd.reporting.predictions import Secrets, Settings, report_predictions
+from mmccd.reporting.scans import Scans, load_shown, read_predictions
 
 CASES = ("Phantom_0006", "Phantom_0007", "Phantom_0008")
 
@@ -66,6 +68,44 @@ def test_each_case_has_planes_numbers_words_and_a_viewer(whole, predictions_fold
             assert warning in shown
     assert article(page, "Phantom_0007").count('class="expert"') == 3
     assert 'class="expert"' not in article(page, "Phantom_0006")
+
+
+def test_findings_are_those_of_the_record(predictions_folder, phantom_folder):
+    predictions = read_predictions(predictions_folder)
+    scans = Scans.found_in([phantom_folder], "flair")
+    for case, record in predictions.records.items():
+        view = view_of(case, "case-1", record, load_shown(predictions, case, scans), budget=None)
+        assert view.count == len(record.findings)
+        assert view.findings == record.findings[:MOST_FINDINGS]
+
+
+def test_a_place_in_mni_space_is_said_to_be_there(folder, write):
+    _, page = write()
+    assert "mm in the scanner (right" in page
+    assert "mm in MNI space" not in page
+    for path in folder.glob("*.nii.gz"):
+        image = nib.load(path)
+        image.set_sform(image.affine, 4)
+        nib.save(nib.Nifti1Image(np.asarray(image.dataobj), None, image.header), path)
+    _, page = write()
+    assert "mm in MNI space (right" in page
+    assert "mm in the scanner (right" not in page
+
+
+def test_the_smallest_finding_is_said(folder, write):
+    _, usual = write()
+    assert "were removed" not in usual
+    for path in folder.glob("Phantom_*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"min_lesion_ml": 0.25}))
+    mask = folder / "Phantom_0006_mask.nii.gz"
+    image = nib.load(mask)
+    nib.save(nib.Nifti1Image(np.zeros(image.shape, np.uint8), None, image.header), mask)
+    _, page = write()
+    assert "Nothing of 0.25 ml or more lies above the threshold." in article(page, "Phantom_0006")
+    assert "Parts smaller than 0.25 ml were removed; the map and the viewer still show them." in article(page, CASES[1])
+    assert "Parts smaller than 0.25 ml were removed from the masks: less is marked" in page
+    _, page = write(viewer=False)
+    assert "were removed; the map still shows them." in article(page, CASES[1])
 
 
 def test_a_relative_threshold_is_shown_as_what_is_added_to_each_scans_level(folder, write, model_folder):

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mmccd.reporting.viewer import embed, middle_of, windowed
+from mmccd.reporting.viewer import embed, windowed
 
 AFFINE = np.array([[1.0, 0, 0, -20], [0, 1.0, 0, -30], [0, 0, 1.0, -10], [0, 0, 0, 1]])
 
@@ -79,11 +79,3 @@ def test_grey_levels_leave_0_to_what_is_outside():
     brain = np.array([[[True, True, True, False]]])
 
     assert windowed(np.array([[[-5.0, 50.0, 100.0, 900.0]]]), brain).tolist() == [[[1, 129, 255, 0]]]
-
-
-def test_the_middle_is_that_of_the_brain_wherever_the_scanner_has_its_origin(volumes):
-    """Voxels 6 to 33, 5 to 44 and 3 to 26 of 1 mm."""
-    far = AFFINE + np.pad([[500.0], [0], [0], [0]], ((0, 0), (3, 0)))
-
-    assert middle_of(volumes["brain"], AFFINE).tolist() == [-0.5, -5.5, 4.5]
-    assert middle_of(volumes["brain"], far).tolist() == [499.5, -5.5, 4.5]
