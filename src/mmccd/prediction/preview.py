@@ -24,9 +24,7 @@ def write_preview(path: Path, case: str, source: str, detection: Detection, *, h
         detection: What was found.
         head: Whether a row above shows the whole head, and the brain that was found in it.
     """
-    brain_per_slice = detection.brain.sum(axis=(0, 1))
-    inside = np.flatnonzero(brain_per_slice > 0.3 * brain_per_slice.max())
-    evenly = np.linspace(inside[0], inside[-1], PREVIEW_SLICES + 2)[1:-1].round().astype(int)
+    evenly = _evenly(detection.brain)
     findings = np.where(detection.mask, detection.anomaly, 0) if detection.mask.any() else detection.brain
     strongest = int(findings.sum(axis=(0, 1)).argmax())
     chosen = np.unique([*np.delete(evenly, np.abs(evenly - strongest).argmin()), strongest])
@@ -49,6 +47,25 @@ def write_preview(path: Path, case: str, source: str, detection: Detection, *, h
         threshold=detection.threshold,
     )
     write_atomically(path, png)
+
+
+def head_png(volume: Volume, brain: NDArray[np.bool_]) -> bytes:
+    """Five axial slices of a scan with skull, with the outline of the brain that was found in it."""
+    chosen = _evenly(brain)
+    return grid_png(
+        [[within_head(volume, brain, z) for z in chosen]],
+        columns=[f"slice {z}" for z in chosen],
+        names=["as scanned"],
+        title="The brain that was found",
+        inches=1.5,
+    )
+
+
+def _evenly(brain: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Slices from bottom to top of the brain."""
+    per_slice = brain.sum(axis=(0, 1))
+    inside = np.flatnonzero(per_slice > 0.3 * per_slice.max())
+    return np.asarray(np.linspace(inside[0], inside[-1], PREVIEW_SLICES + 2)[1:-1].round().astype(np.int64))
 
 
 def within_head(volume: Volume, brain: NDArray[np.bool_], z: int) -> Panel:

@@ -1,5 +1,6 @@
 """One case as its page shows it: numbers, what they mean in words, pictures, and data for the viewer."""
 
+import base64
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +10,7 @@ from mmccd.data.case_record import CaseRecord
 from mmccd.data.checks import odd_about_scan
 from mmccd.data.problems import Problem
 from mmccd.evaluation.metrics import Confusion
+from mmccd.prediction.preview import head_png
 from mmccd.reporting.planes import Plane, planes_through
 from mmccd.reporting.scans import Shown
 from mmccd.reporting.viewer import Embedded, embed
@@ -36,6 +38,7 @@ class CaseView:
         problem: Why the scan is not shown.
         expert: Dice with the expert and the expert's volume in ml; None without an expert mask.
         strip: The score beside the healthy ones; set when all cases are known.
+        head: PNG, as a data address, of the head and the brain that was found in it; empty where none had to be found.
     """
 
     name: str
@@ -53,6 +56,7 @@ class CaseView:
     problem: Problem | None
     expert: dict[str, float] | None
     strip: Markup = field(default_factory=Markup)
+    head: str = ""
 
     @property
     def score(self) -> float:
@@ -162,4 +166,12 @@ def view_of(name: str, key: str, record: CaseRecord, shown: Shown, *, budget: in
         warnings=warnings,
         problem=shown.problem,
         expert=expert,
+        head=_head(record, shown),
     )
+
+
+def _head(record: CaseRecord, shown: Shown) -> str:
+    if not record.brain_from or shown.volume is None:
+        return ""
+    png = head_png(shown.volume, shown.brain)
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -10,16 +10,13 @@ import torch
 from nibabel.orientations import apply_orientation
 
 import mmccd
-from mmccd.data.cohort import Image
 from mmccd.data.volumes import new_volume, read_volume, write_volume
 from mmccd.errors import ConfigError, DataError, GridError
 from mmccd.model.card import Data
 from mmccd.model.folder import load_model
 from mmccd.model.scorer import ModelScorer
 from mmccd.prediction.detector import TRAINED_ON, Detector
-from mmccd.prediction.inputs import Input
 from mmccd.prediction.preview import write_preview
-from mmccd.prediction.record import record_of
 from mmccd.scoring.maps import scan_score
 from mmccd.scoring.thresholds import own_level
 
@@ -237,8 +234,7 @@ def test_a_threshold_below_the_least_score_is_that_and_marks_nothing_outside_the
     assert found.threshold == 0
     assert not found.mask[~found.brain].any()
     assert found.mask.sum() > 0.5 * found.brain.sum()
-    record = record_of(relative, Input("case", Image(lesioned_scan)), found, {}, 1.0)
-    write_preview(tmp_path / "a.png", record, found)
+    write_preview(tmp_path / "a.png", "case", "flair", found)
     assert (tmp_path / "a.png").stat().st_size > 1000
     assert any(text.endswith("(another scanner or contrast: `mmccd calibrate`)") for text in found.warnings)
 

@@ -13,6 +13,7 @@ from mmccd.cli.app import main
 from mmccd.data.volumes import read_volume
 from mmccd.evaluation.evaluate import evaluate
 from mmccd.prediction.predict import predict
+from mmccd.reporting.predictions import Settings, report_predictions
 from mmccd.reporting.scans import Scans, load_shown, read_predictions
 
 
@@ -66,6 +67,9 @@ def test_what_comes_after_uses_the_brain_that_was_found(detector, head, lesioned
     assert shown.problem is None
     np.testing.assert_array_equal(shown.brain, brain[::1] if shown.brain.shape == brain.shape else shown.brain)
     assert shown.brain.sum() == brain.sum()
+    page = tmp_path / "report.html"
+    report_predictions(tmp_path / "out", page, Settings(scans=(head,), viewer=False))
+    assert 'img class="head" src="data:image/png;base64,' in page.read_text()
     evaluated = evaluate(tmp_path / "out", head, tmp_path / "eval", resamples=100)
     assert evaluated.failures == {}
 

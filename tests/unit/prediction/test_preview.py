@@ -1,22 +1,17 @@
 """The picture of a case: which slices it shows, and what it says."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 
-from mmccd.data.cohort import Image
 from mmccd.data.volumes import new_volume
 from mmccd.figures import frame
 from mmccd.prediction.detector import Detector
-from mmccd.prediction.inputs import Input
 from mmccd.prediction.preview import write_preview
-from mmccd.prediction.record import record_of
 
 
-def draw(detector, found, path):
-    record = record_of(detector, Input("case", Image(Path("scan.nii.gz"))), found, {}, 1.0)
-    write_preview(path, record, found)
+def draw(_, found, path):
+    write_preview(path, "case", "flair", found)
 
 
 def slices(seen):
