@@ -12,12 +12,12 @@ from mmccd.data.cohort import Cohort, read_cohort
 from mmccd.data.given import as_paths
 from mmccd.data.layouts.entities import Selection
 from mmccd.data.own_folders import DESCRIPTION, NATIVE, PROGRAM, SUMMARY, is_own_dataset
-from mmccd.errors import ConfigError
+from mmccd.errors import ConfigError, DataError, printable
 from mmccd.prediction.bids_files import ROIS, write_case
 from mmccd.prediction.bids_names import RAW
 from mmccd.prediction.detector import Detector
 from mmccd.prediction.predict import predict
-from mmccd.prediction.summary import Outcome
+from mmccd.prediction.summary import Outcome, rows_of
 from mmccd.raw.brain import Strip
 from mmccd.system.files import read_record, write_atomically, write_json
 from mmccd.system.progress import ProgressCallback, no_progress
@@ -26,6 +26,9 @@ from mmccd.version import __version__
 BIDS_VERSION = "1.10.0"
 PAGE, TABLE = "report.html", "summary.tsv"
 """What `mmccd-bids` writes of all participants together."""
+COLUMNS = (
+    "status", "score", "p_value", "threshold", "lesion_volume_ml", "brain_volume_ml", "seconds", "warnings", "error",
+)  # fmt: skip
 _IGNORED = (NATIVE, ROIS, PAGE, TABLE)
 _README = f"""# Anomaly maps by mmccd
 
@@ -123,6 +126,63 @@ def bids_cohort(
         inner = above[0].relative_to(cohort.root).parts[0]
         raise ConfigError(f"{paths[0].name} is no BIDS dataset, but holds some, as {inner}", f"{remedy}; one by one")
     return cohort
+
+
+def chosen_cases(cohort: Cohort, participants: Collection[str], sessions: Collection[str]) -> list[str] | None:
+    """Of a dataset the cases of these participants and sessions; None where all are meant.
+
+    Args:
+        cohort: The dataset.
+        participants: Labels, with or without ``sub-``; none means all.
+        sessions: Labels, with or without ``ses-``; none means all.
+
+    Raises:
+        ConfigError: a label is none of the dataset's.
+    """
+    labels = {case: labels_of(case) for case in (*(subject.id for subject in cohort.subjects), *cohort.problems)}
+    chosen = list(labels)
+    for option, asked, of_cases in (
+        ("--participant-label", {name.removeprefix("sub-") for name in participants}, 0),
+        ("--session-label", {name.removeprefix("ses-") for name in sessions}, 1),
+    ):
+        there = {label[of_cases] for label in labels.values()} - {""}
+        if unknown := sorted(asked - there):
+            some = ", ".join(sorted(there)[:10]) + (", ..." if len(there) > 10 else "")
+            what = f"{option} {' '.join(unknown)}: not in the dataset, which has {some or 'none'}"
+            raise ConfigError(what, "check the spelling, zeros in front included")
+        chosen = [case for case in chosen if not asked or labels[case][of_cases] in asked]
+    if not chosen:
+        raise ConfigError("none of these participants has one of these sessions", "check both")
+    return chosen if participants or sessions else None
+
+
+def labels_of(case: str) -> tuple[str, str]:
+    """Of a case the labels of participant and session, the latter empty where there is none.
+
+    Example:
+        >>> labels_of("sub-01_ses-2")
+        ('01', '2')
+    """
+    participant, _, session = case.partition("_")
+    return participant.removeprefix("sub-"), session.removeprefix("ses-")
+
+
+def write_table(output: Path) -> Path:
+    """A row for each scan that was scored or failed, of all runs, as a table of BIDS has them.
+
+    Raises:
+        DataError: ``output`` holds no derivatives of ours, or no scan was scored.
+    """
+    rows = rows_of(output / NATIVE / SUMMARY) if is_own_dataset(output) else {}
+    if not rows:
+        raise DataError(f"{output} holds no results of participants", "run the level `participant` first")
+    lines = ["\t".join(("participant_id", "session_id", *COLUMNS))]
+    for case, row in sorted(rows.items()):
+        participant, session = labels_of(case)
+        cells = (f"sub-{participant}", f"ses-{session}" if session else "", *(row.get(name, "") for name in COLUMNS))
+        lines.append("\t".join(printable(cell or "") or "n/a" for cell in cells))
+    write_atomically(output / TABLE, "".join(f"{line}\n" for line in lines).encode())
+    return output / TABLE
 
 
 def check_output(root: Path, output: Path, digest: str) -> None:

@@ -1,5 +1,6 @@
 """A BIDS dataset in, BIDS derivatives out: what the validator says of them, and what is refused."""
 
+import csv
 import importlib.util
 import json
 import shutil
@@ -9,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from mmccd.data.cohort import read_cohort
+from mmccd.data.cohort import Cohort, Subject, read_cohort
 from mmccd.data.own_folders import DESCRIPTION, NATIVE, kind_of
+from mmccd.data.problems import Problem
 from mmccd.errors import ConfigError, DataError
 from mmccd.evaluation.evaluate import evaluate
 from mmccd.prediction import predict as prediction
-from mmccd.prediction.bids import check_output, predict_bids
+from mmccd.prediction.bids import check_output, chosen_cases, predict_bids, write_table
 from mmccd.reporting.predictions import Settings
 from mmccd.reporting.report import report
 from mmccd.system.files import write_json
@@ -23,6 +25,13 @@ MAPS = [
     "sub-01/anat/sub-01_desc-anomaly_FLAIR.nii.gz",
     "sub-02/ses-a/anat/sub-02_ses-a_run-1_desc-anomaly_FLAIR.nii.gz",
 ]
+
+COHORT = Cohort(
+    Path("x"),
+    "bids",
+    tuple(Subject(case, {}) for case in ("sub-01", "sub-02_ses-a", "sub-02_ses-b")),
+    {"sub-3": Problem("sub-3", "two runs", "")},
+)
 
 
 def validated(folder):
@@ -124,6 +133,55 @@ def test_derivatives_are_read_by_report_and_evaluate_and_are_no_cohort(dataset, 
     assert (written.cases, written.problems) == (2, {})
     with pytest.raises(DataError, match="no lesion mask"):  # not: all of ours agrees with itself
         evaluate(derivatives, dataset, tmp_path / "tables")
+
+
+# --- whose scans, and the table of all ---
+
+
+@pytest.mark.parametrize(
+    ("participants", "sessions", "cases"),
+    [
+        ([], [], None),
+        (["01"], [], ["sub-01"]),
+        (["sub-02", "01"], [], ["sub-01", "sub-02_ses-a", "sub-02_ses-b"]),
+        ([], ["a"], ["sub-02_ses-a"]),
+        (["02"], ["ses-b"], ["sub-02_ses-b"]),
+        (["3"], [], ["sub-3"]),  # cannot be used, and will say so
+    ],
+)
+def test_cases_of_participants_and_sessions(participants, sessions, cases):
+    assert chosen_cases(COHORT, participants, sessions) == cases
+
+
+@pytest.mark.parametrize(
+    ("participants", "sessions", "said"),
+    [
+        (["1", "01"], [], "--participant-label 1: not in the dataset, which has 01, 02, 3"),
+        ([], ["c"], "--session-label c: not in the dataset, which has a, b"),
+        (["01"], ["a"], "none of these participants has one of these sessions"),
+    ],
+)
+def test_labels_that_are_not_there_are_refused(participants, sessions, said):
+    with pytest.raises(ConfigError, match=said):
+        chosen_cases(COHORT, participants, sessions)
+
+
+def test_a_table_of_all_that_was_scored(dataset, derivatives, score, no_pictures):
+    (dataset / "sub-01" / "anat" / "sub-01_FLAIR.nii.gz").write_bytes(b"broken")
+    score(subjects=["sub-01"])
+    with write_table(derivatives).open(newline="") as stream:
+        first, second = csv.DictReader(stream, delimiter="\t")
+    assert (first["participant_id"], first["session_id"], first["status"]) == ("sub-01", "n/a", "failed")
+    assert (first["score"], first["error"][:23]) == ("n/a", "sub-01_FLAIR.nii.gz is ")
+    assert (second["participant_id"], second["session_id"], second["status"]) == ("sub-02", "ses-a", "done")
+    assert float(second["lesion_volume_ml"]) > 0
+    assert second["error"] == "n/a"
+
+
+def test_no_table_where_nothing_was_scored(predictions_folder, tmp_path):
+    for folder in (tmp_path, predictions_folder):
+        with pytest.raises(DataError, match="holds no results of participants"):
+            write_table(folder)
 
 
 # --- what is refused ---
