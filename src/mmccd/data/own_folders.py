@@ -22,8 +22,8 @@ The last is its record.
 
 DESCRIPTION = "dataset_description.json"
 """What makes a folder a dataset of BIDS, and says which program wrote it."""
-NATIVE = PROGRAM
-"""Within derivatives of ours: the folder of what `predict` itself writes."""
+NATIVE = f"sourcedata/{PROGRAM}"
+"""Within derivatives of ours: the folder of what `predict` itself writes, where validators do not look."""
 
 Kind = Literal["store", "model", "benchmark", "predictions", "derivatives"]
 NAMES: dict[Kind, str] = {

@@ -13,8 +13,9 @@ from mmccd.data.given import as_paths
 from mmccd.data.layouts.entities import Selection
 from mmccd.data.own_folders import DESCRIPTION, NATIVE, PROGRAM, SUMMARY, is_own_dataset
 from mmccd.errors import ConfigError, DataError, printable
-from mmccd.prediction.bids_files import ROIS, write_case
+from mmccd.prediction.bids_files import write_case
 from mmccd.prediction.bids_names import RAW
+from mmccd.prediction.bids_roi import ROIS
 from mmccd.prediction.detector import Detector
 from mmccd.prediction.predict import predict
 from mmccd.prediction.summary import Outcome, rows_of
@@ -29,7 +30,7 @@ PAGE, TABLE = "report.html", "summary.tsv"
 COLUMNS = (
     "status", "score", "p_value", "threshold", "lesion_volume_ml", "brain_volume_ml", "seconds", "warnings", "error",
 )  # fmt: skip
-_IGNORED = (NATIVE, ROIS, PAGE, TABLE)
+_IGNORED = (PAGE, TABLE)
 _README = f"""# Anomaly maps by mmccd
 
 What should not be there in a brain MRI, found without a single annotation. Research use only, not a medical device.
@@ -100,7 +101,9 @@ def predict_bids(
     units = "nat" if all(one.config.scoring.error == "tail" for one in detector.model.members) else "arbitrary"
     found = {subject.id: subject for subject in cohort.subjects}
     for outcome in outcomes:
-        if note := write_case(output, cohort.root, found.get(outcome.case), outcome, detector.sources, units):
+        subject = found.get(outcome.case)
+        note = write_case(output, cohort.root, subject, outcome, detector.sources, units=units, strip=strip)
+        if note:
             told(f"{outcome.case}: {note}")
     return outcomes
 

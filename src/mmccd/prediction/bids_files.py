@@ -4,25 +4,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mmccd.data.case_record import CaseRecord, kept_case_record
 from mmccd.data.cohort import Image, Subject
 from mmccd.data.own_folders import ANOMALY_END, BRAIN_END, MASK_END, NATIVE
-from mmccd.data.volumes import check_same_grid, read_volume
-from mmccd.errors import MmccdError, WriteError
 from mmccd.prediction.bids_names import RAW, derived_name, folder_of, uri
+from mmccd.prediction.bids_roi import remove_rois, write_roi
 from mmccd.prediction.summary import Outcome
+from mmccd.raw.brain import Strip
 from mmccd.system.files import read_record, sha256_of_file, write_atomically, write_json
 
-ROIS = "lesion_roi"
 _NIFTI, _JSON = ".nii.gz", ".json"
-_ROI = ("*_label-lesion_roi.nii.gz",)
 _OURS = ("*_desc-anomaly_*", "*_label-lesion_mask.*", "*_desc-brain_mask.*")
 
 
 def write_case(
-    output: Path, root: Path, subject: Subject | None, outcome: Outcome, sources: Sequence[str], units: str
+    output: Path,
+    root: Path,
+    subject: Subject | None,
+    outcome: Outcome,
+    sources: Sequence[str],
+    *,
+    units: str,
+    strip: Strip = "auto",
 ) -> str:
     """Write the derivatives of a case, or remove those of an earlier run where it has failed.
 
@@ -33,6 +36,7 @@ def write_case(
         outcome: What became of it.
         sources: Modalities that were scored, the first of which lends grid and name.
         units: Of the map.
+        strip: As of `predict`.
 
     Returns:
         What a user should know; mostly nothing.
@@ -61,7 +65,7 @@ def write_case(
             write_atomically(_beside(output / place, _NIFTI), native.with_name(f"{record.case}{end}").read_bytes())
             write_json(_beside(output / place, _JSON), said[end] | {"RecordSHA256": digest})
     _remove_others(output, record.case, there.values())
-    return _write_roi(output, subject, record, _beside(output / files[MASK_END], _NIFTI))
+    return write_roi(output, subject, sources[0], _beside(output / files[MASK_END], _NIFTI), strip)
 
 
 def _said(
@@ -115,26 +119,6 @@ def _said(
     }
 
 
-def _write_roi(output: Path, subject: Subject, record: CaseRecord, mask: Path) -> str:
-    """The mask under the name that fMRIPrep takes, where something is marked and it lies on the grid of the T1w."""
-    folder, note = output / ROIS / folder_of(record.case), ""
-    written: list[str] = []
-    try:
-        marked = read_volume(mask, allow_zero=True)
-        if "t1" in subject.images and np.any(marked.data):
-            t1 = subject.images["t1"]
-            check_same_grid(read_volume(t1.path, t1.channel), marked)
-            place = _beside(output / ROIS / derived_name(t1.path, "roi", label="lesion"), _NIFTI)
-            write_atomically(place, mask.read_bytes())
-            written.append(place.name)
-    except WriteError:
-        raise
-    except MmccdError as error:
-        note = f"no lesion mask for fMRIPrep: {error.message}"
-    _remove(folder, _ROI, written)
-    return note
-
-
 def _is_from(place: Path, digest: str) -> bool:
     """Whether a derivative was made of this very record; where somebody has edited it since, it stays as it is."""
     said = read_record(_beside(place, _JSON)) or {}
@@ -146,7 +130,7 @@ def _remove_others(output: Path, case: str, kept: Iterable[Path]) -> None:
     stay = {place.name + end for place in kept for end in (_NIFTI, _JSON)}
     _remove(output / folder_of(case), _OURS, stay)
     if not stay:
-        _remove(output / ROIS / folder_of(case), _ROI)
+        remove_rois(output, case)
 
 
 def _remove(folder: Path, patterns: Iterable[str], stay: Iterable[str] = ()) -> None:

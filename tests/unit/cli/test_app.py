@@ -22,7 +22,7 @@ def test_predict_as_bids(run, check_error, bids_folder, model_folder, tmp_path):
     code, out, error = run(*given)
     assert (code, error) == (0, "")
     assert "sub-02_ses-a" in out
-    assert out.endswith(f"summary  {tmp_path / 'out' / 'mmccd' / 'summary.csv'}\n")
+    assert out.endswith(f"summary  {tmp_path / 'out' / 'sourcedata' / 'mmccd' / 'summary.csv'}\n")
     assert (tmp_path / "out" / "sub-01" / "anat" / "sub-01_label-lesion_mask.nii.gz").is_file()
     said = json.loads((tmp_path / "out" / "dataset_description.json").read_text())
     assert said["GeneratedBy"][0]["Model"]["Name"] == model_folder.name

@@ -38,7 +38,7 @@ def test_participants_one_by_one_then_all_of_them(run, dataset, output, model_fo
     code, out, error = run(dataset, output, "participant", "--participant-label", "sub-01", *model)
     assert (code, error) == (0, "")
     assert "sub-02" not in out
-    assert out.endswith(f"summary  {output / 'mmccd' / 'summary.csv'}\n")
+    assert out.endswith(f"summary  {output / 'sourcedata' / 'mmccd' / 'summary.csv'}\n")
     assert not (output / "sub-02").exists()
 
     code, out, _ = run(dataset, output, "participant", "--session_label", "a", "--skip_bids_validator", *model)

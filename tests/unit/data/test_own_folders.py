@@ -89,7 +89,7 @@ def test_derivatives_of_ours_are_known_by_what_made_them(tmp_path):
     (tmp_path / DESCRIPTION).write_text(json.dumps({"GeneratedBy": [{"Name": "x"}, {"Name": "mmccd"}]}))
 
     assert kind_of(tmp_path) == "derivatives"
-    assert results_in(tmp_path) == tmp_path / "mmccd"
+    assert results_in(tmp_path) == tmp_path / "sourcedata" / "mmccd"
     assert results_in(tmp_path / "mmccd") == tmp_path / "mmccd"
 
 

@@ -34,13 +34,19 @@ COHORT = Cohort(
 )
 
 
-def validated(folder):
+def validated(folder, *options):
     """The errors that the BIDS validator finds; it runs offline, as its schema is part of it."""
     if importlib.util.find_spec("bids_validator_deno") is None:
         pytest.skip("the BIDS validator is not there: pip install bids-validator-deno")
     validator = Path(sys.executable).with_name("bids-validator-deno")
-    done = subprocess.run([validator, folder, "--format", "json"], capture_output=True, text=True, check=False)
-    issues = json.loads(done.stdout)["issues"]["issues"]
+    done = subprocess.run(
+        [validator, folder, "--format", "json", *options], capture_output=True, text=True, check=False
+    )
+    found = json.loads(done.stdout)
+    issues = [
+        issue for one in (found, *found.get("derivativesSummary", {}).values()) for issue in one["issues"]["issues"]
+    ]
+    assert not options or len(found["derivativesSummary"]) == 1
     return [(issue["code"], issue.get("location")) for issue in issues if issue["severity"] == "error"]
 
 
@@ -75,6 +81,11 @@ def test_the_validator_finds_no_error_before_and_after(dataset, derivatives):
     (derivatives / "report.html").write_text("a page")
     assert validated(derivatives) == []
     assert validated(dataset) == []
+
+
+def test_nor_does_it_from_above(dataset, derivatives):
+    """Where it walks down to derivatives it reads no `.bidsignore` of theirs."""
+    assert validated(dataset, "--recursive") == []
 
 
 def test_the_validator_would_find_an_error(derivatives):
@@ -224,6 +235,13 @@ def test_places_that_belong_to_others_are_refused(dataset, score, tmp_path):
     ):
         with pytest.raises(ConfigError, match=said):
             score(place)
+
+
+def test_plain_results_do_not_go_among_derivatives(detector, healthy_scan, derivatives):
+    before = sorted(derivatives.rglob("*"))
+    with pytest.raises(ConfigError, match="holds BIDS derivatives"):
+        prediction.predict(detector, healthy_scan, derivatives)
+    assert sorted(derivatives.rglob("*")) == before
 
 
 def test_results_of_another_model_are_refused(tmp_path):

@@ -3,15 +3,14 @@
 import json
 import shutil
 
-import nibabel as nib
-import numpy as np
 import pytest
 
 from mmccd.data.case_record import read_case_record
-from mmccd.data.cohort import Image, read_cohort
+from mmccd.data.cohort import read_cohort
 from mmccd.data.own_folders import NATIVE
 from mmccd.data.problems import Problem
-from mmccd.prediction.bids_files import ROIS, write_case
+from mmccd.prediction.bids_files import write_case
+from mmccd.prediction.bids_roi import ROIS
 from mmccd.prediction.predict import predict
 from mmccd.prediction.summary import Outcome, outcome_of
 from mmccd.system.files import sha256_of_file, write_json
@@ -52,7 +51,7 @@ def write(bids_folder, output, subject):
             outcome = Outcome.failed(Problem(CASE, "broken", ""))
         else:
             outcome = outcome_of(read_case_record(output / NATIVE / f"{CASE}.json"), status)
-        return write_case(output, bids_folder, subject, outcome, ("flair",), "nat")
+        return write_case(output, bids_folder, subject, outcome, ("flair",), units="nat")
 
     return call
 
@@ -66,7 +65,7 @@ def change_record(output):
 
 def files(output):
     found = [path.relative_to(output) for path in output.rglob("*") if path.is_file()]
-    return sorted(path.as_posix() for path in found if path.parts[0] != NATIVE)
+    return sorted(path.as_posix() for path in found if not path.is_relative_to(NATIVE))
 
 
 def test_maps_under_their_names_with_what_they_are(output, write):
@@ -85,7 +84,6 @@ def test_maps_under_their_names_with_what_they_are(output, write):
     assert anomaly["RecordSHA256"] == sha256_of_file(output / NATIVE / f"{CASE}.json")
     for ours, native in ((ANOMALY, "anomaly"), (MASK, "mask")):
         assert (output / f"{ours}.nii.gz").read_bytes() == (output / NATIVE / f"{CASE}_{native}.nii.gz").read_bytes()
-    assert (output / ROI).read_bytes() == (output / f"{MASK}.nii.gz").read_bytes()
 
 
 def test_a_brain_that_had_to_be_found_lies_beside(output, write, change_record):
@@ -138,29 +136,3 @@ def test_another_run_of_the_same_case_leaves_nothing_of_the_former(output, write
     (output / f"{MASK}.nii.gz").rename(output / f"{MASK.replace('run-1', 'run-2')}.nii.gz")
     write()
     assert files(output) == ALL
-
-
-def test_no_mask_for_fmriprep_where_there_is_no_t1w(output, write, subject):
-    write()
-    del subject.images["t1"]
-    assert write() == ""
-    assert ROI not in files(output)
-
-
-def test_no_mask_for_fmriprep_where_nothing_is_marked(output, write):
-    write()
-    place = output / f"{MASK}.nii.gz"
-    image = nib.load(place)
-    nib.save(nib.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine), place)
-    assert write("kept") == ""
-    assert ROI not in files(output)
-
-
-def test_no_mask_for_fmriprep_on_another_grid_and_that_is_said(output, write, subject, tmp_path):
-    write()
-    image = nib.load(subject.images["t1"].path)
-    other = tmp_path / "sub-02_ses-a_T1w.nii.gz"
-    nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[:-1], image.affine), other)
-    subject.images["t1"] = Image(other)
-    assert write().startswith("no lesion mask for fMRIPrep: ")
-    assert ROI not in files(output)
