@@ -3,6 +3,8 @@
 What is shared is read only: a test that changes a file copies it first.
 """
 
+import json
+import shutil
 import sys
 import uuid
 from concurrent.futures import Future
@@ -126,6 +128,23 @@ def healthy_scan(phantom_folder):
 @pytest.fixture(scope="session")
 def lesioned_scan(phantom_folder):
     return phantom_folder / "Phantom_0007" / "Phantom_0007_flair.nii.gz"
+
+
+@pytest.fixture(scope="session")
+def bids_folder(phantom_folder, tmp_path_factory):
+    """A valid BIDS dataset: a healthy phantom without sessions, and a glioma in a session, run 1."""
+    root = tmp_path_factory.mktemp("shared") / "bids"
+    subjects = {"Phantom_0006": ("sub-01", ""), "Phantom_0007": ("sub-02_ses-a", "_run-1")}
+    for phantom, (subject, run) in subjects.items():
+        anat = root / subject.replace("_", "/") / "anat"
+        anat.mkdir(parents=True)
+        for modality, suffix in (("flair", "FLAIR"), ("t1", "T1w")):
+            scan = phantom_folder / phantom / f"{phantom}_{modality}.nii.gz"
+            shutil.copy(scan, anat / f"{subject}{run}_{suffix}.nii.gz")
+    described = {"Name": "Phantoms", "BIDSVersion": "1.10.0", "DatasetType": "raw", "License": "CC0"}
+    (root / "dataset_description.json").write_text(json.dumps(described))
+    (root / "README.md").write_text("Simulated patients, whose scans hold no person and may be given to anybody.\n" * 3)
+    return root
 
 
 def prepared(folder, output, size_px, modalities):

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel
 
 from mmccd.cli.app import app
+from mmccd.cli.bids_app import parser
 from mmccd.model.config import Config, presets
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +93,13 @@ def test_each_command_is_documented_with_its_options(command):
                 assert f"`{name}`" in section, f"option {name} of {command}"
             else:
                 assert f"`{name}`" in shared
+
+
+def test_the_bids_app_is_documented_with_its_options():
+    section = _section(DOCS / "reference" / "cli.md", "mmccd-bids")
+    names = [name for action in parser()._actions for name in action.option_strings or [action.metavar or ""]]
+    assert len(names) > 15
+    assert [name for name in names if name and f"`{name}`" not in section] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

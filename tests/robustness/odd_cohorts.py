@@ -126,6 +126,7 @@ COHORTS = [
     Odd("model", "a model", lambda folder: (folder / "card.json").touch(), "holds a model, which is not a cohort", "folders", suffix=EITHER),
     Odd("benchmark", "results of a benchmark", lambda folder: (folder / "results.json").touch(), "holds the results of a benchmark, which is not a cohort", "folders", suffix=EITHER),
     Odd("predictions", "results of `mmccd predict`", lambda folder: (folder / "summary.csv").touch(), "holds results of", "folders", suffix=EITHER),
+    Odd("derivatives", "results of `mmccd predict --bids`", both(tree("sub-1/anat/sub-1_desc-anomaly_FLAIR.nii.gz"), lambda folder: (folder / "dataset_description.json").write_text('{"GeneratedBy": [{"Name": "mmccd"}]}')), "which is not a cohort", "folders", suffix=EITHER),
     Odd("unlike", "names that fit no layout", tree("scan.nii.gz"), "fits none of the layouts", "folders", suffix=EITHER),
     Odd("image", "an image instead of a folder", tree("a.nii.gz"), "is a single image, not a cohort", "folders", suffix="a.nii.gz"),
     Odd("notes", "a text file", lambda folder: (folder / "notes.txt").touch(), "is not a cohort", "csv", suffix="notes.txt"),

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from signal import Signals
 from typing import Annotated, Any
@@ -120,10 +121,17 @@ def _fail(message: str, hint: str, code: int) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; every failure is one line `error:` and one line `hint:`, and an exit code."""
+    """Run one command; its exit code."""
+    return ended(
+        lambda: typer.main.get_command(app)(args=arguments, prog_name="mmccd", standalone_mode=False), name="mmccd"
+    )
+
+
+def ended(command: Callable[[], Any], *, name: str) -> int:
+    """Run what one program does; every failure is one line `error:` and one line `hint:`, and an exit code."""
     try:
         with warnings_as_lines(), leaving_when_asked():
-            result: Any = typer.main.get_command(app)(args=arguments, prog_name="mmccd", standalone_mode=False)
+            result = command()
         if result == INTERRUPTED:  # what typer makes of Ctrl-C
             raise KeyboardInterrupt
         return result if isinstance(result, int) else FINE
@@ -131,8 +139,8 @@ def main(arguments: list[str] | None = None) -> int:
         return leave.exit_code
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
-        command = context.command_path if context else "mmccd"
-        return _fail(str(error), f"see `{command} --help`", USAGE) if str(error) else USAGE  # without arguments: help
+        asked = context.command_path if context else name
+        return _fail(str(error), f"see `{asked} --help`", USAGE) if str(error) else USAGE  # without arguments: help
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", GO_ON, INTERRUPTED)
     except SystemExit as leaving:  # a signal
@@ -154,8 +162,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def entry() -> None:
     """The installed command."""
+    leave(main)
+
+
+def leave(program: Callable[[], int]) -> None:
+    """Run an installed program, and leave with its exit code."""
     speak_plainly()
-    code = main()
+    code = program()
     if code == CLOSED:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in it has no reader
         sys.exit(code)

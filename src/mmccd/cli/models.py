@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from mmccd.cli.options import Anonymize, Device, Layout, Quiet, Select, Series, Strip
-from mmccd.cli.output import finish, out, say
+from mmccd.cli.output import finish_scored, out, say
+from mmccd.errors import ConfigError
 from mmccd.system.complaints import warn
 from mmccd.system.progress import reported_progress
 
@@ -172,37 +171,41 @@ def predict(
         typer.Option("--min-lesion-ml", help="Remove what is marked in connected parts smaller than this; 0: nothing."),
     ] = 0.0,
     anonymize: Anonymize = None,
+    bids: Annotated[
+        bool, typer.Option("--bids", help="Of a BIDS dataset: write BIDS derivatives into OUTPUT, ready to share.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Score scans: anomaly map, mask, picture and JSON per case, on the scan's own grid, and two tables."""
     from mmccd.data.layouts.entities import parse_selection
-    from mmccd.data.own_folders import SUMMARY
+    from mmccd.data.own_folders import NATIVE
     from mmccd.data.splits import read_split_csv
+    from mmccd.prediction.bids import predict_bids
     from mmccd.prediction.detector import Detector
     from mmccd.prediction.predict import predict as predict_scans
     from mmccd.raw.brain import check_strip
     from mmccd.raw.convert import chosen_series
 
     how, chosen = check_strip(strip), chosen_series(series or [])
+    if bids and series:
+        raise ConfigError("--series chooses among DICOM, and --bids takes a BIDS dataset", "leave --series out")
     selection = parse_selection(select or [])
     detector = Detector.load(
         model, device=device, batch_size=batch_size, runtime=runtime, threshold=threshold, min_lesion_ml=min_lesion_ml
     )
     subjects = read_split_csv(split).test if split else None
     with reported_progress(f"predict on {detector.device}", quiet=quiet) as progress:
-        outcomes = predict_scans(
-            detector, inputs, output, layout=layout, select=selection, brain=brain, strip=how, series=chosen,
-            subjects=subjects, overwrite=overwrite, anonymize=anonymize, told=say, progress=progress,
-        )  # fmt: skip
-    table = Table("case", "status", "score", "p", "marked ml", "seconds", "remarks")
-    for outcome in outcomes:
-        numbers = (outcome.score, outcome.p_value, outcome.lesion_volume_ml, outcome.seconds)
-        cells = ["" if number is None else f"{number:.2f}" for number in numbers]
-        table.add_row(escape(outcome.case), outcome.status, *cells, escape(outcome.warnings or outcome.error))
-    out.print(table)
-    out.print(f"summary  {output / SUMMARY}", highlight=False, markup=False)
-    failures = {outcome.case: str(outcome.problem) for outcome in outcomes if outcome.problem}
-    finish(failures, len(outcomes))
+        if bids:
+            outcomes = predict_bids(
+                detector, inputs, output, model=model.name, layout=layout, select=selection, brain=brain, strip=how,
+                subjects=subjects, overwrite=overwrite, anonymize=anonymize, told=say, progress=progress,
+            )  # fmt: skip
+        else:
+            outcomes = predict_scans(
+                detector, inputs, output, layout=layout, select=selection, brain=brain, strip=how, series=chosen,
+                subjects=subjects, overwrite=overwrite, anonymize=anonymize, told=say, progress=progress,
+            )  # fmt: skip
+    finish_scored(outcomes, output / NATIVE if bids else output)
 
 
 def _print_model(name: str, card: "Card") -> None:

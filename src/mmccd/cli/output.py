@@ -3,12 +3,20 @@
 import codecs
 import io
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from mmccd.data.own_folders import SUMMARY
 from mmccd.system.complaints import in_one_line
+
+if TYPE_CHECKING:
+    from mmccd.prediction.summary import Outcome
 
 FINE, BUG, USAGE, SOME_FAILED, NONE_WORKED, INTERRUPTED, CLOSED, TERMINATED = 0, 1, 2, 3, 4, 130, 141, 143
 FROM_SIGNALS = 128
@@ -57,3 +65,16 @@ def finish(failures: dict[str, str], total: int) -> None:
         print(in_one_line(f"failed: {case}: {reason}"), file=sys.stderr)
     if failures:
         raise typer.Exit(NONE_WORKED if len(failures) >= total else SOME_FAILED)
+
+
+def finish_scored(outcomes: Sequence["Outcome"], folder: Path) -> None:
+    """A row for each scan, where the summary lies, and the exit code that says whether anything worked."""
+    table = Table("case", "status", "score", "p", "marked ml", "seconds", "remarks")
+    for outcome in outcomes:
+        numbers = (outcome.score, outcome.p_value, outcome.lesion_volume_ml, outcome.seconds)
+        cells = ["" if number is None else f"{number:.2f}" for number in numbers]
+        table.add_row(escape(outcome.case), outcome.status, *cells, escape(outcome.warnings or outcome.error))
+    out.print(table)
+    out.print(f"summary  {folder / SUMMARY}", highlight=False, markup=False)
+    failures = {outcome.case: str(outcome.problem) for outcome in outcomes if outcome.problem}
+    finish(failures, len(outcomes))

@@ -12,7 +12,7 @@ from mmccd.data.layouts.entities import Selection
 from mmccd.data.layouts.listing import Entry, Listing, nifti_files
 from mmccd.data.layouts.names import BRAIN, LESION
 from mmccd.data.layouts.registry import LAYOUTS
-from mmccd.data.own_folders import NAMES, kind_of
+from mmccd.data.own_folders import NAMES, is_own_dataset, kind_of
 from mmccd.data.parts import PARTS, part_name
 from mmccd.data.problems import Problem
 from mmccd.data.trouble import MEND, ambiguous_id, hint_of_absent, unusable_roles
@@ -154,6 +154,8 @@ def _check_root(root: Path) -> None:
         )
     if root.is_file() and root.suffix.lower() not in (".csv", ".tsv"):
         raise DataError(f"{root.name} is not a cohort", "give a folder, or a manifest that ends in .csv or .tsv")
+    if is_own_dataset(root):  # its maps are named as scans are
+        raise DataError(f"{root} holds {NAMES['derivatives']}, which is not a cohort", "give the dataset of the scans")
 
 
 def _detect(root: Path) -> str:

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Literal
 
 from mmccd.errors import ConfigError
+from mmccd.system.files import read_record
 
+PROGRAM = "mmccd"
 MANIFEST = "manifest.json"
 CARD, WEIGHTS = "card.json", "model.safetensors"
 RESULTS = "results.json"
@@ -19,12 +21,18 @@ ENDS = (*MAPS, BRAIN_END, ".png", ".json")
 The last is its record.
 """
 
-Kind = Literal["store", "model", "benchmark", "predictions"]
+DESCRIPTION = "dataset_description.json"
+"""What makes a folder a dataset of BIDS, and says which program wrote it."""
+NATIVE = f"sourcedata/{PROGRAM}"
+"""Within derivatives of ours: the folder of what `predict` itself writes, where validators do not look."""
+
+Kind = Literal["store", "model", "benchmark", "predictions", "derivatives"]
 NAMES: dict[Kind, str] = {
     "store": "a prepared store",
     "model": "a model",
     "benchmark": "the results of a benchmark",
     "predictions": "results of `mmccd predict`",
+    "derivatives": "results of `mmccd predict --bids`",
 }
 
 
@@ -38,7 +46,20 @@ def kind_of(folder: Path) -> Kind | None:
         return "benchmark"
     if (folder / SUMMARY).is_file() or (folder.is_dir() and any(folder.glob(f"*{ANOMALY_END}"))):
         return "predictions"
+    if is_own_dataset(folder):
+        return "derivatives"
     return None
+
+
+def is_own_dataset(folder: Path) -> bool:
+    """Whether a folder holds BIDS derivatives that this program made: what it found is no scan and no expert's mask."""
+    made_by = (read_record(folder / DESCRIPTION) or {}).get("GeneratedBy")
+    return isinstance(made_by, list) and any(isinstance(one, dict) and one.get("Name") == PROGRAM for one in made_by)
+
+
+def results_in(folder: Path) -> Path:
+    """Where `predict` has written, be ``folder`` its results or BIDS derivatives made of them."""
+    return folder / NATIVE if kind_of(folder) == "derivatives" else folder
 
 
 def check_vacant(folder: Path) -> None:

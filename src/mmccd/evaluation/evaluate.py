@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mmccd.data.cohort import Cohort, read_cohort
 from mmccd.data.layouts.entities import Selection
+from mmccd.data.own_folders import results_in
 from mmccd.data.pseudonyms import names_of_files, redact, with_pseudonyms
 from mmccd.errors import DataError, MmccdError, MmccdWarning
 from mmccd.evaluation.case import BASELINES, ScoredCase, load_scored_case, predicted_cases
@@ -137,6 +138,7 @@ def evaluate(
     Raises:
         DataError: no case can be evaluated, or the output cannot be written.
     """
+    predictions = results_in(predictions)
     cases = predicted_cases(predictions)
     cohort = read_cohort(data, layout, select)
     ids: dict[str, str] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 from mmccd.data.case_record import is_case_record, kept_case_record
 from mmccd.data.given import as_paths
 from mmccd.data.layouts.entities import Selection
-from mmccd.data.own_folders import BRAIN_END, ENDS, MAPS
+from mmccd.data.own_folders import BRAIN_END, ENDS, MAPS, is_own_dataset
 from mmccd.data.problems import Problem
 from mmccd.data.pseudonyms import UNUSABLE, pseudonyms
 from mmccd.data.volumes import read_volume, write_volume
@@ -70,11 +70,15 @@ def predict(
     Raises:
         DataError: there is no scan to score, or ``output`` cannot be written or holds a `summary.csv` or a
             `findings.csv` of another tool.
-        ConfigError: the output is no folder; or the key of the names lies in the output folder, or is none.
+        ConfigError: the output is no folder, or one of BIDS derivatives; or the key of the names lies in the output
+            folder, or is none.
     """
     inputs, output = as_paths(inputs), Path(output)
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output} is not a folder, results need one", "choose another output folder")
+    if is_own_dataset(output):
+        what = f"{output} holds BIDS derivatives, among which plain results are not valid"
+        raise ConfigError(what, "add --bids, or choose another output folder")
     check_tables(output)
     found, problems = find_inputs(
         inputs, *detector.sources, layout=layout, brain=brain, select=select, series=series,

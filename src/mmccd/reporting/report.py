@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mmccd.data.own_folders import kind_of
+from mmccd.data.own_folders import kind_of, results_in
 from mmccd.errors import ConfigError, DataError
 from mmccd.model.folder import BUILTIN, model_folder
 from mmccd.reporting.benchmark import report_benchmark
@@ -32,6 +32,7 @@ def report(
     settings = settings or Settings()
     if output.suffix.lower() not in (".html", ".htm") or output.is_dir():
         raise ConfigError(f"the page would be {output}, expected a file that ends in .html", "for example report.html")
+    folder = results_in(folder)
     kind, names = kind_of(folder), not settings.anonymize
     package = folder.suffix.lower() == ".zip" and folder.is_file()
     if package or str(folder).startswith(BUILTIN) or kind == "model":

@@ -17,6 +17,21 @@ from mmccd.model.folder import load_model
 # --- the path ---
 
 
+def test_predict_as_bids(run, check_error, bids_folder, model_folder, tmp_path):
+    given = ("predict", model_folder, bids_folder, "-o", tmp_path / "out", "--bids", "--device", "cpu", "-q")
+    code, out, error = run(*given)
+    assert (code, error) == (0, "")
+    assert "sub-02_ses-a" in out
+    assert out.endswith(f"summary  {tmp_path / 'out' / 'sourcedata' / 'mmccd' / 'summary.csv'}\n")
+    assert (tmp_path / "out" / "sub-01" / "anat" / "sub-01_label-lesion_mask.nii.gz").is_file()
+    said = json.loads((tmp_path / "out" / "dataset_description.json").read_text())
+    assert said["GeneratedBy"][0]["Model"]["Name"] == model_folder.name
+
+    code, _, error = run(*given, "--series", 3)
+    assert code == 2
+    assert "--series chooses among DICOM" in check_error(error)
+
+
 def test_the_whole_path(run, inline, tmp_path, config_file):
     data, store, trained, model = (tmp_path / name for name in ("data", "store", "trained", "model"))
     results, tables = tmp_path / "results", tmp_path / "tables"

@@ -1,8 +1,23 @@
 """What kind of folder lies before us, by the files that this program writes."""
 
+import json
+
 import pytest
 
-from mmccd.data.own_folders import ANOMALY_END, CARD, MANIFEST, MASK_END, NAMES, RESULTS, SUMMARY, check_vacant, kind_of
+from mmccd.data.own_folders import (
+    ANOMALY_END,
+    CARD,
+    DESCRIPTION,
+    MANIFEST,
+    MASK_END,
+    NAMES,
+    RESULTS,
+    SUMMARY,
+    check_vacant,
+    is_own_dataset,
+    kind_of,
+    results_in,
+)
 from mmccd.errors import ConfigError
 
 WRITTEN = {
@@ -68,3 +83,21 @@ def test_a_model_may_lie_beside_results(tmp_path, name):
     (tmp_path / name).touch()
 
     check_vacant(tmp_path)
+
+
+def test_derivatives_of_ours_are_known_by_what_made_them(tmp_path):
+    (tmp_path / DESCRIPTION).write_text(json.dumps({"GeneratedBy": [{"Name": "x"}, {"Name": "mmccd"}]}))
+
+    assert kind_of(tmp_path) == "derivatives"
+    assert results_in(tmp_path) == tmp_path / "sourcedata" / "mmccd"
+    assert results_in(tmp_path / "mmccd") == tmp_path / "mmccd"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"GeneratedBy": "mmccd"}', '{"GeneratedBy": ["mmccd", {"Name": "x"}]}']
+)
+def test_other_datasets_are_not_ours(tmp_path, text):
+    (tmp_path / DESCRIPTION).write_text(text)
+
+    assert not is_own_dataset(tmp_path)
+    assert kind_of(tmp_path) is None

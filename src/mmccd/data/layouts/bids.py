@@ -1,7 +1,7 @@
 """BIDS: ``sub-XX[/ses-YY]/anat``, masks there or in derivatives; what fMRIPrep writes; several datasets in a folder."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mmccd.data.layouts import words
@@ -9,6 +9,7 @@ from mmccd.data.layouts.entities import BidsName, Selection, bids_name, choose, 
 from mmccd.data.layouts.listing import Chooser, Entry, Layout, Listing, nifti_files
 from mmccd.data.layouts.names import BRAIN, LESION, role_of, says_contrast
 from mmccd.data.layouts.words import words_of
+from mmccd.data.own_folders import is_own_dataset
 from mmccd.data.tables import read_table
 from mmccd.errors import DataError
 
@@ -37,7 +38,7 @@ def _selected(root: Path, selection: Selection) -> Listing:
     datasets = _datasets(root) or [root]
     images = [path for folder in datasets for anat in _anat(folder) for path in nifti_files(anat)]
     places = dict.fromkeys([root / "derivatives", *(folder / "derivatives" for folder in datasets)])
-    masks = [*images, *(path for place in places if place.is_dir() for path in nifti_files(place, _DEPTH))]
+    masks = [*images, *(path for place in places if place.is_dir() for path in _derived(place))]
     _check_selection(masks, selection)
     listing = Listing()
     found: dict[tuple[str, str], list[Path]] = {}
@@ -62,10 +63,16 @@ def _datasets(root: Path) -> list[Path]:
     for pattern in ("", "*/", "*/*/"):
         anat = _anat(root, pattern)
         found = {next(above.parent for above in path.parents if above.name.startswith("sub-")) for path in anat}
-        kept = [folder for folder in sorted(found) if not _is_beside(folder.relative_to(root))]
+        kept = [one for one in sorted(found) if not _is_beside(one.relative_to(root)) and not is_own_dataset(one)]
         if kept:
             return kept
     return []
+
+
+def _derived(place: Path) -> Iterator[Path]:
+    """Files of derivatives, but not our own: what this program marked is no expert's mask."""
+    own = [folder for folder in place.iterdir() if is_own_dataset(folder)]
+    return (path for path in nifti_files(place, _DEPTH) if not any(path.is_relative_to(folder) for folder in own))
 
 
 def _is_beside(folder: Path) -> bool:

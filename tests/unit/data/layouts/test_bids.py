@@ -186,3 +186,18 @@ def test_masks_that_are_called_in_words(tmp_path, tree, files, end, role):
     cohort = read_cohort(tmp_path)
     assert [name for name in files(cohort, "sub-1") if name != "t1"] == [role] * bool(role)
     assert len(cohort.unused) == (role is None)
+
+
+def test_bids_what_this_program_marked_is_no_expert_mask(tmp_path, tree):
+    tree(tmp_path, "sub-1/anat/sub-1_FLAIR.nii.gz", "derivatives/mmccd/sub-1/anat/sub-1_label-lesion_mask.nii.gz")
+    assert read_cohort(tmp_path).subject("sub-1").lesion is not None
+    made_by_us = '{"GeneratedBy": [{"Name": "mmccd"}]}'
+    (tmp_path / "derivatives" / "mmccd" / "dataset_description.json").write_text(made_by_us)
+    cohort = read_cohort(tmp_path)
+    assert cohort.subject("sub-1").lesion is None
+    assert cohort.unused == ()
+
+    tree(tmp_path / "beside", "raw/sub-1/anat/sub-1_FLAIR.nii.gz", "ours/sub-1/anat/sub-1_desc-anomaly_FLAIR.nii.gz")
+    (tmp_path / "beside" / "ours" / "dataset_description.json").write_text(made_by_us)
+    found = read_cohort(tmp_path / "beside").subject("sub-1").images["flair"].path
+    assert found.parent == tmp_path / "beside" / "raw" / "sub-1" / "anat"
