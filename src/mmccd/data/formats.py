@@ -2,16 +2,14 @@
 
 import gzip
 import math
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from nibabel.freesurfer.mghformat import MGHHeader
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from mmccd.errors import DataError
+from mmccd.errors import DataError, MmccdError
 from mmccd.system.extra import needed
 
 NIFTI = (".nii.gz", ".nii")
@@ -66,7 +64,9 @@ def read_other_format(path: Path, most_voxels: int) -> tuple[NDArray[np.generic]
     check_is_file(path)
     try:
         return _freesurfer(path, most_voxels) if path.name.lower().endswith(FREESURFER) else _itk(path, most_voxels)
-    except (OSError, EOFError, zlib.error, ValueError, RuntimeError, HeaderDataError) as error:
+    except MmccdError:
+        raise
+    except Exception as error:  # of a damaged header these libraries may raise anything
         why = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise DataError(
             f"{path.name} cannot be read in full: {why.replace(str(path), path.name)[:200]}",

@@ -1,16 +1,20 @@
 """Scans in FreeSurfer's format, NRRD and MetaImage: the same voxels at the same place."""
 
+import gzip
 import sys
+from contextlib import suppress
 
 import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mmccd.data.cohort import read_cohort
 from mmccd.data.formats import is_other_format, is_scan_name, stem
 from mmccd.data.volumes import read_volume, write_volume
-from mmccd.errors import ConfigError, DataError
+from mmccd.errors import ConfigError, DataError, MmccdError
 
 COS, SIN = np.cos(0.2), np.sin(0.2)
 OBLIQUE = np.array([[0, -COS, SIN, 30], [1, 0, 0, -40], [0, SIN, COS, 5], [0, 0, 0, 1]]) @ np.diag([2, 1.2, 3, 1])
@@ -58,9 +62,10 @@ def test_what_is_cut_short_or_claims_too_much_is_refused(scan, end, monkeypatch)
     with pytest.raises(DataError, match="cannot be read in full") as caught:
         read_volume(path)
     assert str(path.parent) not in caught.value.message
-    path.write_bytes(b"no scan at all")
-    with pytest.raises(DataError, match="cannot be read in full"):
-        read_volume(path)
+    for nothing in (b"no scan at all", b"", gzip.compress(b""), gzip.compress(content[::-1])):
+        path.write_bytes(nothing)
+        with pytest.raises(DataError, match=r"cannot be read in full|claims"):
+            read_volume(path)
 
 
 def test_names_of_scans():
@@ -97,3 +102,13 @@ def test_without_the_extra_the_way_is_named(scan, monkeypatch):
     with pytest.raises(ConfigError, match=r"a scan that ends in \.nrrd needs SimpleITK") as caught:
         read_volume(path)
     assert "pip install 'mmccd[raw]'" in caught.value.hint
+
+
+@given(st.binary(min_size=1, max_size=8), st.integers(0, 300))
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_header_is_refused_or_read_and_never_an_error_of_another_kind(scan, noise, place):
+    path = other(scan, ".mgh")
+    content = path.read_bytes()
+    path.write_bytes(content[:place] + noise + content[place + len(noise) :])
+    with suppress(MmccdError):
+        read_volume(path)
