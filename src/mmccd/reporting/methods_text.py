@@ -17,6 +17,8 @@ REFERENCES = {
     "risk": "Angelopoulos AN, Bates S, Fisch A, Lei L, Schuster T. Conformal Risk Control. 2022. arXiv:2208.02814.",
     "total_variation": "Beck A, Teboulle M. Fast Gradient-Based Algorithms for Constrained Total Variation Image "
     "Denoising and Deblurring Problems. IEEE TIP, 2009. doi:10.1109/TIP.2009.2028250.",
+    "hd_bet": "Isensee F, et al. Automated brain extraction of multisequence MRI using artificial neural networks. "
+    "Human Brain Mapping, 2019. doi:10.1002/hbm.24750.",
     "monai": "Cardoso MJ, et al. MONAI: An open-source framework for deep learning in healthcare. 2022. "
     "arXiv:2211.02701.",
     "torch": "Paszke A, et al. PyTorch: An Imperative Style, High-Performance Deep Learning Library. NeurIPS, 2019. "
@@ -39,7 +41,9 @@ def methods_of_predictions(
     """
     first = records[0]
     source = first.source.upper()
-    stripped = "" if any("brain" in record.origin for record in records) else "skull-stripped "
+    found = sum(bool(record.brain_from) for record in records)
+    masked = any("brain" in record.origin for record in records)
+    stripped = "" if masked or found else "skull-stripped "
     scans = f"{len(records)} {stripped}{source} scan" + ("s" if len(records) > 1 else "")
     targets = ", ".join(name.upper() for name in first.model.targets)
     through = f" through {targets}" if targets and first.model.method in METHODS else ""
@@ -49,6 +53,8 @@ def methods_of_predictions(
         f"{_phrase(first.model.method)}{through}{_cited(first.model.method)}: tissue that the model cannot restore, "
         "having learnt from healthy-looking tissue alone, counts as anomalous.",
     ]
+    if found:
+        sentences.append(f"The brains of {found} scan{'s' * (found > 1)} were extracted by HD-BET [@hd_bet].")
     if card is not None:
         sentences += _training(card)
     thresholds: dict[str, list[Threshold]] = {}

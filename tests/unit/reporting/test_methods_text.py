@@ -150,3 +150,11 @@ def test_models_that_ship_describe_their_training(name):
     assert f"(polarity: {'dark' if name == 'builtin:t1' else 'bright'})" in text
     assert "was chosen once before, on lesions of 32 patients" in text
     assert any("2308.16150" in reference for reference in references)
+
+
+def test_brains_that_were_found_are_said_with_what_found_them(record, card):
+    head = record.model_copy(update={"brain_from": "HD-BET, one of five networks, unmirrored"})
+    text, references = methods_of_predictions([head, record], card, expert=False, viewer=False)
+    assert "in 2 FLAIR scans" in text
+    assert "The brains of 1 scan were extracted by HD-BET" in text
+    assert any("Automated brain extraction" in reference for reference in references)
