@@ -7,16 +7,25 @@ from mmccd.cli.app import main
 
 
 @pytest.fixture
-def run(capsys):
-    """Run a command; its exit code, its output, and what it complains about without progress."""
+def running(capsys):
+    """Of a program's main function: run it; its exit code, its output, and what it complains about."""
 
-    def call(*arguments):
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.out + captured.err
-        return code, captured.out, captured.err
+    def of(program):
+        def call(*arguments):
+            code = program([str(argument) for argument in arguments])
+            captured = capsys.readouterr()
+            assert "Traceback" not in captured.out + captured.err
+            return code, captured.out, captured.err
 
-    return call
+        return call
+
+    return of
+
+
+@pytest.fixture
+def run(running):
+    """Run a command of `mmccd`, without progress."""
+    return running(main)
 
 
 @pytest.fixture
