@@ -18,7 +18,8 @@ ITK = (".nrrd", ".mha")
 SCAN_SUFFIXES = (*NIFTI, *FREESURFER, *ITK)
 IN_TWO_FILES = {".nhdr": ".nrrd", ".mhd": ".mha", ".hdr": ".nii.gz", ".img": ".nii.gz"}
 """Headers whose voxels lie in a file of their own, and what holds both."""
-_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""And back: its own inverse."""
 
 
 def is_scan_name(name: str) -> bool:
@@ -102,11 +103,16 @@ def _itk(path: Path, most_voxels: int) -> tuple[NDArray[np.generic], NDArray[np.
             "give one 3D scan, not a slice, colours or vectors",
         )
     image = reader.Execute()
-    spacing, origin = np.array(image.GetSpacing()), np.array(image.GetOrigin())
-    direction = np.array(image.GetDirection()).reshape(dimensions, dimensions)
+    return sitk.GetArrayFromImage(image).T, affine_of_itk(image)
+
+
+def affine_of_itk(image: Any) -> NDArray[np.float64]:
+    """Of an image of ITK, which counts to the left and to the back: (4, 4), voxel to millimetre in RAS."""
+    spacing, origin = np.array(image.GetSpacing(), float), np.array(image.GetOrigin(), float)
+    direction = np.array(image.GetDirection(), float).reshape(len(spacing), len(spacing))
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = (direction * spacing)[:3, :3], origin[:3]
-    return sitk.GetArrayFromImage(image).T, _LPS @ affine
+    return np.asarray(LPS_TO_RAS @ affine)
 
 
 def _check_size(path: Path, shape: Any, most_voxels: int) -> None:

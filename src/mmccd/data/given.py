@@ -11,10 +11,10 @@ import numpy as np
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
+from mmccd.data.formats import affine_of_itk
 from mmccd.data.volumes import Volume, new_volume, read_volume, volume_of_nifti
 from mmccd.errors import DataError
 
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _WAYS = "a path, a nibabel or SimpleITK image, or mmccd.new_volume(array, affine)"
 
 
@@ -92,12 +92,8 @@ def _of_itk(image: ItkImage) -> Volume:
     if (count := image.GetNumberOfComponentsPerPixel()) != 1:
         raise DataError(f"the image has {count} components per voxel, expected 1", "give the scan itself, not colours")
     package = importlib.import_module(type(image).__module__.partition(".")[0])
-    spacing, origin = np.array(image.GetSpacing(), float), np.array(image.GetOrigin(), float)
-    dimensions = len(spacing)
+    dimensions = len(image.GetSpacing())
     if dimensions < 3:
         raise DataError(f"the image has {dimensions} dimensions, expected 3", "give the whole volume, not a slice")
     voxels: NDArray[np.generic] = package.GetArrayFromImage(image).T  # a view in (x, y, z)
-    affine = np.eye(4)
-    direction = np.array(image.GetDirection(), float).reshape(dimensions, dimensions)
-    affine[:3, :3], affine[:3, 3] = direction[:3, :3] * spacing[:3], origin[:3]
-    return new_volume(voxels, _LPS_TO_RAS @ affine)
+    return new_volume(voxels, affine_of_itk(image))

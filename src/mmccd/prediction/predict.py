@@ -127,11 +127,11 @@ def _predict_one(detector: Detector, item: Input, output: Path, strip: Strip, ov
             _unfinished(item.case, output).unlink(missing_ok=True)  # a run may have been killed just before it would
             return outcome_of(kept, "kept")
         made = ready({detector.sources[0]: item.image, **item.others}, item.brain, strip)
-        scan, *others = (read_volume(image.path, image.channel) for image in made.images.values())
+        scan = made.volume(detector.sources[0])
         detection = detector.detect(
             scan,
             brain=read_volume(made.brain.path, made.brain.channel) if made.brain else None,
-            others=dict(zip(item.others, others, strict=True)),
+            others={name: made.volume(name) for name in item.others},
         )
         detection = replace(detection, warnings=(*detection.warnings, *made.warnings))
         record = record_of(detector, item, detection, origin, round(time.perf_counter() - started, 3), made.brain_from)

@@ -47,7 +47,7 @@ def has_skull(volume: Volume) -> bool:
     """Whether a scan shows more than a brain, by what lies above zero: more than any brain, or nearly everything.
 
     Of 165 stripped scans two count as with skull, which were stripped so loosely that more than 2,500 ml are left; of
-    12 with skull all do. Stripped ones fill at most 0.36 of the image, those with skull 0.39 to 0.97.
+    12 with skull all do.
     """
     above = volume.data > 0
     if above.sum() * volume.voxel_ml < SMALLEST_HEAD_ML:

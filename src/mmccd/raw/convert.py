@@ -47,21 +47,25 @@ def dicom_cohort(
     for series in found:
         studies.setdefault((series.first.person, series.first.study), []).append(series)
     names = _names(root, list(studies.values()))
-    subjects, problems, reasons = [], {}, []
+    subjects: list[Subject] = []
+    problems: dict[str, Problem] = {}
+    useless: dict[str, Problem] = {}
     for name, of_study in zip(names, studies.values(), strict=True):
         if isinstance(name, Problem):
             problems[name.subject] = name
             continue
         roles, refused = _roles(of_study, wanted, chosen or {})
-        reasons += refused
         lines += [
             f"{name}: {series.name} is {role}, {series.modality[1]}" for role, some in roles.items() for series in some
         ]
+        lines += [f"{name}: {one.name}: {doubt}" for some in roles.values() for one in some for doubt in one.doubts]
         lines += [f"{name}: {reason}" for reason in refused]
         single = {role: some[0] for role, some in roles.items() if len(some) == 1}
         unclear = {role: _unclear(name, role, some) for role, some in roles.items() if len(some) > 1}
         if not single:
-            problems.update({problem.subject: problem for problem in unclear.values()})
+            problems |= {problem.subject: problem for problem in unclear.values()}
+            if not unclear:
+                useless[name] = Problem(name, "; ".join(refused) or "none of its series is asked for", ASK)
             continue
         try:
             images = {role: Image(converted(one)) for role, one in single.items()}
@@ -71,10 +75,10 @@ def dicom_cohort(
         usual = {role: images[role] for role in MODALITIES if role in images}
         subjects.append(Subject(name, usual | images, unusable=unclear))
     if not subjects and not problems:
-        why = "; ".join(reasons[:5]) or "no file of it can be read as an image"
+        why = "; ".join(problem.what for problem in useless.values()) or "no file of it can be read as an image"
         raise DataError(f"{root.name} holds no MR scan that can be used: {why}", ASK)
     subjects.sort(key=lambda subject: subject.id)
-    return Cohort(root, LAYOUT, tuple(subjects), dict(sorted(problems.items()))), tuple(lines)
+    return Cohort(root, LAYOUT, tuple(subjects), dict(sorted((problems | useless).items()))), tuple(lines)
 
 
 def _unclear(subject: str, role: str, series: Sequence[Series]) -> Problem:
@@ -126,7 +130,11 @@ def converted(series: Series) -> Path:
                 shutil.copyfile(path, into / f"{number:05d}.dcm")
             # -m y: one volume, whatever the scanner split; -i n: what is derived was refused or chosen before.
             command = [tool.bin, "-b", "n", "-z", "n", "-m", "y", "-i", "n", "-f", "scan", "-o", str(out), str(into)]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S, check=False)
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S, check=False)
+            except subprocess.TimeoutExpired as error:
+                what = f"{series.name} was not converted within {LONGEST_S} s"
+                raise DataError(what, "convert it by hand, and give the NIfTI file") from error
             made = sorted(out.glob("*.nii"))
             if len(made) != 1:
                 last = (done.stdout.strip().splitlines() or ["nothing"])[-1].replace(str(into), "the series")

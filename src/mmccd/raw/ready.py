@@ -27,6 +27,7 @@ class Ready:
         moved: Modalities that were registered to the first.
         matrices: Of these, (4, 4): millimetres of the first to millimetres of the modality, both RAS.
         warnings: What to know before trusting what follows.
+        at_hand: What has been read on the way, by modality, on that grid: `volume` takes it from here.
     """
 
     images: dict[str, Image]
@@ -35,6 +36,16 @@ class Ready:
     moved: tuple[str, ...] = ()
     matrices: Mapping[str, list[list[float]]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    at_hand: Mapping[str, Volume] = field(default_factory=dict, repr=False, compare=False)
+
+    def volume(self, modality: str) -> Volume:
+        """The scan, as it lies ready; read only where it has not been.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        image = self.images[modality]
+        return self.at_hand[modality] if modality in self.at_hand else read_volume(image.path, image.channel)
 
 
 def ready(images: Mapping[str, Image], brain: Image | None, strip: Strip) -> Ready:
@@ -51,19 +62,21 @@ def ready(images: Mapping[str, Image], brain: Image | None, strip: Strip) -> Rea
         ConfigError: what does it is not installed.
     """
     given = Ready(dict(images), brain)
-    if strip == "never" or not images:
+    masked = strip == "auto" and brain is not None
+    if strip == "never" or not images or (masked and len(images) == 1):
         return given
-    reference, others = next(iter(images.values())), [*images.items()][1:]
-    scan = read_volume(reference.path, reference.channel)
-    skull = has_skull(scan)
-    moved = {name: where for name, image in others if (where := _registered(image, scan)) is not None}
+    first, *others = images
+    scan = given.volume(first)
+    lying = {name: given.volume(name) for name in others}
+    moved = {name: where for name, other in lying.items() if (where := _registered(other, scan)) is not None}
     done = replace(
         given,
+        at_hand={first: scan} | {name: other for name, other in lying.items() if name not in moved},
         images={name: Image(moved[name][0]) if name in moved else image for name, image in images.items()},
         moved=tuple(moved),
         matrices={name: matrix for name, (_, matrix) in moved.items()},
     )
-    if strip == "auto" and (brain is not None or not skull):
+    if masked or (strip == "auto" and not has_skull(scan)):
         return done
     mask = brain_file(scan)
     return replace(done, brain=Image(mask), brain_from=RECIPE, warnings=odd_about_brain(mask))
@@ -85,9 +98,8 @@ def ready_subject(subject: Subject, *, strip: Strip, modalities: Sequence[str] =
     return replace(subject, images={**subject.images, **made.images}, brain=made.brain)
 
 
-def _registered(image: Image, reference: Volume) -> tuple[Path, list[list[float]]] | None:
+def _registered(scan: Volume, reference: Volume) -> tuple[Path, list[list[float]]] | None:
     """The scan on the grid of the reference, and how it was turned; None where it lies there."""
-    scan = read_volume(image.path, image.channel)
     try:
         check_same_grid(reference, scan)
     except GridError:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmccd.data.formats import LPS_TO_RAS
 from mmccd.data.volumes import Volume
 from mmccd.errors import DataError
 from mmccd.system.extra import needed
@@ -18,14 +19,13 @@ LEVELS_MM = (8.0, 4.0, 2.0)
 """Sides of the voxels at each level, about; the scans are blurred by half of it."""
 FARTHEST_MM = 60.0
 """Modalities of one session lie closer; beyond, the registration has gone astray."""
-_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def as_image(volume: Volume) -> Any:
     """A volume as a SimpleITK image: x and y of the patient counted to the left and to the back."""
     sitk = needed("SimpleITK", "registration")
     image = sitk.GetImageFromArray(np.ascontiguousarray(volume.data.transpose(2, 1, 0)))
-    affine = _LPS @ volume.affine
+    affine = LPS_TO_RAS @ volume.affine
     spacing = np.array(volume.spacing_mm)
     image.SetSpacing([float(side) for side in spacing])
     image.SetOrigin([float(value) for value in affine[:3, 3]])
@@ -109,7 +109,7 @@ def _matrix(transform: Any) -> NDArray[np.float64]:
     centre, shift = np.array(transform.GetCenter()), np.array(transform.GetTranslation())
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = rotation, centre + shift - rotation @ centre
-    return np.asarray(_LPS @ matrix @ _LPS)
+    return np.asarray(LPS_TO_RAS @ matrix @ LPS_TO_RAS)
 
 
 def resampled(
@@ -128,7 +128,7 @@ def resampled(
     """
     sitk = needed("SimpleITK", "registration")
     transform = sitk.AffineTransform(3)
-    lps = _LPS @ matrix @ _LPS
+    lps = LPS_TO_RAS @ matrix @ LPS_TO_RAS
     transform.SetMatrix([float(value) for value in lps[:3, :3].ravel()])
     transform.SetTranslation([float(value) for value in lps[:3, 3]])
     how = sitk.sitkNearestNeighbor if labels else sitk.sitkLinear

@@ -153,10 +153,14 @@ def holds_dicom(root: Path) -> bool:
     if root.is_file():
         return is_dicom(root)
     try:
-        some = list(_some_of_each(root)) if root.is_dir() else []
-        return any(map(is_dicom, some)) and not any(is_scan_name(path.name) for path in some)
+        found = False
+        for path in _some_of_each(root) if root.is_dir() else ():
+            if is_scan_name(path.name):  # a cohort of these is known by its first one
+                return False
+            found = found or is_dicom(path)
     except OSError:
         return False
+    return found
 
 
 def _some_of_each(root: Path, depth: int = 4) -> Iterator[Path]:

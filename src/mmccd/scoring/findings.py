@@ -135,7 +135,8 @@ def strongest_voxel(
 def bounding_box(brain: NDArray[np.bool_], margin: int = 1) -> tuple[slice, slice, slice]:
     """The part of a volume that holds the brain; the whole volume where there is none."""
     if not brain.any():
-        return tuple(slice(0, size) for size in brain.shape)  # type: ignore[return-value]
+        x, y, z = (slice(0, size) for size in brain.shape)
+        return x, y, z
     box = []
     for axis in range(3):
         others = tuple(other for other in range(3) if other != axis)

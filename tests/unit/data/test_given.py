@@ -3,6 +3,7 @@
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK
 
 from mmccd.data.given import as_paths, as_volume
 from mmccd.data.volumes import new_volume, read_volume
@@ -67,10 +68,9 @@ def test_a_mask_may_be_bool():
 
 @pytest.mark.parametrize("shape", ["3D", "4D of one volume"])
 def test_an_image_of_simpleitk_lies_where_its_file_does(path, shape):
-    sitk = pytest.importorskip("SimpleITK")
-    image = sitk.ReadImage(str(path))
+    image = SimpleITK.ReadImage(str(path))
     if shape != "3D":
-        image = sitk.JoinSeries([image])
+        image = SimpleITK.JoinSeries([image])
 
     assert_same(as_volume(image), read_volume(path))
 

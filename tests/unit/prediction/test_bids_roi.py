@@ -58,7 +58,6 @@ def test_on_one_grid_it_is_the_mask(write, marked, tmp_path):
 
 
 def test_on_another_grid_it_is_moved_to_where_the_t1w_shows_the_same(write, marked, tmp_path, turned_t1):
-    pytest.importorskip("SimpleITK")
     assert write() == ""
     moved, t1 = nib.load(tmp_path / ROI), nib.load(turned_t1)
     assert moved.shape == t1.shape
@@ -76,7 +75,6 @@ def test_where_nothing_is_to_be_registered_there_is_none_and_that_is_said(write,
 
 
 def test_nor_where_what_is_marked_is_not_in_the_t1w(write, monkeypatch, tmp_path, turned_t1):
-    pytest.importorskip("SimpleITK")
     monkeypatch.setattr("mmccd.prediction.bids_roi.resampled", lambda mask, t1, *_, **__: np.zeros(t1.data.shape))
     assert "outside the T1w" in write()
 

@@ -1,5 +1,7 @@
 """From DICOM to a cohort."""
 
+import subprocess
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -114,3 +116,21 @@ def test_series_are_chosen_by_number():
     assert chosen_series(["7", "8=T2w"]) == {7: None, 8: "t2"}
     with pytest.raises(ConfigError, match="no number of a series"):
         chosen_series(["flair"])
+
+
+def test_a_study_without_a_scan_beside_others_is_named_and_a_short_series_is_said(tmp_path):
+    write_series(tmp_path / "all" / "a", person="a", study="1.1", ImagesInAcquisition=40, **FLAIR)
+    write_series(tmp_path / "all" / "b", person="b", study="1.2", Modality="CT")
+    cohort, lines = dicom_cohort(tmp_path / "all")
+    assert [subject.id for subject in cohort.subjects] == ["a"]
+    assert "it is CT, not MR" in cohort.problems["b"].what
+    assert any("cut short: 6 slices are there, its header speaks of 40" in line for line in lines)
+
+
+def test_a_conversion_that_does_not_end_is_given_up(tmp_path, monkeypatch):
+    def endless(*_, **settings):
+        raise subprocess.TimeoutExpired("dcm2niix", settings["timeout"])
+
+    write_series(tmp_path / "p", **FLAIR)
+    monkeypatch.setattr("subprocess.run", endless)
+    assert "was not converted within 600 s" in dicom_cohort(tmp_path / "p")[0].problems["p"].what

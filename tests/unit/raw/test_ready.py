@@ -61,3 +61,13 @@ def test_of_a_subject_only_what_is_asked_for_is_touched(raw, healthy_scan, monke
     made = ready_subject(subject, strip="auto", modalities=("flair",))
     assert made.images == subject.images
     assert made.brain is not None
+
+
+def test_what_was_read_on_the_way_is_not_read_again(raw, healthy_scan, monkeypatch):
+    monkeypatch.setattr("mmccd.raw.brain.extract", brain_finder(healthy_scan))
+    made = ready(raw, None, "auto")
+    with_mask = ready({"flair": raw["flair"]}, Image(healthy_scan), "auto")
+    assert with_mask.at_hand == {}  # nothing had to be looked at
+    monkeypatch.setattr("mmccd.raw.ready.read_volume", lambda path, _=None: path)
+    assert made.volume("flair").path == raw["flair"].path
+    assert made.volume("t2") == made.images["t2"].path  # it was moved, so it is read

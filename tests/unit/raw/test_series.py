@@ -92,6 +92,14 @@ def test_dicom_is_known_by_its_first_bytes_whatever_its_name(tmp_path):
     assert text not in dicom_files(tmp_path)
 
 
+def test_a_cohort_of_other_scans_is_known_by_its_first_one(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "a_flair.nii.gz").touch()
+    write_series(tmp_path / "b", **FLAIR)
+    monkeypatch.setattr("mmccd.raw.series.is_dicom", None)
+    assert not holds_dicom(tmp_path)
+
+
 def test_files_that_are_no_images_are_left_out(tmp_path):
     write_series(tmp_path, **FLAIR)
     (report, *_) = write_series(tmp_path / "more", slices=1)
