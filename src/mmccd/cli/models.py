@@ -170,6 +170,12 @@ def predict(
         float,
         typer.Option("--min-lesion-ml", help="Remove what is marked in connected parts smaller than this; 0: nothing."),
     ] = 0.0,
+    dicom_seg: Annotated[
+        bool,
+        typer.Option(
+            "--dicom-seg", help="Of DICOM input: write the mask as a DICOM segmentation, too. Names the patient."
+        ),
+    ] = False,
     anonymize: Anonymize = None,
     bids: Annotated[
         bool, typer.Option("--bids", help="Of a BIDS dataset: write BIDS derivatives into OUTPUT, ready to share.")
@@ -189,6 +195,8 @@ def predict(
     how, chosen = check_strip(strip), chosen_series(series or [])
     if bids and series:
         raise ConfigError("--series chooses among DICOM, and --bids takes a BIDS dataset", "leave --series out")
+    if bids and dicom_seg:
+        raise ConfigError("--dicom-seg needs DICOM input, and --bids takes a BIDS dataset", "leave --dicom-seg out")
     selection = parse_selection(select or [])
     detector = Detector.load(
         model, device=device, batch_size=batch_size, runtime=runtime, threshold=threshold, min_lesion_ml=min_lesion_ml
@@ -203,7 +211,8 @@ def predict(
         else:
             outcomes = predict_scans(
                 detector, inputs, output, layout=layout, select=selection, brain=brain, strip=how, series=chosen,
-                subjects=subjects, overwrite=overwrite, anonymize=anonymize, told=say, progress=progress,
+                subjects=subjects, overwrite=overwrite, dicom_seg=dicom_seg, anonymize=anonymize, told=say,
+                progress=progress,
             )  # fmt: skip
     finish_scored(outcomes, output / NATIVE if bids else output)
 

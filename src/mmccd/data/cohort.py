@@ -25,10 +25,17 @@ _LONGEST_ID = 150  # bytes; results add up to 40, and disks end at 255
 
 @dataclass(frozen=True)
 class Image:
-    """One modality of one subject: a NIfTI file, or one channel of a 4D file."""
+    """One modality of one subject: a NIfTI file, or one channel of a 4D file.
+
+    Attributes:
+        path: The file.
+        channel: Of a 4D file; None of a 3D one.
+        dicom: The DICOM files that it was converted from, in the order of their slices; none where it came as it is.
+    """
 
     path: Path
     channel: int | None = None
+    dicom: tuple[Path, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ SUMMARY = "summary.csv"
 FINDINGS = "findings.csv"
 ANOMALY_END, MASK_END = "_anomaly.nii.gz", "_mask.nii.gz"
 BRAIN_END = "_brain.nii.gz"
+SEGMENTATION_END = "_seg.dcm"
 MAPS = (ANOMALY_END, MASK_END)
-ENDS = (*MAPS, BRAIN_END, ".png", ".json")
-"""Of the names of a case's files, behind the case; the brain is only there where it had to be found.
-
-The last is its record.
-"""
+NOT_ALWAYS = (BRAIN_END, SEGMENTATION_END)
+"""Of files that are only there where a brain had to be found, or a DICOM segmentation was asked for."""
+ENDS = (*MAPS, *NOT_ALWAYS, ".png", ".json")
+"""Of the names of a case's files, behind the case; the last is its record."""
 
 DESCRIPTION = "dataset_description.json"
 """What makes a folder a dataset of BIDS, and says which program wrote it."""

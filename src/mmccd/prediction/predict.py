@@ -10,21 +10,25 @@ from pathlib import Path
 from mmccd.data.case_record import is_case_record, kept_case_record
 from mmccd.data.given import as_paths
 from mmccd.data.layouts.entities import Selection
-from mmccd.data.own_folders import BRAIN_END, ENDS, MAPS, is_own_dataset
+from mmccd.data.own_folders import BRAIN_END, ENDS, MAPS, NOT_ALWAYS, SEGMENTATION_END, is_own_dataset
 from mmccd.data.problems import Problem
 from mmccd.data.pseudonyms import UNUSABLE, pseudonyms
 from mmccd.data.volumes import read_volume, write_volume
 from mmccd.errors import ConfigError, DataError, MmccdError, WriteError
-from mmccd.prediction.detector import Detector
+from mmccd.prediction.detector import Detection, Detector
 from mmccd.prediction.inputs import Input, find_inputs
 from mmccd.prediction.preview import write_preview
 from mmccd.prediction.record import nameless, origin_of, record_of
 from mmccd.prediction.summary import Outcome, check_tables, outcome_of, write_tables
 from mmccd.raw.brain import Strip
 from mmccd.raw.ready import ready
-from mmccd.system.files import staging, write_json
+from mmccd.raw.segmentation import write_segmentation
+from mmccd.system.files import sha256_of_json, staging, write_json
 from mmccd.system.locks import one_at_a_time
 from mmccd.system.progress import ProgressCallback, no_progress
+
+SEGMENTED = {"dicom_seg": "yes"}
+"""Of an origin: a DICOM segmentation was asked for, and lies there or could not be made."""
 
 
 def predict(
@@ -39,6 +43,7 @@ def predict(
     series: Mapping[int, str | None] | None = None,
     subjects: Sequence[str] | None = None,
     overwrite: bool = False,
+    dicom_seg: bool = False,
     anonymize: Path | None = None,
     told: Callable[[str], None] = lambda _: None,
     progress: ProgressCallback = no_progress,
@@ -59,6 +64,7 @@ def predict(
         series: Which DICOM series to use; see `mmccd.raw.convert`.
         subjects: Score only these subjects; None scores all.
         overwrite: Score again what is already there.
+        dicom_seg: Also write `<case>_seg.dcm`, a DICOM segmentation, of scans that came as DICOM. It names the patient.
         anonymize: Key of random names for the cases, see `mmccd.data.pseudonyms`; no result then holds a name of an
             input.
         told: Called with what each DICOM series was taken for.
@@ -70,8 +76,8 @@ def predict(
     Raises:
         DataError: there is no scan to score, or ``output`` cannot be written or holds a `summary.csv` or a
             `findings.csv` of another tool.
-        ConfigError: the output is no folder, or one of BIDS derivatives; or the key of the names lies in the output
-            folder, or is none.
+        ConfigError: the output is no folder, or one of BIDS derivatives; the key of the names lies in the output
+            folder, or is none; or a DICOM segmentation is asked for without names, or of scans that are no DICOM.
     """
     inputs, output = as_paths(inputs), Path(output)
     if output.exists() and not output.is_dir():
@@ -79,6 +85,9 @@ def predict(
     if is_own_dataset(output):
         what = f"{output} holds BIDS derivatives, among which plain results are not valid"
         raise ConfigError(what, "add --bids, or choose another output folder")
+    if dicom_seg and anonymize is not None:
+        what = "a DICOM segmentation names the patient and the study, and --anonymize takes names out"
+        raise ConfigError(what, "leave --dicom-seg out, or --anonymize")
     check_tables(output)
     found, problems = find_inputs(
         inputs, *detector.sources, layout=layout, brain=brain, select=select, series=series,
@@ -98,6 +107,9 @@ def predict(
         problems = {
             names[case]: replace(problem, subject=names[case], what=UNUSABLE) for case, problem in problems.items()
         }
+    if dicom_seg and found and not any(item.image.dicom for item in found):
+        what = "--dicom-seg writes a segmentation for the DICOM series of a scan, and no scan came as DICOM"
+        raise ConfigError(what, "leave --dicom-seg out, or give the DICOM files")
     outcomes = [Outcome.failed(problem) for problem in problems.values()]
     others: list[Input] = []
     for wait, items in ((False, found), (True, others)):
@@ -105,7 +117,7 @@ def predict(
             progress(item.case, len(outcomes) - len(problems), len(found))
             with one_at_a_time(output, item.case, wait=wait) as mine:
                 if mine:
-                    outcomes.append(_predict_one(detector, item, output, strip, overwrite and not wait))
+                    outcomes.append(_predict_one(detector, item, output, strip, overwrite and not wait, dicom_seg))
                 else:  # another process scores it now: see at the end whether it did
                     others.append(item)
     progress("done", len(found), len(found))
@@ -114,16 +126,26 @@ def predict(
     return outcomes
 
 
-def _predict_one(detector: Detector, item: Input, output: Path, strip: Strip, overwrite: bool) -> Outcome:
+def _predict_one(
+    detector: Detector, item: Input, output: Path, strip: Strip, overwrite: bool, dicom_seg: bool
+) -> Outcome:
     """Score one scan, or find it scored; whatever is wrong with it becomes its outcome."""
     started, allowed = time.perf_counter(), False
     try:
         _check_place(item, output)
         allowed = True
         origin = origin_of(detector, item) | ({"strip": strip} if strip == "always" else {})
+        segmented = origin | SEGMENTED
+        if dicom_seg and item.image.dicom:
+            origin = segmented
         kept = None if overwrite else kept_case_record(output / f"{item.case}.json")
         known = kept is not None and kept.findings is not None  # a version before these findings may be called alike
-        if kept and known and kept.origin == origin and all((output / f"{item.case}{end}").is_file() for end in MAPS):
+        if (
+            kept
+            and known
+            and kept.origin in (origin, segmented)
+            and all((output / f"{item.case}{end}").is_file() for end in MAPS)
+        ):
             _unfinished(item.case, output).unlink(missing_ok=True)  # a run may have been killed just before it would
             return outcome_of(kept, "kept")
         made = ready({detector.sources[0]: item.image, **item.others}, item.brain, strip)
@@ -133,9 +155,11 @@ def _predict_one(detector: Detector, item: Input, output: Path, strip: Strip, ov
             brain=read_volume(made.brain.path, made.brain.channel) if made.brain else None,
             others={name: made.volume(name) for name in item.others},
         )
-        detection = replace(detection, warnings=(*detection.warnings, *made.warnings))
-        record = record_of(detector, item, detection, origin, round(time.perf_counter() - started, 3), made.brain_from)
         with staging(output, item.case) as stage:
+            doubts = _segmentation(stage, item, detection, origin) if origin == segmented else ()
+            detection = replace(detection, warnings=(*detection.warnings, *made.warnings, *doubts))
+            seconds = round(time.perf_counter() - started, 3)
+            record = record_of(detector, item, detection, origin, seconds, made.brain_from)
             detection.save(stage, item.case)
             if made.brain_from:
                 write_volume(stage / f"{item.case}{BRAIN_END}", detection.brain.astype("uint8"), scan)
@@ -153,6 +177,18 @@ def _predict_one(detector: Detector, item: Input, output: Path, strip: Strip, ov
         with suppress(OSError):
             _unfinish(item.case, output)  # a result of an earlier run is not this scan's
     return Outcome.failed(Problem(item.case, what, hint))
+
+
+def _segmentation(stage: Path, item: Input, detection: Detection, origin: Mapping[str, str]) -> tuple[str, ...]:
+    """Write what is marked for viewers of DICOM; returns why that cannot be."""
+    try:
+        write_segmentation(
+            stage / f"{item.case}{SEGMENTATION_END}", detection.mask, detection.volume, item.image.dicom,
+            made_by=sha256_of_json(origin),
+        )  # fmt: skip
+    except DataError as error:  # all else of the result stands
+        return (error.message,)
+    return ()
 
 
 def _check_place(item: Input, output: Path) -> None:
@@ -177,8 +213,9 @@ def _check_place(item: Input, output: Path) -> None:
 def _put_in_place(case: str, stage: Path, output: Path) -> None:
     """Move the files of a case to their places, the record last: a case with a record is complete."""
     _unfinish(case, output)  # until all files are new
-    if not (stage / f"{case}{BRAIN_END}").exists():
-        (output / f"{case}{BRAIN_END}").unlink(missing_ok=True)
+    for end in NOT_ALWAYS:
+        if not (stage / f"{case}{end}").exists():
+            (output / f"{case}{end}").unlink(missing_ok=True)
     for path in sorted(stage.iterdir(), key=lambda path: path.suffix == ".json"):
         path.replace(output / path.name)
     _unfinished(case, output).unlink()

@@ -68,7 +68,7 @@ def dicom_cohort(
                 useless[name] = Problem(name, "; ".join(refused) or "none of its series is asked for", ASK)
             continue
         try:
-            images = {role: Image(converted(one)) for role, one in single.items()}
+            images = {role: Image(converted(one), dicom=one.files) for role, one in single.items()}
         except DataError as error:
             problems[name] = Problem.of(name, error)
             continue
@@ -117,8 +117,7 @@ def converted(series: Series) -> Path:
     Raises:
         DataError: dcm2niix cannot convert it to one volume.
     """
-    files = [picture.path for picture in series.pictures]
-    stamps = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    stamps = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in series.files]
     tool = needed("dcm2niix", "a DICOM scan")
 
     def make(place: Path) -> None:
@@ -126,7 +125,7 @@ def converted(series: Series) -> Path:
             into, out = Path(scratch) / "in", Path(scratch) / "out"
             into.mkdir()
             out.mkdir()
-            for number, path in enumerate(files):
+            for number, path in enumerate(series.files):
                 shutil.copyfile(path, into / f"{number:05d}.dcm")
             # -m y: one volume, whatever the scanner split; -i n: what is derived was refused or chosen before.
             command = [tool.bin, "-b", "n", "-z", "n", "-m", "y", "-i", "n", "-f", "scan", "-o", str(out), str(into)]

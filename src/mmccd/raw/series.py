@@ -83,6 +83,11 @@ class Series:
         return self.pictures[0]
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """All of it, in the order of the slices."""
+        return tuple(picture.path for picture in self.pictures)
+
+    @property
     def name(self) -> str:
         """For readers: number, slices and size, and no free text, in which names may stand."""
         number = "without number" if self.first.number is None else str(self.first.number)
@@ -92,6 +97,11 @@ class Series:
     def places(self) -> NDArray[np.float64]:
         """Positions of all slices, (n, 3) mm."""
         return np.concatenate([picture.places for picture in self.pictures])
+
+    @cached_property
+    def cosines(self) -> NDArray[np.float64]:
+        """Direction cosines of the rows and columns of all slices, (n, 6)."""
+        return np.concatenate([picture.cosines for picture in self.pictures])
 
     @cached_property
     def modality(self) -> tuple[str | None, str]:
@@ -113,7 +123,7 @@ class Series:
             return "it is in colour, as a screenshot or a coded map is"
         if {"P", "PHASE", "I", "IMAGINARY"} & set(first.image_type):
             return "it holds phases, not magnitudes"
-        return _trouble_of_places(self.places, np.concatenate([picture.cosines for picture in self.pictures]))
+        return _trouble_of_places(self.places, self.cosines)
 
     @property
     def doubts(self) -> tuple[str, ...]:

@@ -2,15 +2,18 @@
 
 import json
 import shutil
+import warnings
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from dicom_files import FLAIR, PERSON, T1, T2, write_series
 from heads import brain_finder, head_of
 
 from mmccd.cli.app import main
 from mmccd.data.volumes import read_volume
+from mmccd.errors import ConfigError
 from mmccd.evaluation.evaluate import evaluate
 from mmccd.prediction.predict import predict
 from mmccd.reporting.predictions import Settings, report_predictions
@@ -74,15 +77,19 @@ def test_what_comes_after_uses_the_brain_that_was_found(detector, head, lesioned
     assert evaluated.failures == {}
 
 
-def test_a_mixed_export_is_scored_and_no_name_comes_out(detector, tmp_path, capsys, model_folder):
+def write_export(folder, *timings):
+    """A stripped brain, a series for each timing, in one folder."""
     rng = np.random.default_rng(0)
     place = (np.indices((60, 60, 30)).T - (30, 30, 15)) / (22, 26, 13)
     values = np.where((place**2).sum(-1).T < 1, rng.integers(300, 500, (60, 60, 30)), 0)
-    for number, timing in enumerate((FLAIR, T1, T2), start=1):
+    for number, timing in enumerate(timings, start=1):
         write_series(
-            tmp_path / "export", values=values, slices=30, pixel_mm=3.5, apart_mm=5.0, number=number,
-            name=f"{number}_", **timing,
+            folder, values=values, slices=30, pixel_mm=3.5, apart_mm=5.0, number=number, name=f"{number}_", **timing,
         )  # fmt: skip
+
+
+def test_a_mixed_export_is_scored_and_no_name_comes_out(detector, tmp_path, capsys, model_folder):
+    write_export(tmp_path / "export", FLAIR, T1, T2)
     code = main(["predict", str(model_folder), str(tmp_path / "export"), "-o", str(tmp_path / "out"), "-q"])
     said = capsys.readouterr()
     assert (code, said.err) == (0, "")
@@ -97,3 +104,43 @@ def test_a_mixed_export_is_scored_and_no_name_comes_out(detector, tmp_path, caps
     none = [*bad[:-3], "--series", "2", "-q"]
     assert main(none) == 4
     assert "series 2 (30 slices of 60 x 60): it is t1, and flair is asked for" in capsys.readouterr().err
+
+
+def test_a_dicom_segmentation_is_written_where_it_is_asked_for(detector, tmp_path, no_pictures):
+    write_export(tmp_path / "export", FLAIR)
+    out = tmp_path / "out"
+    assert [one.status for one in predict(detector, tmp_path / "export", out)] == ["done"]
+    segmentation = out / "export_seg.dcm"
+    assert not segmentation.exists()
+    assert [one.status for one in predict(detector, tmp_path / "export", out, dicom_seg=True)] == ["done"]
+    found = pydicom.dcmread(segmentation)
+    marked = read_volume(out / "export_mask.nii.gz", allow_zero=True).data > 0
+    assert marked.any()
+    assert found.pixel_array.sum() == marked.sum()
+    for asked in (True, False):  # it stays where it is not asked for again
+        assert [one.status for one in predict(detector, tmp_path / "export", out, dicom_seg=asked)] == ["kept"]
+        assert segmentation.exists()
+    assert PERSON.partition("^")[0] not in (out / "export.json").read_text()
+    predict(detector, tmp_path / "export", out, overwrite=True)
+    assert not segmentation.exists()
+
+
+def test_a_dicom_segmentation_that_cannot_be_is_a_warning_without_what_the_header_says(detector, tmp_path, no_pictures):
+    with warnings.catch_warnings(action="ignore"):
+        write_export(tmp_path / "export", FLAIR | {"PatientBirthDate": "secret"})
+    (outcome,) = predict(detector, tmp_path / "export", tmp_path / "out", dicom_seg=True)
+    record = (tmp_path / "out" / "export.json").read_text()
+    assert outcome.status == "done"
+    assert "no DICOM segmentation was written" in record
+    assert "secret" not in record
+    assert (tmp_path / "out" / "export_mask.nii.gz").exists()
+
+
+def test_a_dicom_segmentation_of_nothing_in_dicom_or_without_names_is_refused(detector, head, tmp_path, capsys):
+    with pytest.raises(ConfigError, match="no scan came as DICOM"):
+        predict(detector, head, tmp_path / "out", dicom_seg=True)
+    with pytest.raises(ConfigError, match="names the patient"):
+        predict(detector, head, tmp_path / "out", dicom_seg=True, anonymize=tmp_path / "key.json")
+    assert main(["predict", "builtin:flair", str(head), "-o", str(tmp_path / "o"), "--bids", "--dicom-seg", "-q"]) == 2
+    assert "--dicom-seg needs DICOM input" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
