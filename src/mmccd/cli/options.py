@@ -12,7 +12,7 @@ Data = Annotated[
         help="Cohort: BraTS, nnU-Net, MSD Task01, BIDS, DICOM, a folder per subject or per modality, or a CSV manifest."
     ),
 ]
-Layout = Annotated[str, typer.Option(help="auto, brats, nnunet, msd, bids, csv, modalities or folders.")]
+Layout = Annotated[str, typer.Option(help="auto, brats, nnunet, msd, bids, csv, modalities, folders or dicom.")]
 Select = Annotated[
     list[str] | None,
     typer.Option(

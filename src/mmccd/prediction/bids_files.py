@@ -9,12 +9,12 @@ from mmccd.data.cohort import Image, Subject
 from mmccd.data.own_folders import ANOMALY_END, BRAIN_END, MASK_END, NATIVE
 from mmccd.prediction.bids_names import RAW, derived_name, folder_of, uri
 from mmccd.prediction.bids_roi import remove_rois, write_roi
+from mmccd.prediction.bids_sidecars import JSON, NIFTI, RECORD, beside, is_made_of, record_behind, remove
 from mmccd.prediction.summary import Outcome
 from mmccd.raw.brain import Strip
-from mmccd.system.files import read_record, sha256_of_file, write_atomically, write_json
+from mmccd.system.files import sha256_of_file, write_atomically, write_json
 
-_NIFTI, _JSON = ".nii.gz", ".json"
-_OURS = ("*_desc-anomaly_*", "*_label-lesion_mask.*", "*_desc-brain_mask.*")
+_KINDS = ("*_desc-anomaly_*", "*_label-lesion_mask.*", "*_desc-brain_mask.*")
 
 
 def write_case(
@@ -44,7 +44,7 @@ def write_case(
     Raises:
         WriteError: a file cannot be written.
     """
-    native = output / NATIVE / f"{outcome.case}{_JSON}"
+    native = output / NATIVE / f"{outcome.case}{JSON}"
     record = kept_case_record(native)
     if record is None or subject is None or outcome.status == "failed":
         _remove_others(output, outcome.case, ())
@@ -59,13 +59,13 @@ def write_case(
     said = _said(record, images, subject, root, files, units)
     there = {end: place for end, place in files.items() if native.with_name(f"{record.case}{end}").is_file()}
     digest = sha256_of_file(native)
-    if not all(_is_from(output / place, digest) for place in there.values()):
+    if not all(is_made_of(output / place, digest) for place in there.values()):
         for end, place in there.items():
-            _beside(output / place, _JSON).unlink(missing_ok=True)  # of an earlier map
-            write_atomically(_beside(output / place, _NIFTI), native.with_name(f"{record.case}{end}").read_bytes())
-            write_json(_beside(output / place, _JSON), said[end] | {"RecordSHA256": digest})
+            beside(output / place, JSON).unlink(missing_ok=True)  # of an earlier map
+            write_atomically(beside(output / place, NIFTI), native.with_name(f"{record.case}{end}").read_bytes())
+            write_json(beside(output / place, JSON), said[end] | {RECORD: digest})
     _remove_others(output, record.case, there.values())
-    return write_roi(output, subject, sources[0], _beside(output / files[MASK_END], _NIFTI), strip)
+    return write_roi(output, subject, sources[0], beside(output / files[MASK_END], NIFTI), strip, digest)
 
 
 def _said(
@@ -79,7 +79,7 @@ def _said(
     """What stands beside each file."""
     given = [*images.values(), *([subject.brain] if subject.brain else [])]
     raw = [uri(image.path.relative_to(root), RAW) for image in given]
-    anomaly = uri(_beside(files[ANOMALY_END], _NIFTI))
+    anomaly = uri(beside(files[ANOMALY_END], NIFTI))
     threshold = {
         "Threshold": record.threshold,
         "ThresholdUnits": units,
@@ -119,24 +119,13 @@ def _said(
     }
 
 
-def _is_from(place: Path, digest: str) -> bool:
-    """Whether a derivative was made of this very record; where somebody has edited it since, it stays as it is."""
-    said = read_record(_beside(place, _JSON)) or {}
-    return said.get("RecordSHA256") == digest and _beside(place, _NIFTI).is_file()
-
-
 def _remove_others(output: Path, case: str, kept: Iterable[Path]) -> None:
     """Remove what an earlier run wrote of this case, under other names or before it failed."""
-    stay = {place.name + end for place in kept for end in (_NIFTI, _JSON)}
-    _remove(output / folder_of(case), _OURS, stay)
+    stay = {place.name for place in kept}
+    folder = output / folder_of(case)
+    found = {path.with_name(path.name.partition(".")[0]) for pattern in _KINDS for path in folder.glob(pattern)}
+    for place in (place for place in found if place.name not in stay):
+        if record_behind(place) is not None or "desc-anomaly" in place.name:  # else somebody else's
+            remove(place)
     if not stay:
         remove_rois(output, case)
-
-
-def _remove(folder: Path, patterns: Iterable[str], stay: Iterable[str] = ()) -> None:
-    for path in [path for pattern in patterns for path in folder.glob(pattern) if path.name not in set(stay)]:
-        path.unlink(missing_ok=True)
-
-
-def _beside(place: Path, end: str) -> Path:
-    return place.with_name(place.name + end)

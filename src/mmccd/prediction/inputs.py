@@ -16,8 +16,9 @@ from mmccd.data.layouts.registry import LAYOUTS
 from mmccd.data.problems import Problem
 from mmccd.data.trouble import MEND, hint_of_absent
 from mmccd.errors import ConfigError, DataError, printable
+from mmccd.raw.convert import LAYOUT as DICOM
 from mmccd.raw.convert import any_cohort
-from mmccd.raw.series import holds_dicom
+from mmccd.raw.export import holds_dicom
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def find_inputs(
     for path in inputs:
         folder = _is_folder(path)
         table = path.suffix.lower() in (".csv", ".tsv")
-        loose = [] if table or holds_dicom(path) else _loose_scans(path) if folder else [path]
+        dicom = layout == DICOM or holds_dicom(path)
+        loose = [] if table or dicom else _loose_scans(path) if folder else [path]
         if loose:
             for file in loose:
                 case = stem(file)

@@ -2,12 +2,12 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from mmccd.data.case_record import is_case_record, kept_case_record
+from mmccd.data.case_record import CaseRecord, is_case_record, kept_case_record
 from mmccd.data.given import as_paths
 from mmccd.data.layouts.entities import Selection
 from mmccd.data.own_folders import BRAIN_END, ENDS, MAPS, NOT_ALWAYS, SEGMENTATION_END, is_own_dataset
@@ -22,7 +22,7 @@ from mmccd.prediction.record import nameless, origin_of, record_of
 from mmccd.prediction.summary import Outcome, check_tables, outcome_of, write_tables
 from mmccd.raw.brain import Strip
 from mmccd.raw.ready import ready
-from mmccd.raw.segmentation import write_segmentation
+from mmccd.raw.segmentation import says_not_written, write_segmentation
 from mmccd.system.files import sha256_of_json, staging, write_json
 from mmccd.system.locks import one_at_a_time
 from mmccd.system.progress import ProgressCallback, no_progress
@@ -139,13 +139,11 @@ def _predict_one(
         if dicom_seg and item.image.dicom:
             origin = segmented
         kept = None if overwrite else kept_case_record(output / f"{item.case}.json")
-        known = kept is not None and kept.findings is not None  # a version before these findings may be called alike
-        if (
-            kept
-            and known
-            and kept.origin in (origin, segmented)
-            and all((output / f"{item.case}{end}").is_file() for end in MAPS)
-        ):
+        needed = (
+            MAPS if origin != segmented or (kept and says_not_written(kept.warnings)) else (*MAPS, SEGMENTATION_END)
+        )
+        there = all((output / f"{item.case}{end}").is_file() for end in needed)
+        if kept and there and _fits(kept, (origin, segmented), strip):
             _unfinished(item.case, output).unlink(missing_ok=True)  # a run may have been killed just before it would
             return outcome_of(kept, "kept")
         made = ready({detector.sources[0]: item.image, **item.others}, item.brain, strip)
@@ -177,6 +175,13 @@ def _predict_one(
         with suppress(OSError):
             _unfinish(item.case, output)  # a result of an earlier run is not this scan's
     return Outcome.failed(Problem(item.case, what, hint))
+
+
+def _fits(kept: CaseRecord, origins: Collection[Mapping[str, str]], strip: Strip) -> bool:
+    """Whether a result was made of the same, and as it would be made now."""
+    if kept.findings is None:  # of a version that may be called alike
+        return False
+    return kept.origin in origins and not (kept.brain_from and strip == "never")
 
 
 def _segmentation(stage: Path, item: Input, detection: Detection, origin: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,24 +1,27 @@
 """From a DICOM series to a volume in NIfTI, by dcm2niix; and from a folder of series to a cohort."""
 
-import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from mmccd.data.cohort import MODALITIES, Cohort, Image, Subject, read_cohort, unsafe_id
+from mmccd.data.cohort import MODALITIES, Cohort, Image, Subject, read_cohort
 from mmccd.data.layouts.entities import Selection
 from mmccd.data.layouts.names import modality_named
 from mmccd.data.problems import Problem
 from mmccd.data.volumes import read_volume, write_volume
-from mmccd.errors import ConfigError, DataError
+from mmccd.errors import ConfigError, DataError, MmccdWarning
 from mmccd.raw.cache import kept
-from mmccd.raw.series import Series, dicom_files, holds_dicom, series_in
+from mmccd.raw.export import dicom_files, kinds_in
+from mmccd.raw.series import Series, series_in
+from mmccd.raw.studies import names_of, studies_of
 from mmccd.system.extra import needed
 
 LAYOUT = "dicom"
 LONGEST_S = 600
+WHOLE = "give the folder of an MR series, with all of its slices"
 ASK = "choose with --series NUMBER, or NUMBER=MODALITY where its modality is told wrongly"
 
 
@@ -38,23 +41,24 @@ def dicom_cohort(
         date or number of a patient is in any of them; a subject is called after the folder that it lies in.
 
     Raises:
-        DataError: no series can be used; says why not.
+        DataError: no series can be used, which says why not; or one that is chosen is not there.
         ConfigError: what reads DICOM is not installed.
     """
-    found, broken = series_in(dicom_files(root))
-    lines = [f"{len(broken)} files begin like DICOM and cannot be read"] if broken else []
-    studies: dict[tuple[str, str], list[Series]] = {}
-    for series in found:
-        studies.setdefault((series.first.person, series.first.study), []).append(series)
-    names = _names(root, list(studies.values()))
+    files, closed = dicom_files(root)
+    found, damaged = series_in(files)
+    broken = [*closed, *damaged]
+    lines = [f"files or folders that cannot be read: {len(broken)}"] if broken else []
+    _check_chosen(chosen or {}, found)
+    studies = studies_of(found)
+    names = names_of(root, studies)
     subjects: list[Subject] = []
     problems: dict[str, Problem] = {}
     useless: dict[str, Problem] = {}
-    for name, of_study in zip(names, studies.values(), strict=True):
+    for name, of_study in zip(names, studies, strict=True):
         if isinstance(name, Problem):
             problems[name.subject] = name
             continue
-        roles, refused = _roles(of_study, wanted, chosen or {})
+        roles, refused = _roles(of_study, wanted, chosen or {}, {path.parent for path in broken})
         lines += [
             f"{name}: {series.name} is {role}, {series.modality[1]}" for role, some in roles.items() for series in some
         ]
@@ -65,7 +69,8 @@ def dicom_cohort(
         if not single:
             problems |= {problem.subject: problem for problem in unclear.values()}
             if not unclear:
-                useless[name] = Problem(name, "; ".join(refused) or "none of its series is asked for", ASK)
+                hint = WHOLE if all(one.trouble for one in of_study) else ASK
+                useless[name] = Problem(name, "; ".join(refused) or "none of its series is asked for", hint)
             continue
         try:
             images = {role: Image(converted(one), dicom=one.files) for role, one in single.items()}
@@ -76,9 +81,19 @@ def dicom_cohort(
         subjects.append(Subject(name, usual | images, unusable=unclear))
     if not subjects and not problems:
         why = "; ".join(problem.what for problem in useless.values()) or "no file of it can be read as an image"
-        raise DataError(f"{root.name} holds no MR scan that can be used: {why}", ASK)
+        hint = ASK if any(problem.hint == ASK for problem in useless.values()) else WHOLE
+        raise DataError(f"{root.name} holds no MR scan that can be used: {why}", hint)
     subjects.sort(key=lambda subject: subject.id)
     return Cohort(root, LAYOUT, tuple(subjects), dict(sorted((problems | useless).items()))), tuple(lines)
+
+
+def _check_chosen(chosen: Mapping[int, str | None], series: Sequence[Series]) -> None:
+    there = sorted({one.first.number for one in series if one.first.number is not None})
+    if absent := [str(number) for number in chosen if number not in there]:
+        what = (
+            f"there is no series {' and '.join(absent)}, only {', '.join(map(str, there)) or 'such without a number'}"
+        )
+        raise DataError(what, "choose among these with --series")
 
 
 def _unclear(subject: str, role: str, series: Sequence[Series]) -> Problem:
@@ -97,10 +112,20 @@ def any_cohort(
 ) -> Cohort:
     """A cohort of any kind: `dicom_cohort` where the files are DICOM, else `mmccd.data.cohort.read_cohort`.
 
+    Where both kinds lie in one folder, DICOM has to be asked for; that is said in a warning.
+
     Raises:
         DataError: as these do; or series are chosen where there are none.
     """
-    if layout in ("auto", LAYOUT) and holds_dicom(root):
+    kinds = kinds_in(root) if layout == "auto" else None
+    if kinds and kinds.dicom and kinds.others:
+        warnings.warn(
+            f"{root.name} holds DICOM files and scans in other formats: only the latter are read; for the former add "
+            f"--layout {LAYOUT}, or give them a folder of their own",
+            MmccdWarning,
+            stacklevel=2,
+        )
+    if layout == LAYOUT or (kinds and kinds.dicom and not kinds.others):
         cohort, lines = dicom_cohort(root, wanted, series)
         if told is not None:
             for line in lines:
@@ -163,9 +188,9 @@ def chosen_series(texts: Sequence[str]) -> dict[int, str | None]:
 
 
 def _roles(
-    series: Sequence[Series], wanted: Sequence[str] | None, chosen: Mapping[int, str | None]
+    series: Sequence[Series], wanted: Sequence[str] | None, chosen: Mapping[int, str | None], spoilt: Collection[Path]
 ) -> tuple[dict[str, list[Series]], list[str]]:
-    """What may be used, by modality, and why the rest is not."""
+    """What may be used, by modality, and why the rest is not; ``spoilt`` are folders with files that are lost."""
     roles: dict[str, list[Series]] = {}
     refused = []
     for one in series:
@@ -176,6 +201,8 @@ def _roles(
         role = (chosen.get(number) if number is not None else None) or told
         if one.trouble:
             refused.append(f"{one.name}: {one.trouble}")
+        elif any(path.parent in spoilt for path in one.files):
+            refused.append(f"{one.name}: files beside its slices cannot be read, so some of it may be missing")
         elif role is None:
             refused.append(f"{one.name}: which modality it is cannot be told, {how}")
         elif wanted is None and role not in MODALITIES and not chosen:
@@ -188,32 +215,3 @@ def _roles(
         originals = [one for one in some if not one.derived]
         some[:] = originals or some
     return roles, refused
-
-
-def _names(root: Path, studies: Sequence[Sequence[Series]]) -> list[str | Problem]:
-    """One for each study: of the folder given, or of the one below it that holds this study alone."""
-    home = root.resolve() if root.is_dir() else root.resolve().parent
-    if len(studies) == 1:
-        return [_safe(home.name)]
-    tops = [{_top(picture.path, root) for one in study for picture in one.pictures} for study in studies]
-    names: list[str | Problem] = []
-    for index, mine in enumerate(tops):
-        shared = any(mine & others for place, others in enumerate(tops) if place != index)
-        if shared or len(mine) > 1:
-            what = (
-                f"{len(studies)} studies, of {len({one[0].first.person for one in studies})} persons, lie in it mixed"
-            )
-            names.append(Problem(_safe(home.name), what, "give each study a folder of its own"))
-        else:
-            names.append(_safe(mine.pop()))
-    return names
-
-
-def _top(path: Path, root: Path) -> str:
-    first, *below = path.relative_to(root).parts
-    return first if below else ""
-
-
-def _safe(name: str) -> str:
-    plain = re.sub(r"[^\w.+-]+", "_", name).strip("._-") or "scan"
-    return "scan" if unsafe_id(plain) else plain

@@ -1,6 +1,8 @@
 """`mmccd preprocess`: raw scans in; out comes a cohort that every tool can read, stripped and on one grid."""
 
+import glob
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from mmccd.raw.brain import Strip
 from mmccd.raw.ready import Ready, ready
 from mmccd.raw.registration import resampled, rigid, without_bias_field
 from mmccd.system.files import read_record, staging, write_json
+from mmccd.system.locks import one_at_a_time
 from mmccd.system.progress import ProgressCallback, no_progress
 from mmccd.system.provenance import provenance
 
@@ -59,7 +62,8 @@ def preprocess(
     for done, subject in enumerate(cohort.subjects):
         progress(subject.id, done, len(cohort.subjects))
         try:
-            _one(subject, output, reference, strip, bias_field)
+            with one_at_a_time(output, subject.id, wait=True):
+                _one(subject, output, reference, strip, bias_field)
         except WriteError:
             raise
         except (MmccdError, OSError, MemoryError) as error:
@@ -78,50 +82,66 @@ def _one(subject: Subject, output: Path, reference: str | None, strip: Strip, bi
     place = output / subject.id
     if (read_record(place / RECORD) or {}).get("made_from") == made_from:
         return
-    if place.exists() and not (place / RECORD).exists() and any(place.iterdir()):
+    if not ((place / RECORD).exists() or _unfinished(place).exists()) and place.exists() and any(place.iterdir()):
         raise DataError(f"{place.name} is already there, and is none of `mmccd preprocess`", "choose another folder")
     made = ready(images, subject.brain, strip)
     volumes = {name: read_volume(image.path, image.channel) for name, image in made.images.items()}
     grid = volumes[first]
     for volume in volumes.values():
         check_same_grid(grid, volume)
-    brain = brain_mask(grid, read_volume(made.brain.path, made.brain.channel) if made.brain else None)
+    if made.brain_from and made.brain is not None:
+        mask: Volume | None = read_volume(made.brain.path)
+    else:
+        mask = _mask(subject.brain, subject, grid) if subject.brain else None
+    brain = brain_mask(grid, mask)
     with staging(output, subject.id) as stage:
         for name, volume in volumes.items():
             data = without_bias_field(volume, brain) if bias_field else volume.data
             write_volume(stage / f"{subject.id}_{name}.nii.gz", np.where(brain, data, np.float32(0)), grid)
         write_volume(stage / f"{subject.id}_brain.nii.gz", brain.astype(np.uint8), grid)
         if subject.lesion is not None:
-            write_volume(stage / f"{subject.id}_seg.nii.gz", _lesion(subject.lesion, subject, grid), grid)
+            lesion = _mask(subject.lesion, subject, grid, allow_zero=True)
+            write_volume(stage / f"{subject.id}_seg.nii.gz", lesion.data.astype(np.uint8), grid)
         write_json(stage / RECORD, _record(made, first, made_from, brain, grid, bias_field))
         _replace(stage, place)
 
 
 def _replace(stage: Path, place: Path) -> None:
-    """The record goes last: a subject with a record is complete."""
+    """The record goes last: a subject with a record is complete. What an earlier run made of more files goes."""
     try:
         place.mkdir(parents=True, exist_ok=True)
+        _unfinished(place).touch()
         (place / RECORD).unlink(missing_ok=True)
+        for path in place.glob(f"{glob.escape(place.name)}_*.nii.gz"):
+            if not (stage / path.name).exists():
+                path.unlink()
         for path in sorted(stage.iterdir(), key=lambda path: path.name == RECORD):
             path.replace(place / path.name)
+        _unfinished(place).unlink()
     except OSError as error:
         raise WriteError(place, error) from error
 
 
-def _lesion(mask: Image, subject: Subject, grid: Volume) -> Any:
-    """An expert mask on the grid of the reference: as it lies, or with the modality that it was drawn on."""
-    lesion = read_volume(mask.path, mask.channel, allow_zero=True)
+def _unfinished(place: Path) -> Path:
+    """The mark of a folder whose files are ours though no record says so: a run was killed there."""
+    return place.with_name(f".{place.name}.unfinished")
+
+
+def _mask(mask: Image, subject: Subject, grid: Volume, *, allow_zero: bool = False) -> Volume:
+    """A mask on the grid of the reference: as it lies, or with the modality that it was drawn on."""
+    drawn = read_volume(mask.path, mask.channel, allow_zero=allow_zero)
     for image in subject.images.values():
         drawn_on = read_volume(image.path, image.channel)
         try:
-            check_same_grid(drawn_on, lesion)
+            check_same_grid(drawn_on, drawn)
         except GridError:
             continue
         try:
             check_same_grid(drawn_on, grid)
         except GridError:
-            return resampled(lesion, grid, rigid(drawn_on, grid), labels=True).astype(np.uint8)
-        return lesion.data.astype(np.uint8)
+            moved = resampled(drawn, grid, rigid(drawn_on, grid), labels=True)
+            return replace(grid, data=moved.astype(np.float32), path=mask.path)
+        return drawn
     raise DataError(f"{mask.path.name} lies on the grid of none of the images", "give the mask on the grid of one")
 
 

@@ -12,7 +12,7 @@ from mmccd.data.volumes import Volume, check_same_grid, read_volume, write_volum
 from mmccd.errors import GridError
 from mmccd.raw.brain import RECIPE, Strip, brain_file, has_skull, odd_about_brain
 from mmccd.raw.cache import kept
-from mmccd.raw.registration import resampled, rigid
+from mmccd.raw.registration import RIGID, resampled, rigid
 from mmccd.system.files import write_json
 
 
@@ -106,7 +106,7 @@ def _registered(scan: Volume, reference: Volume) -> tuple[Path, list[list[float]
         pass
     else:
         return None
-    pair = [[one.voxels_sha256, one.affine.tolist()] for one in (reference, scan)]
+    pair = [RIGID, *([one.voxels_sha256, one.affine.tolist()] for one in (reference, scan))]
     matrix = kept("registered", pair, ".json", lambda place: write_json(place, rigid(scan, reference).tolist()))
     turned = json.loads(matrix.read_text(encoding="utf-8"))
     volume = kept(

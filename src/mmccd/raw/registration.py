@@ -12,6 +12,8 @@ from mmccd.data.volumes import Volume
 from mmccd.errors import DataError
 from mmccd.system.extra import needed
 
+RIGID = "rigid, mutual information, 1"
+"""How two scans are brought together; the number grows where that changes, so that nothing older is taken for it."""
 HISTOGRAM_BINS = 50
 SAMPLES = 100_000
 """Voxels that the similarity is measured on, at most."""

@@ -1,14 +1,16 @@
 """What was marked in a DICOM series as a DICOM segmentation, which viewers lay over that series."""
 
 import io
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmccd.data.formats import LPS_TO_RAS
 from mmccd.data.own_folders import PROGRAM
 from mmccd.data.volumes import Volume
 from mmccd.errors import DataError
@@ -18,6 +20,9 @@ from mmccd.system.files import write_atomically
 from mmccd.version import __version__
 
 WHAT_FOR = "a DICOM segmentation"
+NOT_WRITTEN = "no DICOM segmentation was written"
+"""How every `DataError` of this module begins."""
+NIFTI_IS_THERE = "the mask is there as NIfTI"
 NUMBERS_FROM = 9000
 """Of segmentations among the series of a study: behind those of scanners."""
 MAY_BE_EMPTY = (
@@ -28,6 +33,8 @@ MAY_BE_EMPTY = (
 SEXES = ("", "M", "F", "O")
 SHARED = ("PixelMeasuresSequence", "PlaneOrientationSequence")
 """What a segmentation looks for among what all frames of a file share."""
+
+logging.getLogger("highdicom").addHandler(logging.NullHandler())  # its words hold what headers say of the patient
 
 
 def write_segmentation(
@@ -52,7 +59,7 @@ def write_segmentation(
     content, codes = needed("highdicom.content", WHAT_FOR), needed("pydicom.sr.codedict", WHAT_FOR).codes
     found, _ = series_in(files)
     if len(found) != 1:
-        raise DataError(f"the DICOM files are {len(found)} series now, and were one", "give the scan again")
+        raise DataError(f"{NOT_WRITTEN}: the files are {len(found)} series now, and were one", NIFTI_IS_THERE)
     (series,) = found
     pixels = _on_pixels(marked, volume, series)
     family = codes.DCM.ArtificialIntelligence
@@ -83,14 +90,19 @@ def write_segmentation(
                 series_description="Anomalies, not for diagnosis",
                 omit_empty_frames=bool(pixels.any()),
             )
-    except (AttributeError, ValueError, TypeError) as error:
+            stream = io.BytesIO()
+            made.save_as(stream)
+    except Exception as error:  # of an odd header highdicom and pydicom may raise anything
         # The words of other errors may hold what the header says of the patient.
         why = f"it has no {error.name}" if isinstance(error, AttributeError) else "something in it is not as DICOM says"
-        what = f"no DICOM segmentation was written, the header of the series does not allow it: {why}"
-        raise DataError(what, "the mask is there as NIfTI") from error
-    with io.BytesIO() as stream:
-        made.save_as(stream)
-        write_atomically(path, stream.getbuffer())
+        what = f"{NOT_WRITTEN}: the header of the series does not allow it, {why}"
+        raise DataError(what, NIFTI_IS_THERE) from error
+    write_atomically(path, stream.getbuffer())
+
+
+def says_not_written(warnings: Iterable[str]) -> bool:
+    """Whether one of the warnings of a case says that its segmentation could not be."""
+    return any(NOT_WRITTEN in text for text in warnings)
 
 
 def _headers(series: Series) -> list[Any]:
@@ -117,7 +129,7 @@ def _headers(series: Series) -> list[Any]:
 
 def _on_pixels(marked: NDArray[np.bool_], volume: Volume, series: Series) -> NDArray[np.uint8]:
     """(slices, rows, columns), as the series has them; the volume has its voxels, turned to RAS+."""
-    to_voxel = np.linalg.inv(volume.affine) @ np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM counts to the left and the back
+    to_voxel = np.linalg.inv(volume.affine) @ LPS_TO_RAS
     rows, columns = np.mgrid[: series.first.rows, : series.first.columns]
     slices = []
     for place, cosines in zip(series.places, series.cosines, strict=True):
@@ -127,7 +139,7 @@ def _on_pixels(marked: NDArray[np.bool_], volume: Volume, series: Series) -> NDA
         x, y, z = at.astype(int)
         inside = [(axis >= 0) & (axis < size) for axis, size in zip((x, y, z), marked.shape, strict=True)]
         if not np.all(inside):
-            raise DataError("the DICOM files do not lie where the scan was read", "give the scan again")
+            raise DataError(f"{NOT_WRITTEN}: the files do not lie where the scan was read", NIFTI_IS_THERE)
         slices.append(marked[x, y, z])
     return np.stack(slices).astype(np.uint8)
 

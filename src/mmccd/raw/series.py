@@ -1,7 +1,8 @@
 """Series of DICOM files: which files belong together, what they show, and whether they make one volume."""
 
 import math
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmccd.data.formats import is_scan_name
 from mmccd.raw.timing import Timing, modality_of
 from mmccd.system.extra import needed
 
-PREAMBLE, MAGIC = 128, b"DICM"
 FEWEST_SLICES = 3
 ORIENTATION_TOLERANCE = 1e-2
 """Of direction cosines: less than a degree."""
@@ -23,9 +22,13 @@ TILT = 0.02
 UNEVEN = 0.1
 """Share of the distance of slices by which a step may differ."""
 FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+NO_AGENT = ("", "-", "0", "no", "non", "none", "na", "n/a", "nil", "without", "ohne", "kein", "keine", "unknown")
+"""What headers say in place of a contrast agent."""
+KINDS = ("CR", "CT", "DX", "KO", "MG", "NM", "OT", "PR", "PT", "RF", "RTSTRUCT", "RWV", "SC", "SEG", "SR", "US", "XA")
+"""Modalities of DICOM that may be shown; in a damaged header anything may stand there."""
 _TAGS = (
-    "SOPClassUID", "Modality", "PatientID", "PatientName", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
-    "SeriesDescription", "ProtocolName", "ImageType", "ScanningSequence", "RepetitionTime", "EchoTime",
+    "SOPClassUID", "SOPInstanceUID", "Modality", "PatientID", "PatientName", "StudyInstanceUID", "SeriesInstanceUID",
+    "SeriesNumber", "SeriesDescription", "ProtocolName", "ImageType", "ScanningSequence", "RepetitionTime", "EchoTime",
     "InversionTime", "ContrastBolusAgent", "DiffusionBValue", "AcquisitionContrast", "ImageOrientationPatient",
     "ImagePositionPatient", "GantryDetectorTilt", "SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns",
     "NumberOfFrames", "ImagesInAcquisition", *FUNCTIONAL_GROUPS,
@@ -38,6 +41,7 @@ class Picture:
 
     Attributes:
         path: The file.
+        instance: Its own identifier; empty where the header has none.
         person: Whose it is, as the header says.
         study: Its study.
         uid: Its series.
@@ -55,6 +59,7 @@ class Picture:
     """
 
     path: Path
+    instance: str
     person: str
     study: str
     uid: str
@@ -73,9 +78,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class Series:
-    """Files that are one acquisition."""
+    """Files that are one acquisition.
+
+    Attributes:
+        pictures: In the order of the slices.
+        acquired: Slices that came under one identifier, those of its other echoes with them.
+    """
 
     pictures: tuple[Picture, ...] = field(repr=False)
+    acquired: int
 
     @property
     def first(self) -> Picture:
@@ -118,7 +129,7 @@ class Series:
         """Why it is no scan that can be scored; empty where it is one."""
         first = self.first
         if first.kind != "MR":
-            return f"it is {first.kind or 'of no modality'}, not MR"
+            return f"it is {first.kind if first.kind in KINDS else 'of another modality'}, not MR"
         if first.colours != 1:
             return "it is in colour, as a screenshot or a coded map is"
         if {"P", "PHASE", "I", "IMAGINARY"} & set(first.image_type):
@@ -129,87 +140,55 @@ class Series:
     def doubts(self) -> tuple[str, ...]:
         """What is odd about it, though it can be scored."""
         expected = self.first.expected
-        if expected is None or expected <= len(self.places):
+        if expected is None or expected <= self.acquired:
             return ()
-        return (f"the series was cut short: {len(self.places)} slices are there, its header speaks of {expected}",)
+        return (f"the series was cut short: {self.acquired} slices are there, its header speaks of {expected}",)
 
 
 def _slices(count: int) -> str:
     return f"{count} slice{'s' * (count != 1)}"
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files do, whatever its name; or has such a name and no preamble, as old ones."""
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(PREAMBLE + len(MAGIC))
-    except OSError:
-        return False
-    return start[PREAMBLE:] == MAGIC or (
-        path.suffix.lower() in (".dcm", ".ima") and start[:2] in (b"\x08\0", b"\x02\0")
-    )
-
-
-def dicom_files(root: Path) -> list[Path]:
-    """All DICOM files of a folder and those below, or the file itself; hidden ones and DICOMDIR are no images."""
-    found = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
-    return [
-        path for path in found if not path.name.startswith(".") and path.name.upper() != "DICOMDIR" and is_dicom(path)
-    ]
-
-
-def holds_dicom(root: Path) -> bool:
-    """Whether a folder, or one below, holds a DICOM file, and none a scan in another format; or it is one."""
-    if root.is_file():
-        return is_dicom(root)
-    try:
-        found = False
-        for path in _some_of_each(root) if root.is_dir() else ():
-            if is_scan_name(path.name):  # a cohort of these is known by its first one
-                return False
-            found = found or is_dicom(path)
-    except OSError:
-        return False
-    return found
-
-
-def _some_of_each(root: Path, depth: int = 4) -> Iterator[Path]:
-    """A few files of every folder, and all scans: thousands of slices need not be opened to know what they are."""
-    children = sorted(child for child in root.iterdir() if not child.name.startswith("."))
-    files = [child for child in children if child.is_file()]
-    yield from [*files[:3], *(file for file in files[3:] if is_scan_name(file.name))]
-    for child in children if depth else ():
-        if child.is_dir():
-            yield from _some_of_each(child, depth - 1)
-
-
 def series_in(files: Iterable[Path]) -> tuple[list[Series], list[Path]]:
     """The series of DICOM files, in the order of their numbers, and the files whose headers cannot be read.
 
-    Files of one series with several echo times are several series here, where they lie alike.
+    Files of one series with several echo times are several series here, where they lie at the same places. A copy of a
+    file counts once.
 
     Raises:
         ConfigError: pydicom is not installed.
     """
     groups: dict[tuple[str, str, str], list[Picture]] = {}
-    broken = []
+    broken: list[Path] = []
+    known: set[str] = set()
     for path in files:
         picture = _picture(path)
+        if picture is not None and picture.instance:
+            if picture.instance in known:  # a copy
+                continue
+            known.add(picture.instance)
         if picture is None:
             broken.append(path)
         elif picture.rows:  # else a report, or raw data
             groups.setdefault((picture.person, picture.study, picture.uid), []).append(picture)
-    found = [Series(tuple(sorted(one, key=_along_normal))) for group in groups.values() for one in _by_echo(group)]
+    found = [
+        Series(tuple(sorted(one, key=_along_normal)), sum(len(picture.places) for picture in group))
+        for group in groups.values()
+        for one in _by_echo(group)
+    ]
     return sorted(found, key=lambda one: (one.first.number or 0, one.first.uid, one.first.timing.echo_ms or 0)), broken
 
 
 def _by_echo(pictures: list[Picture]) -> list[list[Picture]]:
-    cosines = np.concatenate([picture.cosines for picture in pictures])
+    cosines, places = (np.concatenate([getattr(one, name) for one in pictures]) for name in ("cosines", "places"))
     if not np.abs(cosines - cosines[0]).max() <= ORIENTATION_TOLERANCE:  # or not known
+        return [pictures]
+    if len(np.unique(places.round(1), axis=0)) == len(places):  # one volume, whatever its headers say of the echo
         return [pictures]
     echoes: dict[float | None, list[Picture]] = {}
     for picture in pictures:
-        echoes.setdefault(picture.timing.echo_ms, []).append(picture)
+        echo_ms = picture.timing.echo_ms
+        echoes.setdefault(None if echo_ms is None else round(echo_ms, 1), []).append(picture)
     return list(echoes.values())
 
 
@@ -245,8 +224,9 @@ def _picture(path: Path) -> Picture | None:
     """What a header says; None where it cannot be read."""
     pydicom = needed("pydicom", "a DICOM scan")
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS), force=True)
-        return _from_header(path, header)
+        with warnings.catch_warnings(action="ignore"):  # their words hold what the header says of the patient
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS), force=True)
+            return _from_header(path, header)
     except Exception:  # of a damaged header pydicom may raise anything
         return None
 
@@ -262,6 +242,7 @@ def _from_header(path: Path, header: Any) -> Picture:
     expected = _number(header.get("ImagesInAcquisition"))
     return Picture(
         path=path,
+        instance=str(header.get("SOPInstanceUID") or ""),
         person=f"{header.get('PatientID', '')}\0{header.get('PatientName', '')}",
         study=str(header.get("StudyInstanceUID", "")),
         uid=str(header.get("SeriesInstanceUID", "")),
@@ -295,7 +276,7 @@ def _timing(groups: list[Any], header: Any) -> Timing:
         inversion_ms=first_ms("InversionTime", "InversionTimes"),
         sequences=codes,
         stated=str(header.get("AcquisitionContrast", "")).upper(),
-        agent=bool(str(header.get("ContrastBolusAgent") or "").strip()),
+        agent=str(header.get("ContrastBolusAgent") or "").strip().lower() not in NO_AGENT,
         diffusion=(_number(header.get("DiffusionBValue")) or 0) > 0 or "DIFFUSION" in str(header.get("ImageType", "")),
     )
 

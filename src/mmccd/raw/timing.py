@@ -2,9 +2,8 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
-from mmccd.data.layouts.names import MASKS, role_of
+from mmccd.data.layouts.names import OTHER, contrasts_named
 
 FLAIR_INVERSION_MS = (1400.0, 3500.0)
 """Fluid is nulled; T1 with preparation inverts for 300 to 1,400 ms, STIR for less than 300."""
@@ -59,6 +58,8 @@ def _by_times(timing: Timing) -> str | None:
     echo, repetition, inversion = timing.echo_ms, timing.repetition_ms, timing.inversion_ms or 0.0
     if echo is None:
         return None
+    if "EP" in timing.sequences:  # of diffusion and function, as a rule
+        return "epi"
     if echo >= T2_ECHO_MS and FLAIR_INVERSION_MS[0] <= inversion <= FLAIR_INVERSION_MS[1]:
         return "flair"
     if "GR" in timing.sequences and "SE" not in timing.sequences:
@@ -72,25 +73,26 @@ def _by_times(timing: Timing) -> str | None:
     return "pd" if repetition >= LONG_REPETITION_MS else "t1"
 
 
-def by_description(text: str) -> str | None:
-    """What the words of a series description say, as those of a file name do."""
-    plain = re.sub(r"[^A-Za-z0-9+*]+", "_", text).strip("_")
-    role = role_of(Path(f"{plain}.nii")) if plain else None
-    return None if role in MASKS else role
+def by_description(text: str) -> frozenset[str]:
+    """The modalities that the words of a series description may mean, as those of a file name do; none says nothing."""
+    return contrasts_named(re.sub(r"[^A-Za-z0-9+*]+", "_", text).strip("_"))
 
 
 def modality_of(timing: Timing, description: str) -> tuple[str | None, str]:
     """Modality of a series and how it was told; None where its timing and its description contradict each other.
 
     A description that says T1 beside a contrast agent in the header, or T1 after contrast beside none, is no
-    contradiction: the agent is often not noted.
+    contradiction: the agent is often not noted. One of another contrast, such as ADC, contradicts every timing.
     """
     timed, named = by_timing(timing), by_description(description)
-    if timed is None or named is None:
-        how = f"by its timing ({timing.words})" if named is None else "by its description"
-        return timed or named, how
-    if {timed, named} == {"t1", "t1ce"}:
-        return "t1ce", f"by its timing ({timing.words}) and a contrast agent"
-    if timed == named:
+    words = " or ".join("another contrast" if name == OTHER else name for name in sorted(named))
+    if not named:
+        return timed, f"by its timing ({timing.words})"
+    if timed is None:
+        told = next(iter(named)) if len(named) == 1 and OTHER not in named else None
+        return told, "by its description" if told else f"its description says {words}"
+    if timed in named:
         return timed, f"by its timing ({timing.words}) and its description"
-    return None, f"its timing ({timing.words}) says {timed}, its description {named}"
+    if {timed, *named} == {"t1", "t1ce"}:
+        return "t1ce", f"by its timing ({timing.words}) and a contrast agent"
+    return None, f"its timing ({timing.words}) says {timed}, its description {words}"

@@ -18,8 +18,8 @@ from mmccd.system.files import sha256_of_file, write_json
 CASE = "sub-02_ses-a"
 STEM = "sub-02/ses-a/anat/sub-02_ses-a_run-1"
 ANOMALY, MASK, BRAIN = (f"{STEM}_{name}" for name in ("desc-anomaly_FLAIR", "label-lesion_mask", "desc-brain_mask"))
-ROI = f"{ROIS}/{STEM}_label-lesion_roi.nii.gz"
-ALL = sorted([ROI, *(f"{name}.{end}" for name in (ANOMALY, MASK) for end in ("json", "nii.gz"))])
+ROI = f"{ROIS}/{STEM}_label-lesion_roi"
+ALL = sorted(f"{name}.{end}" for name in (ROI, ANOMALY, MASK) for end in ("json", "nii.gz"))
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +133,9 @@ def test_derivatives_of_a_case_that_fails_now_go_and_other_files_stay(output, wr
 
 def test_another_run_of_the_same_case_leaves_nothing_of_the_former(output, write):
     write()
-    (output / f"{MASK}.nii.gz").rename(output / f"{MASK.replace('run-1', 'run-2')}.nii.gz")
+    for end in (".nii.gz", ".json"):
+        (output / f"{MASK}{end}").rename(output / f"{MASK.replace('run-1', 'run-2')}{end}")
+    mine = output / f"{MASK.replace('run-1', 'rater-me')}.nii.gz"  # no JSON of ours says whose it is
+    mine.touch()
     write()
-    assert files(output) == ALL
+    assert files(output) == sorted([*ALL, mine.relative_to(output).as_posix()])

@@ -1,5 +1,7 @@
 """A mask for fMRIPrep: on the grid of the T1w, where something is marked."""
 
+import shutil
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -33,7 +35,10 @@ def marked(scan, tmp_path):
 
 @pytest.fixture
 def write(subject, marked, tmp_path):
-    return lambda strip="auto": write_roi(tmp_path, subject, "flair", tmp_path / "mask.nii.gz", strip)
+    def call(strip="auto", record="a record"):
+        return write_roi(tmp_path, subject, "flair", tmp_path / "mask.nii.gz", strip, record)
+
+    return call
 
 
 @pytest.fixture
@@ -67,7 +72,6 @@ def test_on_another_grid_it_is_moved_to_where_the_t1w_shows_the_same(write, mark
 
 
 def test_where_nothing_is_to_be_registered_there_is_none_and_that_is_said(write, tmp_path, turned_t1):
-    write()
     said = write("never")
     assert said.startswith("no lesion mask for fMRIPrep: ")
     assert "not co-registered" in said
@@ -92,3 +96,32 @@ def test_nor_without_a_t1w_or_where_nothing_is_marked(write, subject, scan, tmp_
     del subject.images["t1"]
     assert write() == ""
     assert not (tmp_path / ROI).exists()
+
+
+def test_one_that_was_corrected_stays_until_the_case_or_the_t1w_is_another(write, subject, marked, tmp_path):
+    place = tmp_path / subject.images["t1"].path.name
+    shutil.copy(subject.images["t1"].path, place)
+    subject.images["t1"] = Image(place)
+    write()
+    t1 = read_volume(place)
+    corrected = np.zeros(marked.shape, np.uint8)
+    corrected[30, 30, 20] = 1
+    write_volume(tmp_path / ROI, corrected, t1)
+    write()
+    np.testing.assert_array_equal(read_volume(tmp_path / ROI).data, corrected)
+    write(record="another")
+    np.testing.assert_array_equal(read_volume(tmp_path / ROI).data, marked)
+    write_volume(tmp_path / ROI, corrected, t1)
+    write_volume(place, t1.data + 1, t1)
+    write(record="another")
+    np.testing.assert_array_equal(read_volume(tmp_path / ROI).data, marked)
+
+
+def test_what_somebody_else_put_there_stays(write, subject, tmp_path):
+    write()
+    mine = (tmp_path / ROI).with_name("sub-02_ses-a_rater-me_label-lesion_roi.nii.gz")
+    mine.touch()
+    del subject.images["t1"]
+    write()
+    assert not (tmp_path / ROI).exists()
+    assert mine.exists()

@@ -165,7 +165,7 @@ def test_one_volume_of_a_4d_file(detector, healthy_scan, tmp_path, output, no_pi
     both = np.stack([np.zeros(scan.shape), scan.get_fdata()], axis=3).astype(np.float32)
     nib.save(nib.Nifti1Image(both, scan.affine), tmp_path / "x.nii.gz")
     item = Input("x", Image(tmp_path / "x.nii.gz", 1))
-    outcome = prediction._predict_one(detector, item, output, "auto", False)
+    outcome = prediction._predict_one(detector, item, output, "auto", False, False)
     assert outcome.status == "done"
     assert json.loads((output / "x.json").read_text())["origin"]["scan"].endswith("#1")
 

@@ -50,6 +50,11 @@ def test_never_refuses_a_head_as_before(detector, head, tmp_path):
     assert not (tmp_path / "out" / "P_brain.nii.gz").exists()
 
 
+def test_what_was_stripped_is_not_kept_where_nothing_is_to_be(detector, head, tmp_path, no_pictures):
+    assert [one.status for one in predict(detector, [head], tmp_path / "out")] == ["done"]
+    assert [one.status for one in predict(detector, [head], tmp_path / "out", strip="never")] == ["failed"]
+
+
 def test_a_brain_that_is_no_longer_needed_goes(detector, head, healthy_scan, tmp_path, no_pictures):
     scan = head / "P" / "P_flair.nii.gz"
     predict(detector, [scan], tmp_path / "out")
@@ -121,14 +126,25 @@ def test_a_dicom_segmentation_is_written_where_it_is_asked_for(detector, tmp_pat
         assert [one.status for one in predict(detector, tmp_path / "export", out, dicom_seg=asked)] == ["kept"]
         assert segmentation.exists()
     assert PERSON.partition("^")[0] not in (out / "export.json").read_text()
+    segmentation.unlink()
+    assert [one.status for one in predict(detector, tmp_path / "export", out, dicom_seg=True)] == ["done"]
+    assert segmentation.exists()
     predict(detector, tmp_path / "export", out, overwrite=True)
     assert not segmentation.exists()
+
+
+def test_results_within_the_export_are_no_scans(detector, tmp_path, no_pictures):
+    write_export(tmp_path / "export", FLAIR)
+    for status in ("done", "kept"):
+        outcomes = predict(detector, tmp_path / "export", tmp_path / "export" / "results")
+        assert [(one.case, one.status) for one in outcomes] == [("export", status)]
 
 
 def test_a_dicom_segmentation_that_cannot_be_is_a_warning_without_what_the_header_says(detector, tmp_path, no_pictures):
     with warnings.catch_warnings(action="ignore"):
         write_export(tmp_path / "export", FLAIR | {"PatientBirthDate": "secret"})
     (outcome,) = predict(detector, tmp_path / "export", tmp_path / "out", dicom_seg=True)
+    assert [one.status for one in predict(detector, tmp_path / "export", tmp_path / "out", dicom_seg=True)] == ["kept"]
     record = (tmp_path / "out" / "export.json").read_text()
     assert outcome.status == "done"
     assert "no DICOM segmentation was written" in record

@@ -1,5 +1,6 @@
 """From DICOM to a cohort."""
 
+import shutil
 import subprocess
 
 import nibabel as nib
@@ -8,7 +9,7 @@ import pytest
 from dicom_files import FLAIR, PERSON, T1, T2, write_series
 
 from mmccd.data.volumes import read_volume
-from mmccd.errors import ConfigError, DataError
+from mmccd.errors import ConfigError, DataError, MmccdWarning
 from mmccd.raw.convert import any_cohort, chosen_series, dicom_cohort
 
 
@@ -89,7 +90,51 @@ def test_persons_in_folders_of_their_own_are_subjects_and_mixed_ones_are_refused
         write_series(tmp_path / "mixed", name=name, person=name, study=f"1.{ord(name)}", **FLAIR)
     cohort, _ = dicom_cohort(tmp_path / "mixed")
     assert cohort.subjects == ()
-    assert cohort.problems["mixed"].what == "2 studies, of 2 persons, lie in it mixed"
+    assert {name: problem.what for name, problem in cohort.problems.items()} == dict.fromkeys(
+        ("mixed_1", "mixed_2"), "2 studies, of 2 persons, lie in it mixed"
+    )
+
+
+def test_a_study_is_called_after_the_outermost_folder_that_is_its_own(tmp_path):
+    for place, study in (("A/first", "1.1"), ("A/second", "1.2"), ("B/DICOM/1", "1.3")):
+        write_series(tmp_path / "all" / place, study=study, **FLAIR)
+    write_series(tmp_path / "all" / "B" / "DICOM" / "2", study="1.3", **T1)
+    write_series(tmp_path / "all" / "B" / "DICOM", study="1.1", slices=1)  # a screenshot of another
+    cohort, _ = dicom_cohort(tmp_path / "all")
+    assert [subject.id for subject in cohort.subjects] == ["A_first", "A_second", "B"]
+    assert cohort.problems == {}
+
+
+def test_studies_that_would_be_called_alike_are_refused(tmp_path):
+    for place, study in (("P (1)", "1.1"), ("p_1", "1.2"), ("Q", "1.3")):
+        write_series(tmp_path / "all" / place, study=study, **FLAIR)
+    cohort, _ = dicom_cohort(tmp_path / "all")
+    assert [subject.id for subject in cohort.subjects] == ["Q"]
+    assert len(cohort.problems) == 2
+
+
+def test_a_series_beside_files_that_cannot_be_read_may_not_be_whole(tmp_path):
+    *_, last = write_series(tmp_path / "p", **FLAIR)
+    last.unlink()
+    last.symlink_to(tmp_path / "gone")
+    with pytest.raises(DataError, match="files beside its slices cannot be read"):
+        dicom_cohort(tmp_path / "p")
+
+
+def test_a_series_that_is_not_there_cannot_be_chosen(tmp_path):
+    write_series(tmp_path / "p", number=4, **FLAIR)
+    with pytest.raises(DataError, match="there is no series 99, only 4"):
+        dicom_cohort(tmp_path / "p", chosen={4: None, 99: None})
+
+
+def test_dicom_beside_other_scans_is_read_where_it_is_asked_for(tmp_path, healthy_scan):
+    write_series(tmp_path / "all" / "P1", **FLAIR)
+    (tmp_path / "all" / "P2").mkdir()
+    shutil.copy(healthy_scan, tmp_path / "all" / "P2" / "flair.nii.gz")
+    with pytest.warns(MmccdWarning, match="holds DICOM files and scans in other formats"):
+        assert [subject.id for subject in any_cohort(tmp_path / "all").subjects] == ["P2"]
+    asked = any_cohort(tmp_path / "all", "dicom")
+    assert (asked.layout, len(asked.subjects)) == ("dicom", 1)
 
 
 def test_nothing_that_can_be_used_is_refused_with_every_reason(tmp_path):

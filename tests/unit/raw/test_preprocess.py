@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -43,6 +44,49 @@ def test_a_raw_cohort_becomes_one_that_every_command_reads(raw, healthy_scan, tm
     assert np.shape(record["registered"]["t2"]) == (4, 4)
     monkeypatch.setattr("mmccd.raw.preprocess.ready", None)
     assert preprocess(read_cohort(raw), out) == {}  # nothing is made twice
+
+
+def test_a_killed_run_goes_on(raw, tmp_path, monkeypatch):
+    def killed(path, target):
+        if path.name == "preprocess.json":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    rename, out = Path.replace, tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            preprocess(read_cohort(raw), out)
+    assert not (out / "P" / "preprocess.json").exists()
+    (out / ".P.abcdefgh.partial").mkdir()  # which a process that is killed for good leaves
+    assert preprocess(read_cohort(raw), out) == {}
+    assert (out / "P" / "preprocess.json").exists()
+    assert [path.name for path in out.iterdir()] == ["P"]
+
+
+def test_what_a_subject_no_longer_has_goes(raw, tmp_path):
+    nib.save(nib.load(raw / "P" / "P_flair.nii.gz"), raw / "P" / "P_seg.nii.gz")
+    out = tmp_path / "out"
+    preprocess(read_cohort(raw), out)
+    for name in ("P_t2.nii.gz", "P_seg.nii.gz"):
+        (raw / "P" / name).unlink()
+    (out / "P" / "notes.txt").touch()
+    preprocess(read_cohort(raw), out)
+    assert sorted(path.name for path in (out / "P").iterdir()) == [
+        "P_brain.nii.gz", "P_flair.nii.gz", "notes.txt", "preprocess.json",
+    ]  # fmt: skip
+
+
+def test_a_brain_mask_goes_with_its_scan_to_the_grid_that_is_asked_for(raw, healthy_scan, tmp_path):
+    brain = read_volume(healthy_scan).data > 0
+    flair = nib.load(raw / "P" / "P_flair.nii.gz")
+    nib.save(nib.Nifti1Image(brain.astype(np.uint8), flair.affine), raw / "P" / "P_brain.nii.gz")
+    assert preprocess(read_cohort(raw), tmp_path / "out", reference="t2") == {}
+    made = nib.load(tmp_path / "out" / "P" / "P_brain.nii.gz")
+    assert made.shape == nib.load(raw / "P" / "P_t2.nii.gz").shape
+    assert np.asarray(made.dataobj).sum() == pytest.approx(brain.sum(), rel=0.1)
+    record = json.loads((tmp_path / "out" / "P" / "preprocess.json").read_text())
+    assert record["brain_from"] == "a brain mask"
 
 
 def test_a_mask_drawn_on_another_modality_goes_with_it(raw, tmp_path):

@@ -88,6 +88,17 @@ def test_a_header_that_is_not_as_dicom_says_is_refused_without_its_words(tmp_pat
     assert not (tmp_path / "seg.dcm").exists()
 
 
+def test_whatever_a_library_raises_is_a_refusal(tmp_path, monkeypatch):
+    def lacking(*_, **__):
+        raise KeyError("(0028,9110)")
+
+    write_series(tmp_path / "p", **FLAIR)
+    volume, dicom = converted(tmp_path / "p")
+    monkeypatch.setattr("highdicom.seg.Segmentation", lacking)
+    with pytest.raises(DataError, match="something in it is not as DICOM says"):
+        write_segmentation(tmp_path / "seg.dcm", volume.data > 500, volume, dicom, "a model")
+
+
 def test_files_that_lie_elsewhere_are_refused(tmp_path):
     write_series(tmp_path / "p", **FLAIR)
     write_series(tmp_path / "q", places=[(100.0, 0.0, 4.0 * index) for index in range(6)], **FLAIR)

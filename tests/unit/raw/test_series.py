@@ -1,6 +1,7 @@
 """Which DICOM files belong together, and whether they are a volume."""
 
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ from dicom_files import AXIAL, FLAIR, T1, T2, write_series
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmccd.raw.series import dicom_files, holds_dicom, is_dicom, series_in
+from mmccd.raw.export import dicom_files
+from mmccd.raw.series import series_in
 
 
 def only(folder):
-    (series,), broken = series_in(dicom_files(folder))
+    (series,), broken = series_in(dicom_files(folder)[0])
     assert not broken
     return series
 
@@ -20,7 +22,7 @@ def only(folder):
 def test_series_that_lie_mixed_in_one_folder_are_told_apart(tmp_path):
     write_series(tmp_path, number=7, name="b", **T1)
     write_series(tmp_path, number=3, name="a", **FLAIR)
-    found, broken = series_in(dicom_files(tmp_path))
+    found, broken = series_in(dicom_files(tmp_path)[0])
     assert [(one.first.number, one.modality[0], len(one.pictures), one.trouble) for one in found] == [
         (3, "flair", 6, ""), (7, "t1", 6, ""),
     ]  # fmt: skip
@@ -31,8 +33,42 @@ def test_series_that_lie_mixed_in_one_folder_are_told_apart(tmp_path):
 def test_echoes_of_one_series_are_series_of_their_own(tmp_path):
     write_series(tmp_path, uid="1.2", name="a", RepetitionTime=3000, EchoTime=15, ScanningSequence="SE")
     write_series(tmp_path, uid="1.2", name="b", RepetitionTime=3000, EchoTime=90, ScanningSequence="SE")
-    found, _ = series_in(dicom_files(tmp_path))
+    found, _ = series_in(dicom_files(tmp_path)[0])
     assert [one.modality[0] for one in found] == ["pd", "t2"]
+
+
+def test_echo_times_that_waver_leave_a_series_whole(tmp_path):
+    write_series(tmp_path, uid="1.2", name="a", slices=5, **FLAIR)
+    places = [(0.0, 0.0, 20.0 + 4.0 * index) for index in range(5)]
+    write_series(tmp_path, uid="1.2", name="b", slices=5, places=places, **FLAIR | {"EchoTime": 120.004})
+    assert len(only(tmp_path).places) == 10
+
+
+def test_two_echoes_are_not_cut_short(tmp_path):
+    for name, echo_ms in (("a", 15), ("b", 90)):
+        write_series(tmp_path, uid="1.2", name=name, EchoTime=echo_ms, RepetitionTime=3000, ImagesInAcquisition=12)
+    found, _ = series_in(dicom_files(tmp_path)[0])
+    assert [(len(one.places), one.doubts) for one in found] == [(6, ()), (6, ())]
+
+
+def test_a_copy_of_a_slice_counts_once(tmp_path):
+    first, *_ = write_series(tmp_path, **FLAIR)
+    (tmp_path / "IM000 (1).dcm").write_bytes(first.read_bytes())
+    series = only(tmp_path)
+    assert (series.trouble, len(series.places)) == ("", 6)
+
+
+@pytest.mark.parametrize("agent", ["", "NONE", "no", "N/A", "-"])
+def test_headers_that_say_no_agent_mean_none(tmp_path, agent):
+    write_series(tmp_path, ContrastBolusAgent=agent, **T1)
+    assert only(tmp_path).modality[0] == "t1"
+
+
+def test_nothing_that_a_header_holds_is_said(tmp_path):
+    with warnings.catch_warnings(action="ignore"):
+        write_series(tmp_path, Modality="JOSEPHINE", uid="Josephine.Doe")
+    with warnings.catch_warnings(action="error"):
+        assert only(tmp_path).trouble == "it is of another modality, not MR"
 
 
 TILT = (1.0, 0.0, 0.0, 0.0, float(np.cos(0.25)), float(np.sin(0.25)))
@@ -75,29 +111,6 @@ def test_oblique_slices_are_a_volume(tmp_path):
     normal = np.cross(TILT[:3], TILT[3:])
     write_series(tmp_path, cosines=TILT, places=[tuple(normal * 4.0 * n) for n in range(6)], **FLAIR)
     assert only(tmp_path).trouble == ""
-
-
-def test_dicom_is_known_by_its_first_bytes_whatever_its_name(tmp_path):
-    first, *_ = write_series(tmp_path / "a" / "b", **FLAIR)
-    plain = tmp_path / "IM1"
-    plain.write_bytes(first.read_bytes())
-    text = tmp_path / "notes.dcm"
-    text.write_text("not DICOM")
-    assert is_dicom(plain)
-    assert not is_dicom(text)
-    assert not is_dicom(tmp_path / "nothing")
-    assert holds_dicom(tmp_path)
-    assert not holds_dicom(tmp_path / "nothing")
-    assert plain in dicom_files(tmp_path)
-    assert text not in dicom_files(tmp_path)
-
-
-def test_a_cohort_of_other_scans_is_known_by_its_first_one(tmp_path, monkeypatch):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "a_flair.nii.gz").touch()
-    write_series(tmp_path / "b", **FLAIR)
-    monkeypatch.setattr("mmccd.raw.series.is_dicom", None)
-    assert not holds_dicom(tmp_path)
 
 
 def test_files_that_are_no_images_are_left_out(tmp_path):

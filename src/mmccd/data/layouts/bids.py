@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from mmccd.data.layouts import words
@@ -71,8 +72,11 @@ def _datasets(root: Path) -> list[Path]:
 
 def _derived(place: Path) -> Iterator[Path]:
     """Files of derivatives, but not our own: what this program marked is no expert's mask."""
-    own = [folder for folder in place.iterdir() if is_own_dataset(folder)]
-    return (path for path in nifti_files(place, _DEPTH) if not any(path.is_relative_to(folder) for folder in own))
+    ours = cache(is_own_dataset)
+    for path in nifti_files(place, _DEPTH):
+        above = path.relative_to(place).parents
+        if not any(ours(place / folder) for folder in above):
+            yield path
 
 
 def _is_beside(folder: Path) -> bool:

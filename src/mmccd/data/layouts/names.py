@@ -11,6 +11,8 @@ from mmccd.data.layouts.words import words_of
 
 BRAIN, LESION = "brain", "lesion"
 MASKS = (BRAIN, LESION)
+OTHER = "other"
+"""A contrast that is none of ours, such as diffusion."""
 _IMAGES = ("flair", "t1", "t1ce", "t2")
 _SEPARATOR = re.compile(r"[_\-. ]+")
 _T1 = words.T1 | words.T1_AFTER_CONTRAST
@@ -95,6 +97,16 @@ def named_otherwise(path: Path, modality: str) -> bool:
     return modality in _IMAGES and bool(named) and modality not in named
 
 
+def contrasts_named(text: str) -> frozenset[str]:
+    """The modalities that a name without an ending may mean; `OTHER` for a contrast that is none of ours.
+
+    Example:
+        >>> sorted(contrasts_named("T1_FLAIR")), contrasts_named("Ax_DWI_b1000") == {OTHER}, contrasts_named("head")
+        (['flair', 't1'], True, frozenset())
+    """
+    return frozenset(_contrasts(words_of(text)))
+
+
 def is_mask(path: Path) -> bool:
     """Whether a file name leaves no doubt that it holds a mask; ``p01_brain`` may be a stripped scan.
 
@@ -145,12 +157,12 @@ def _of_brain(found: Sequence[str]) -> bool:
 
 
 def _contrasts(found: Sequence[str]) -> set[str]:
-    """The modalities that a name may mean; "other" for one that is none of ours."""
+    """The modalities that a name may mean; `OTHER` for one that is none of ours."""
     found = _without_references(found)
     there = set(found)
     modality = _modality(found)
     if (modality and there & words.SHARES) or _is_derived(found) or (not modality and there & words.OTHER_CONTRASTS):
-        return {"other"}
+        return {OTHER}
     if modality and there & words.FLAIR:
         return {modality, "flair"}
     if modality and there & words.T2 and there & _T1:

@@ -53,7 +53,7 @@ SHARES = frozenset({"prob", "probability", "probabilities", "probseg", "pve", "p
 OTHER_CONTRASTS = frozenset(
     {
         "t2star", "t2s", "t2starw", "t1map", "t2map", "swi", "swan", "adc", "dwi", "dti", "hardi", "asl", "cbf", "cbv",
-        "perf", "perfusion", "pwi", "qsm", "bold",
+        "perf", "perfusion", "pwi", "qsm", "bold", "tof", "mra", "angio", "localizer", "localiser", "scout", "survey",
     }
 )  # fmt: skip
 DERIVED = OTHER_CONTRASTS | {

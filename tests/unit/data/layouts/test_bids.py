@@ -188,11 +188,12 @@ def test_masks_that_are_called_in_words(tmp_path, tree, files, end, role):
     assert len(cohort.unused) == (role is None)
 
 
-def test_bids_what_this_program_marked_is_no_expert_mask(tmp_path, tree):
-    tree(tmp_path, "sub-1/anat/sub-1_FLAIR.nii.gz", "derivatives/mmccd/sub-1/anat/sub-1_label-lesion_mask.nii.gz")
+@pytest.mark.parametrize("place", ["derivatives/mmccd", "derivatives/study1/second/mmccd"])
+def test_bids_what_this_program_marked_is_no_expert_mask(tmp_path, tree, place):
+    tree(tmp_path, "sub-1/anat/sub-1_FLAIR.nii.gz", f"{place}/sub-1/anat/sub-1_label-lesion_mask.nii.gz")
     assert read_cohort(tmp_path).subject("sub-1").lesion is not None
     made_by_us = '{"GeneratedBy": [{"Name": "mmccd"}]}'
-    (tmp_path / "derivatives" / "mmccd" / "dataset_description.json").write_text(made_by_us)
+    (tmp_path / place / "dataset_description.json").write_text(made_by_us)
     cohort = read_cohort(tmp_path)
     assert cohort.subject("sub-1").lesion is None
     assert cohort.unused == ()
