@@ -11,7 +11,7 @@ import time
 import torch
 from measure import machine
 
-from mmccd.method.networks import UNet
+from mmccd.method.unet import UNet
 from mmccd.model.config import load_config
 from mmccd.model.openvino import CompiledUNet
 

@@ -8,7 +8,7 @@ import torch
 
 import mmccd
 from mmccd.cli.app import main
-from mmccd.method.networks import UNet
+from mmccd.method.unet import UNet
 
 PACKAGE = str(Path(mmccd.__file__).parent)
 FORMAT = Path(__file__).parents[1] / "fixtures" / "format_1"

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
+from mmccd.method.code_network import CodeNetwork
 from mmccd.method.method import Method
-from mmccd.method.networks import CodeNetwork
 
 
 class Counter:

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 from torch import Tensor, nn
 
 from mmccd.method.anomaly_map import Restoration
+from mmccd.method.code_network import CodeNetwork
 from mmccd.method.diffusion import NoiseSchedule
-from mmccd.method.networks import CodeNetwork
 
 
 @dataclass(frozen=True)

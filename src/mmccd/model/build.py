@@ -6,11 +6,12 @@ from torch import Tensor, nn
 from mmccd.data.grid import FIELD_OF_VIEW_MM
 from mmccd.errors import ConfigError
 from mmccd.method.anomaly_map import Error, squared_error
+from mmccd.method.code_network import CodeNetwork
 from mmccd.method.diffusion import kept_steps, linear_schedule
 from mmccd.method.masks import comb_masks, stripe_masks
 from mmccd.method.method import Method, Parts
-from mmccd.method.networks import CodeNetwork, UNet
 from mmccd.method.registry import METHODS
+from mmccd.method.unet import UNet
 from mmccd.model.config import Config, DiffusionConfig
 from mmccd.scoring.evidence import TailEvidence
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmccd.errors import ConfigError
 from mmccd.method.method import Method
-from mmccd.method.networks import UNet
+from mmccd.method.unet import UNet
 
 
 def accelerate(method: Method, *, bf16: bool) -> Method:

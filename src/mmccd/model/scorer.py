@@ -2,8 +2,10 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -87,9 +89,9 @@ class ModelScorer:
         scoring = self.config.scoring
         if not scoring.total_variation:
             return smoothed(errors, region, smooth_mm=scoring.smooth_mm, spacing_mm=spacing_mm)
-        found = [
-            total_variation(errors, region, weight=weight, spacing_mm=spacing_mm) for weight in scoring.total_variation
-        ]
+        denoised = partial(total_variation, errors, region, spacing_mm=spacing_mm)
+        with ThreadPoolExecutor(min(len(scoring.total_variation), torch.get_num_threads())) as threads:
+            found = list(threads.map(lambda weight: denoised(weight=weight), scoring.total_variation))
         return np.asarray(np.mean(found, axis=0), dtype=np.float32)
 
     def batches(self, slices: Slices) -> "Iterator[SliceBatch]":

@@ -1,6 +1,7 @@
 """Denoising that keeps edges: a lesion is evened out, and neither a small one nor its border is washed away."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
@@ -38,41 +39,75 @@ def total_variation(values: Floats, region: NDArray[np.bool_], *, weight: float,
 
 def _denoised(values: Floats, region: NDArray[np.bool_], weight: np.float32, spacing_mm: Sequence[float]) -> Floats:
     inside = np.where(region, values, 0).astype(np.float32)
-    pairs = [_neighbours(axis, region.ndim) for axis in range(region.ndim)]
-    # A difference of neighbours over their distance; 0 where one of them lies outside.
-    scales = [
-        (region[low] & region[high]) * np.float32(1 / mm) for (low, high), mm in zip(pairs, spacing_mm, strict=True)
-    ]
+    axes = [_Axis.of(region, axis, mm) for axis, mm in enumerate(spacing_mm)]
     steepest = weight * np.float32(sum(4 / mm**2 for mm in spacing_mm))
-    duals = [np.zeros_like(scale) for scale in scales]
-    ahead, momentum = duals, 1.0
+    image, length, momentum = np.empty_like(inside), np.empty_like(inside), 1.0
     for _ in range(STEPS):
-        image = _image(inside, ahead, pairs, scales, weight)
-        length = np.zeros_like(inside)
-        moved: list[Floats] = []
-        for dual, (low, high), scale in zip(ahead, pairs, scales, strict=True):
-            moved.append(dual + (image[high] - image[low]) * scale / steepest)
-            length[low] += moved[-1] ** 2
-        length = np.maximum(np.sqrt(length), np.float32(1))
-        projected = [one / length[low] for one, (low, _) in zip(moved, pairs, strict=True)]
+        _restore(image, inside, [axis.ahead for axis in axes], axes, weight)
+        length.fill(0)
+        for axis in axes:
+            axis.step(image, steepest)
+            length[axis.low] += np.square(axis.moved, out=axis.spare)
+        np.maximum(np.sqrt(length, out=length), np.float32(1), out=length)
         before, momentum = momentum, (1 + sqrt(1 + 4 * momentum**2)) / 2
-        push = np.float32((before - 1) / momentum)
-        ahead = [new + push * (new - old) for new, old in zip(projected, duals, strict=True)]
-        duals = projected
-    return np.where(region, _image(inside, duals, pairs, scales, weight), np.float32(0))
+        for axis in axes:
+            axis.project(length, np.float32((before - 1) / momentum))
+    _restore(image, inside, [axis.dual for axis in axes], axes, weight)
+    return np.where(region, image, np.float32(0))
 
 
-def _image(
-    inside: Floats, duals: Sequence[Floats], pairs: Sequence[tuple[Index, Index]], scales: Sequence[Floats],
-    weight: np.float32,
-) -> Floats:  # fmt: skip
-    """The values + weight div p."""
-    image = inside.copy()
-    for dual, (low, high), scale in zip(duals, pairs, scales, strict=True):
-        flow = weight * dual * scale
-        image[low] += flow
-        image[high] -= flow
-    return image
+@dataclass
+class _Axis:
+    """The dual field of one axis, and room to work in: allocating it anew in each step took half of the time.
+
+    Attributes:
+        low: Where the lower of two neighbours lies.
+        high: Where the higher one lies.
+        scale: One over their distance; 0 where one of them lies outside.
+        dual: p.
+        ahead: p, extrapolated.
+        moved: p after a step, and the next p after its projection.
+        spare: Anything.
+    """
+
+    low: Index
+    high: Index
+    scale: Floats
+    dual: Floats
+    ahead: Floats
+    moved: Floats
+    spare: Floats
+
+    @classmethod
+    def of(cls, region: NDArray[np.bool_], axis: int, mm: float) -> "_Axis":
+        low, high = _neighbours(axis, region.ndim)
+        scale = (region[low] & region[high]) * np.float32(1 / mm)
+        return cls(low, high, scale, *(np.zeros_like(scale) for _ in range(4)))
+
+    def step(self, image: Floats, steepest: np.float32) -> None:
+        """Up the gradient: ahead + grad image / steepest."""
+        np.subtract(image[self.high], image[self.low], out=self.moved)
+        self.moved *= self.scale
+        self.moved /= steepest
+        self.moved += self.ahead
+
+    def project(self, length: Floats, push: np.float32) -> None:
+        """Back to a length of 1 at most, and the next point ahead: p + push (p - p before)."""
+        self.moved /= length[self.low]
+        np.subtract(self.moved, self.dual, out=self.ahead)
+        self.ahead *= push
+        self.ahead += self.moved
+        self.dual, self.moved = self.moved, self.dual
+
+
+def _restore(image: Floats, inside: Floats, duals: Sequence[Floats], axes: Sequence[_Axis], weight: np.float32) -> None:
+    """Write the values + weight div p into ``image``."""
+    np.copyto(image, inside)
+    for dual, axis in zip(duals, axes, strict=True):
+        flow = np.multiply(dual, weight, out=axis.spare)
+        flow *= axis.scale
+        image[axis.low] += flow
+        image[axis.high] -= flow
 
 
 def _neighbours(axis: int, dimensions: int) -> tuple[Index, Index]:

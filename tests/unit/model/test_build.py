@@ -8,10 +8,11 @@ from mmccd.method.baselines.denoising_autoencoder import DenoisingAutoencoder
 from mmccd.method.baselines.diffusion_reconstruction import AnoDDPM, DiffusionReconstruction
 from mmccd.method.baselines.patched_diffusion import PatchedDiffusion, patch_masks
 from mmccd.method.baselines.variational_autoencoder import VariationalAutoencoder
+from mmccd.method.code_network import CodeNetwork
 from mmccd.method.method import Batch
-from mmccd.method.networks import CodeNetwork, UNet
 from mmccd.method.noise import gaussian, simplex
 from mmccd.method.registry import METHODS
+from mmccd.method.unet import UNet
 from mmccd.model.build import build_error, build_method, check_fits, masks_of
 from mmccd.model.config import DiffusionConfig, load_config
 from mmccd.scoring.evidence import TailEvidence, count_pairs

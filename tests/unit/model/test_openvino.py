@@ -8,7 +8,7 @@ import torch
 from mmccd.errors import ConfigError
 from mmccd.method.anomaly_map import anomaly_map
 from mmccd.method.masked_cycle import MaskedCycle
-from mmccd.method.networks import UNet
+from mmccd.method.unet import UNet
 from mmccd.model.build import build_method
 from mmccd.model.openvino import CompiledUNet, accelerate
 from mmccd.system.devices import has_bf16

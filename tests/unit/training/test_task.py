@@ -6,8 +6,8 @@ import torch
 
 from mmccd.data.healthy import HealthyTissue
 from mmccd.method.anomaly_map import anomaly_map
-from mmccd.method.networks import UNet
 from mmccd.method.registry import METHODS
+from mmccd.method.unet import UNet
 from mmccd.model.build import build_method
 from mmccd.model.config import load_config
 from mmccd.training.batches import SlicePairs, batch_loader

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from mmccd.method import references
 from mmccd.method.baselines.reconstruction import RECONSTRUCTION, Reconstruction
+from mmccd.method.code_network import CodeNetwork
 from mmccd.method.method import About, Batch, Parts
-from mmccd.method.networks import CodeNetwork
 
 
 class CodedReconstruction(Reconstruction):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmccd.method.networks import CodeNetwork, UNet
+from mmccd.method.unet import UNet
 from mmccd.model.config import NetworkConfig
 
 
@@ -50,45 +50,29 @@ def test_size_of_the_paper():
     assert network.divisor_px == 16
 
 
-# --- the network with a code ---
+@pytest.mark.parametrize("attention", [(False, True, False), (True, False, True)])
+@pytest.mark.parametrize("residual_blocks", [1, 2])
+def test_it_is_monais_network_with_the_same_weights_from_the_same_seed(attention, residual_blocks):
+    from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 
-
-def small_code(**changed):
-    torch.manual_seed(0)
-    sizes = dict(channels=(16, 16), residual_blocks=1, norm_groups=8, patch_px=1)
-    network = CodeNetwork(**(sizes | changed)).eval()
-    for weight in network.parameters():
-        torch.nn.init.normal_(weight, std=0.2)
-    return network
-
-
-@pytest.mark.parametrize("patch_px", [1, 2, 4])
-def test_the_code_is_small_and_the_image_comes_back_at_its_size(patch_px):
-    network = small_code(patch_px=patch_px, code_channels=3)
-    assert network.divisor_px == 2 * patch_px
+    sizes = {"channels": (16, 32, 48), "num_head_channels": 16, "norm_num_groups": 8, "num_res_blocks": residual_blocks}
+    torch.manual_seed(3)
+    theirs = DiffusionModelUNet(
+        spatial_dims=2, in_channels=2, out_channels=3, attention_levels=attention, resblock_updown=True,
+        use_flash_attention=True, **sizes,
+    ).eval()  # fmt: skip
+    torch.manual_seed(3)
+    ours = UNet(
+        2, 3, channels=(16, 32, 48), attention=attention, residual_blocks=residual_blocks, norm_groups=8,
+        head_channels=16, patch_px=1,
+    ).eval()  # fmt: skip
+    drawn, expected = ours.unet.state_dict(), theirs.state_dict()
+    assert drawn.keys() == expected.keys()
+    for name, weight in expected.items():
+        assert torch.equal(drawn[name], weight), name
+    for weight in theirs.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    ours.unet.load_state_dict(theirs.state_dict())
+    images, timesteps = torch.randn(2, 2, 16, 24), torch.tensor([0, 700])
     with torch.inference_mode():
-        mean, deviation = network.encode(torch.randn(2, 1, 6 * patch_px, 4 * patch_px))
-        image = network.decode(mean)
-    assert mean.shape == deviation.shape == (2, 3, 3, 2)
-    assert (deviation > 0).all()
-    assert (mean - deviation).abs().max() > 1e-3
-    assert image.shape == (2, 1, 6 * patch_px, 4 * patch_px)
-    assert image.std() > 1e-3
-
-
-def test_codes_of_a_batch_do_not_mix():
-    network, images = small_code(patch_px=2), torch.randn(3, 1, 8, 8)
-    with torch.inference_mode():
-        whole = network.decode(network.encode(images)[0])
-        alone = torch.cat([network.decode(network.encode(image[None])[0]) for image in images])
-    assert (whole[0] - whole[1]).abs().max() > 1e-3
-    torch.testing.assert_close(whole, alone, rtol=1e-4, atol=1e-4)
-
-
-def test_size_of_the_paper_of_the_code():
-    sizes = NetworkConfig().model_dump(exclude={"attention", "head_channels"})
-    with torch.device("meta"):
-        network = CodeNetwork(**sizes)
-        mean, _ = network.encode(torch.zeros(1, 1, 128, 128))
-    assert mean.numel() == 128
-    assert network.divisor_px == UNet(1, **NetworkConfig().model_dump()).divisor_px
+        torch.testing.assert_close(ours(images, timesteps), theirs(images, timesteps), rtol=1e-5, atol=1e-6)
