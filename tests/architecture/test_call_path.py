@@ -32,5 +32,5 @@ def test_a_prediction_reaches_the_network_in_few_calls(model, calls, tmp_path):
     (path,) = paths
     command = max(place for place, call in enumerate(path) if call.filename.startswith(f"{PACKAGE}/cli/"))
     functions = [f"{Path(call.filename).stem}.{call.name}" for call in path[command + 1 :] if call.name[0] != "<"]
-    assert functions[:2] == ["predict.predict", "predict._predict_one"]
+    assert functions[:2] == ["predict.predict", "case.__call__"]
     assert len(functions) + 1 <= calls, functions  # and the network itself

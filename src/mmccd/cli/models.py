@@ -176,6 +176,11 @@ def predict(
             "--dicom-seg", help="Of DICOM input: write the mask as a DICOM segmentation, too. Names the patient."
         ),
     ] = False,
+    preview: Annotated[bool, typer.Option("--preview/--no-preview", help="Write a picture of each case.")] = True,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes, on CPUs; default: as many as cores are idle, for eight scans or more."),
+    ] = None,
     anonymize: Anonymize = None,
     bids: Annotated[
         bool, typer.Option("--bids", help="Of a BIDS dataset: write BIDS derivatives into OUTPUT, ready to share.")
@@ -206,13 +211,14 @@ def predict(
         if bids:
             outcomes = predict_bids(
                 detector, inputs, output, model=model.name, layout=layout, select=selection, brain=brain, strip=how,
-                subjects=subjects, overwrite=overwrite, anonymize=anonymize, told=say, progress=progress,
+                subjects=subjects, overwrite=overwrite, preview=preview, workers=workers, anonymize=anonymize, told=say,
+                progress=progress,
             )  # fmt: skip
         else:
             outcomes = predict_scans(
                 detector, inputs, output, layout=layout, select=selection, brain=brain, strip=how, series=chosen,
-                subjects=subjects, overwrite=overwrite, dicom_seg=dicom_seg, anonymize=anonymize, told=say,
-                progress=progress,
+                subjects=subjects, overwrite=overwrite, dicom_seg=dicom_seg, preview=preview, workers=workers,
+                anonymize=anonymize, told=say, progress=progress,
             )  # fmt: skip
     finish_scored(outcomes, output / NATIVE if bids else output)
 

@@ -14,11 +14,11 @@ SUMMARY = "summary.csv"
 FINDINGS = "findings.csv"
 ANOMALY_END, MASK_END = "_anomaly.nii.gz", "_mask.nii.gz"
 BRAIN_END = "_brain.nii.gz"
-SEGMENTATION_END = "_seg.dcm"
+SEGMENTATION_END, PICTURE_END = "_seg.dcm", ".png"
 MAPS = (ANOMALY_END, MASK_END)
-NOT_ALWAYS = (BRAIN_END, SEGMENTATION_END)
-"""Of files that are only there where a brain had to be found, or a DICOM segmentation was asked for."""
-ENDS = (*MAPS, *NOT_ALWAYS, ".png", ".json")
+NOT_ALWAYS = (BRAIN_END, SEGMENTATION_END, PICTURE_END)
+"""Of files that are only there where a brain had to be found, or they were asked for."""
+ENDS = (*MAPS, *NOT_ALWAYS, ".json")
 """Of the names of a case's files, behind the case; the last is its record."""
 
 DESCRIPTION = "dataset_description.json"

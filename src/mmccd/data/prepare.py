@@ -30,7 +30,7 @@ from mmccd.system.files import (
     read_record,
     sha256_of_file,
     sha256_of_json,
-    staging,
+    sole_staging,
     whole_or_absent,
     write_atomically,
     write_json,
@@ -204,7 +204,7 @@ def _prepare_part(
             f"{subject.id} has no lesion mask while others have one, so its slices cannot be called healthy",
             "add its mask, or prepare healthy subjects as a cohort of their own",
         )
-    with staging(parts, subject.id) as stage:  # from the beginning: if this process dies, it says at what
+    with sole_staging(parts, subject.id) as stage:  # from the beginning: if this process dies, it says at what
         table, arrays, scans = _read_slices(subject, settings, ready)
         try:
             for name, array in arrays.items():

@@ -13,7 +13,7 @@ from mmccd.data.cohort import Cohort, Image
 from mmccd.data.formats import SCAN_SUFFIXES, stem
 from mmccd.data.problems import Problem
 from mmccd.errors import ConfigError
-from mmccd.system.files import read_record, write_json
+from mmccd.system.files import read_record, remove_partial, write_json
 from mmccd.system.locks import one_at_a_time
 
 _NAME = re.compile(r"case-[0-9a-f]{8}")
@@ -41,6 +41,7 @@ def pseudonyms(key: Path, cases: Iterable[str], *, outside: Path) -> dict[str, s
     names = _read(key)
     if not names.keys() >= set(wanted):  # else nothing is written: the key may lie where nobody may write
         with one_at_a_time(key.parent, key.name, wait=True):
+            remove_partial(key.parent, key.name)
             names = _extended(_read(key), wanted)
             write_json(key, names, mode=0o600)
     return {case: names[case] for case in wanted}

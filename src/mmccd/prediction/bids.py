@@ -57,6 +57,8 @@ def predict_bids(
     strip: Strip = "auto",
     subjects: Collection[str] | None = None,
     overwrite: bool = False,
+    preview: bool = True,
+    workers: int | None = 1,
     anonymize: Path | None = None,
     told: Callable[[str], None] = lambda _: None,
     progress: ProgressCallback = no_progress,
@@ -74,6 +76,8 @@ def predict_bids(
         strip: As of `predict`.
         subjects: Score only these, for example ``sub-01_ses-2``; None scores all.
         overwrite: Score again what is already there.
+        preview: Also write a picture of each case.
+        workers: As of `predict`.
         anonymize: None: derivatives are named as their subjects are.
         told: Called with what a user should know of the derivatives.
         progress: Called with a description, the number done, and the total.
@@ -96,7 +100,7 @@ def predict_bids(
     _write_dataset(cohort.root, output, {"Name": model, "Digest": card.digest})
     outcomes = predict(
         detector, cohort.root, output / NATIVE, layout="bids", select=select, strip=strip,
-        subjects=None if subjects is None else list(subjects), overwrite=overwrite, progress=progress,
+        subjects=subjects, overwrite=overwrite, preview=preview, workers=workers, progress=progress,
     )  # fmt: skip
     units = "nat" if all(one.config.scoring.error == "tail" for one in detector.model.members) else "arbitrary"
     found = {subject.id: subject for subject in cohort.subjects}

@@ -1,34 +1,24 @@
 """`mmccd predict`: scans in, maps, masks and a summary out; one bad scan never stops the others."""
 
-import os
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from mmccd.data.case_record import CaseRecord, is_case_record, kept_case_record
 from mmccd.data.given import as_paths
 from mmccd.data.layouts.entities import Selection
-from mmccd.data.own_folders import BRAIN_END, ENDS, MAPS, NOT_ALWAYS, SEGMENTATION_END, is_own_dataset
-from mmccd.data.problems import Problem
+from mmccd.data.own_folders import is_own_dataset
 from mmccd.data.pseudonyms import UNUSABLE, pseudonyms
-from mmccd.data.volumes import read_volume, write_volume
-from mmccd.errors import ConfigError, DataError, MmccdError, WriteError
-from mmccd.prediction.detector import Detection, Detector
+from mmccd.errors import ConfigError, DataError
+from mmccd.prediction.case import CaseScorer
+from mmccd.prediction.detector import Detector
 from mmccd.prediction.inputs import Input, find_inputs
-from mmccd.prediction.preview import write_preview
-from mmccd.prediction.record import nameless, origin_of, record_of
-from mmccd.prediction.summary import Outcome, check_tables, outcome_of, write_tables
+from mmccd.prediction.summary import Outcome, check_tables, write_tables
 from mmccd.raw.brain import Strip
-from mmccd.raw.ready import ready
-from mmccd.raw.segmentation import says_not_written, write_segmentation
-from mmccd.system.files import sha256_of_json, staging, write_json
-from mmccd.system.locks import one_at_a_time
 from mmccd.system.progress import ProgressCallback, no_progress
+from mmccd.system.workers import each, idle_cores
 
-SEGMENTED = {"dicom_seg": "yes"}
-"""Of an origin: a DICOM segmentation was asked for, and lies there or could not be made."""
+SCANS_EACH = 4
+"""A process takes seconds to start: for fewer scans each it is not worth it."""
 
 
 def predict(
@@ -41,9 +31,11 @@ def predict(
     brain: Path | None = None,
     strip: Strip = "auto",
     series: Mapping[int, str | None] | None = None,
-    subjects: Sequence[str] | None = None,
+    subjects: Collection[str] | None = None,
     overwrite: bool = False,
     dicom_seg: bool = False,
+    preview: bool = True,
+    workers: int | None = 1,
     anonymize: Path | None = None,
     told: Callable[[str], None] = lambda _: None,
     progress: ProgressCallback = no_progress,
@@ -65,6 +57,9 @@ def predict(
         subjects: Score only these subjects; None scores all.
         overwrite: Score again what is already there.
         dicom_seg: Also write `<case>_seg.dcm`, a DICOM segmentation, of scans that came as DICOM. It names the patient.
+        preview: Also write `<case>.png`.
+        workers: Processes, of one thread each where there are several; whatever their number, results are the same.
+            None takes as many as cores are idle, where there are scans enough for that to be worth it.
         anonymize: Key of random names for the cases, see `mmccd.data.pseudonyms`; no result then holds a name of an
             input.
         told: Called with what each DICOM series was taken for.
@@ -77,7 +72,8 @@ def predict(
         DataError: there is no scan to score, or ``output`` cannot be written or holds a `summary.csv` or a
             `findings.csv` of another tool.
         ConfigError: the output is no folder, or one of BIDS derivatives; the key of the names lies in the output
-            folder, or is none; or a DICOM segmentation is asked for without names, or of scans that are no DICOM.
+            folder, or is none; a DICOM segmentation is asked for without names, or of scans that are no DICOM; or
+            several processes, where only one can be.
     """
     inputs, output = as_paths(inputs), Path(output)
     if output.exists() and not output.is_dir():
@@ -94,6 +90,7 @@ def predict(
         told=told if anonymize is None else None,
     )  # fmt: skip
     if subjects is not None:
+        subjects = frozenset(subjects)
         found = [item for item in found if item.case in subjects]
         problems = {case: problem for case, problem in problems.items() if case in subjects}
         if not found and not problems:
@@ -111,126 +108,32 @@ def predict(
         what = "--dicom-seg writes a segmentation for the DICOM series of a scan, and no scan came as DICOM"
         raise ConfigError(what, "leave --dicom-seg out, or give the DICOM files")
     outcomes = [Outcome.failed(problem) for problem in problems.values()]
+    scored = CaseScorer(detector, output, strip, overwrite, dicom_seg, preview)
     others: list[Input] = []
-    for wait, items in ((False, found), (True, others)):
-        for item in items:
+    processes = _processes(workers, detector, len(found))
+    if processes > 1:
+        told(f"{processes} processes of one thread each")
+    with each(scored, found, processes) as answers:
+        for item, outcome in answers:
             progress(item.case, len(outcomes) - len(problems), len(found))
-            with one_at_a_time(output, item.case, wait=wait) as mine:
-                if mine:
-                    outcomes.append(_predict_one(detector, item, output, strip, overwrite and not wait, dicom_seg))
-                else:  # another process scores it now: see at the end whether it did
-                    others.append(item)
+            if outcome is not None:
+                outcomes.append(outcome)
+            else:  # another process scores it now: see at the end whether it did
+                others.append(item)
+    for item in others:
+        progress(f"waiting for another process at {item.case}", len(outcomes) - len(problems), len(found))
+        outcomes.extend(filter(None, [replace(scored, overwrite=False)(item, wait=True)]))
     progress("done", len(found), len(found))
     outcomes.sort(key=lambda outcome: outcome.case)
     write_tables(output, outcomes)
     return outcomes
 
 
-def _predict_one(
-    detector: Detector, item: Input, output: Path, strip: Strip, overwrite: bool, dicom_seg: bool
-) -> Outcome:
-    """Score one scan, or find it scored; whatever is wrong with it becomes its outcome."""
-    started, allowed = time.perf_counter(), False
-    try:
-        _check_place(item, output)
-        allowed = True
-        origin = origin_of(detector, item) | ({"strip": strip} if strip == "always" else {})
-        segmented = origin | SEGMENTED
-        if dicom_seg and item.image.dicom:
-            origin = segmented
-        kept = None if overwrite else kept_case_record(output / f"{item.case}.json")
-        needed = (
-            MAPS if origin != segmented or (kept and says_not_written(kept.warnings)) else (*MAPS, SEGMENTATION_END)
-        )
-        there = all((output / f"{item.case}{end}").is_file() for end in needed)
-        if kept and there and _fits(kept, (origin, segmented), strip):
-            _unfinished(item.case, output).unlink(missing_ok=True)  # a run may have been killed just before it would
-            return outcome_of(kept, "kept")
-        made = ready({detector.sources[0]: item.image, **item.others}, item.brain, strip)
-        scan = made.volume(detector.sources[0])
-        detection = detector.detect(
-            scan,
-            brain=read_volume(made.brain.path, made.brain.channel) if made.brain else None,
-            others={name: made.volume(name) for name in item.others},
-        )
-        with staging(output, item.case) as stage:
-            doubts = _segmentation(stage, item, detection, origin) if origin == segmented else ()
-            detection = replace(detection, warnings=(*detection.warnings, *made.warnings, *doubts))
-            seconds = round(time.perf_counter() - started, 3)
-            record = record_of(detector, item, detection, origin, seconds, made.brain_from)
-            detection.save(stage, item.case)
-            if made.brain_from:
-                write_volume(stage / f"{item.case}{BRAIN_END}", detection.brain.astype("uint8"), scan)
-            write_preview(stage / f"{item.case}.png", item.case, record.source, detection, head=bool(made.brain_from))
-            write_json(stage / f"{item.case}.json", record.as_json())
-            _put_in_place(item.case, stage, output)
-        return outcome_of(record, "done")
-    except WriteError:  # no other scan could be written; what an earlier run left stays
-        raise
-    except (MmccdError, OSError, MemoryError) as error:
-        problem = Problem.of(item.case, error)
-    what, hint = nameless(item, problem.what), nameless(item, problem.hint)
-    what = what.replace(f"{output}{os.sep}", "")  # results name no place
-    if allowed and (output / f"{item.case}.json").exists():
-        with suppress(OSError):
-            _unfinish(item.case, output)  # a result of an earlier run is not this scan's
-    return Outcome.failed(Problem(item.case, what, hint))
-
-
-def _fits(kept: CaseRecord, origins: Collection[Mapping[str, str]], strip: Strip) -> bool:
-    """Whether a result was made of the same, and as it would be made now."""
-    if kept.findings is None:  # of a version that may be called alike
-        return False
-    return kept.origin in origins and not (kept.brain_from and strip == "never")
-
-
-def _segmentation(stage: Path, item: Input, detection: Detection, origin: Mapping[str, str]) -> tuple[str, ...]:
-    """Write what is marked for viewers of DICOM; returns why that cannot be."""
-    try:
-        write_segmentation(
-            stage / f"{item.case}{SEGMENTATION_END}", detection.mask, detection.volume, item.image.dicom,
-            made_by=sha256_of_json(origin),
-        )  # fmt: skip
-    except DataError as error:  # all else of the result stands
-        return (error.message,)
-    return ()
-
-
-def _check_place(item: Input, output: Path) -> None:
-    """Refuse a case whose results would replace a file that is no result: many tools name theirs alike.
-
-    Raises:
-        DataError: names the files.
-    """
-    record = output / f"{item.case}.json"
-    inputs = [image.path for image in item.files.values() if image is not None and image.path.exists()]
-    ours = is_case_record(record) or (not os.path.lexists(record) and _unfinished(item.case, output).exists())
-    hint = "choose another output folder, or move these files elsewhere"
-    places = [output / f"{item.case}{end}" for end in ENDS if os.path.lexists(output / f"{item.case}{end}")]
-    read = [place.name for place in places if place.exists() and any(map(place.samefile, inputs))]
-    if read:
-        raise DataError(f"{', '.join(read)}: read for this case, and a result would be written over it", hint)
-    if places and not ours:
-        names = ", ".join(place.name for place in places)
-        raise DataError(f"{names}: already there, and no record of `mmccd predict` says that it is a result", hint)
-
-
-def _put_in_place(case: str, stage: Path, output: Path) -> None:
-    """Move the files of a case to their places, the record last: a case with a record is complete."""
-    _unfinish(case, output)  # until all files are new
-    for end in NOT_ALWAYS:
-        if not (stage / f"{case}{end}").exists():
-            (output / f"{case}{end}").unlink(missing_ok=True)
-    for path in sorted(stage.iterdir(), key=lambda path: path.suffix == ".json"):
-        path.replace(output / path.name)
-    _unfinished(case, output).unlink()
-
-
-def _unfinished(case: str, output: Path) -> Path:
-    """The mark of a case whose files in ``output`` are results without a record, so that they may be replaced."""
-    return output / f".{case}.unfinished"
-
-
-def _unfinish(case: str, output: Path) -> None:
-    _unfinished(case, output).touch()
-    (output / f"{case}.json").unlink(missing_ok=True)
+def _processes(asked: int | None, detector: Detector, scans: int) -> int:
+    alone = detector.device.type != "cpu" or detector.runtime != "torch"
+    if asked is None:
+        return 1 if alone else max(1, min(idle_cores(), scans // SCANS_EACH))
+    if asked > 1 and alone:
+        what = f"{asked} processes cannot share {detector.runtime} on {detector.device}"
+        raise ConfigError(what, "leave --workers out, or choose --device cpu and --runtime torch")
+    return asked

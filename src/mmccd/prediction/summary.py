@@ -11,7 +11,7 @@ from mmccd.data.case_record import CaseRecord, kept_case_record
 from mmccd.data.own_folders import FINDINGS, SUMMARY
 from mmccd.data.problems import Problem
 from mmccd.errors import DataError
-from mmccd.system.files import write_csv
+from mmccd.system.files import remove_partial, write_csv
 from mmccd.system.locks import one_at_a_time
 
 SUMMED_UP = ("case", "score", "p_value", "threshold", "lesion_volume_ml", "brain_volume_ml", "seconds")
@@ -82,6 +82,8 @@ def write_tables(folder: Path, outcomes: Sequence[Outcome]) -> None:
     Several processes may do so at once; the last of them leaves the rows of all.
     """
     with one_at_a_time(folder, SUMMARY, wait=True):
+        for name in (SUMMARY, FINDINGS):
+            remove_partial(folder, name)
         records = _finished(folder)
         rows = _failed_before(folder) | {case: asdict(outcome_of(record, "done")) for case, record in records.items()}
         rows |= {outcome.case: asdict(outcome) for outcome in outcomes}

@@ -16,7 +16,7 @@ from mmccd.errors import ConfigError, DataError, GridError, MmccdError, WriteErr
 from mmccd.raw.brain import Strip
 from mmccd.raw.ready import Ready, ready
 from mmccd.raw.registration import resampled, rigid, without_bias_field
-from mmccd.system.files import read_record, staging, write_json
+from mmccd.system.files import read_record, sole_staging, write_json
 from mmccd.system.locks import one_at_a_time
 from mmccd.system.progress import ProgressCallback, no_progress
 from mmccd.system.provenance import provenance
@@ -94,7 +94,7 @@ def _one(subject: Subject, output: Path, reference: str | None, strip: Strip, bi
     else:
         mask = _mask(subject.brain, subject, grid) if subject.brain else None
     brain = brain_mask(grid, mask)
-    with staging(output, subject.id) as stage:
+    with sole_staging(output, subject.id) as stage:
         for name, volume in volumes.items():
             data = without_bias_field(volume, brain) if bias_field else volume.data
             write_volume(stage / f"{subject.id}_{name}.nii.gz", np.where(brain, data, np.float32(0)), grid)

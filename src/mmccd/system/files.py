@@ -61,6 +61,8 @@ def write_atomically(path: Path, content: bytes | memoryview, *, mode: int = 0o6
 def staging(folder: Path, name: str) -> Iterator[Path]:
     """A hidden folder for files that belong together, to be moved to their places when all are written.
 
+    Several processes may make what has one name at the same time.
+
     Raises:
         WriteError: it cannot be made.
     """
@@ -73,6 +75,36 @@ def staging(folder: Path, name: str) -> Iterator[Path]:
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def sole_staging(folder: Path, name: str) -> Iterator[Path]:
+    """As `staging`, where one process at a time makes what has this name.
+
+    What a killed one left is then known without a look at the whole folder, which may hold many thousands of results.
+
+    Raises:
+        WriteError: it cannot be made.
+    """
+    made = _sole_stage(folder, name)
+    try:
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir(parents=True)
+    except OSError as error:
+        raise WriteError(folder, error) from error
+    try:
+        yield made
+    finally:
+        remove_sole_stage(folder, name)
+
+
+def remove_sole_stage(folder: Path, name: str) -> None:
+    """Remove what a killed process left in `sole_staging`; none may be at work there."""
+    shutil.rmtree(_sole_stage(folder, name), ignore_errors=True)
+
+
+def _sole_stage(folder: Path, name: str) -> Path:
+    return folder / f".{name}.unshared{PARTIAL}"
 
 
 def partial_names(folder: Path) -> list[str]:

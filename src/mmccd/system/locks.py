@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from mmccd.errors import ConfigError, WriteError
-from mmccd.system.files import remove_partial
+from mmccd.system.files import remove_partial, remove_sole_stage
 
 LOCK = ".mmccd.lock"
 """Lies in a folder while a command writes to it. One that a killed command left behind locks nothing."""
@@ -58,13 +58,11 @@ def one_at_a_time(folder: Path, name: str, *, wait: bool) -> Iterator[bool]:
         WriteError: the folder cannot be written.
     """
     with _lock(folder / f".{name}.lock", wait=wait) as mine:
-        if mine:
-            remove_partial(folder, name)
         try:
             yield mine
         finally:
             if mine:  # a signal may have broken off the cleaning up
-                remove_partial(folder, name)
+                remove_sole_stage(folder, name)
 
 
 @contextmanager

@@ -1,34 +1,73 @@
 """Worker processes that never outlive the one that started them, and do not make it wait for what is queued."""
 
 import os
+import pickle
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import parent_process
 from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Any
+from typing import Any, TypeVar
 
 from mmccd.errors import DataError
+from mmccd.system.complaints import warnings_as_lines
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+THREADS = "OMP_NUM_THREADS"
 _starting = threading.Lock()
+_function: Callable[..., Any] | None = None
+"""Of a worker process: what `each` asked for."""
 MEMORY = "often too little memory: the same command with --workers 1"
 
 
+def idle_cores() -> int:
+    """How many cores of those that this process may use nothing else works on, about; at least 1."""
+    ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return max(1, min(ours, round((os.cpu_count() or 1) - busy)))
+
+
 @contextmanager
-def worker_processes(count: int) -> Iterator[ProcessPoolExecutor]:
+def each(
+    function: Callable[[Item], Made], items: Sequence[Item], workers: int
+) -> Iterator[Iterator[tuple[Item, Made]]]:
+    """What a function makes of every item: in their order in this process, or as it is done by several.
+
+    The function goes to each process once, with all that it holds. It must lie in a module.
+
+    Raises:
+        DataError: a process died.
+    """
+    if workers <= 1 or len(items) <= 1:
+        yield ((item, function(item)) for item in items)
+        return
+    with worker_processes(min(workers, len(items)), function) as pool:
+        waiting = {pool.submit(_apply, item): item for item in items}
+        yield ((waiting[done], done.result()) for done in as_completed(waiting))
+
+
+@contextmanager
+def worker_processes(count: int, function: Callable[..., Any] | None = None) -> Iterator[ProcessPoolExecutor]:
     """A pool of ``count`` processes; where its block is left by an error, what has not begun is dropped.
 
     They are spawned, because a forked child may inherit locks that PyTorch's threads hold. What they are given to do
     must lie in a module: the script that began all this is not run again in them, so it needs no `__main__` guard.
+    Each computes with one thread: threads of several processes on the same cores wait for each other.
+
+    Args:
+        count: How many.
+        function: What `each` has them do.
 
     Raises:
         DataError: one of them died, and the block did not answer to that.
     """
-    with ProcessPoolExecutor(count, mp_context=_Context(), initializer=_begin) as pool:
+    begun_with = (pickle.dumps(function),)
+    with ProcessPoolExecutor(count, mp_context=_Context(), initializer=_begin, initargs=begun_with) as pool:
         try:
             yield pool
         except BaseException as error:
@@ -47,7 +86,8 @@ class _Worker(SpawnProcess):
             told: dict[str, Any] = {name: script.pop(name) for name in ("__file__", "__spec__") if name in script}
             script["__spec__"] = None
             try:
-                super().start()
+                with _one_thread():
+                    super().start()
             finally:
                 del script["__spec__"]
                 script.update(told)
@@ -57,9 +97,31 @@ class _Context(SpawnContext):
     Process = _Worker
 
 
-def _begin() -> None:
+def _begin(function: bytes) -> None:
+    global _function
+    _function = pickle.loads(function)
+    warnings_as_lines().__enter__()  # until the end
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the parent answers it
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _apply(item: Any) -> Any:
+    assert _function is not None, "of a pool of `each`"
+    return _function(item)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """What is started meanwhile computes with one thread."""
+    usual = os.environ.get(THREADS)
+    os.environ[THREADS] = "1"
+    try:
+        yield
+    finally:
+        if usual is None:
+            del os.environ[THREADS]
+        else:
+            os.environ[THREADS] = usual
 
 
 def _end_with_parent() -> None:

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from mmccd.prediction import predict as prediction
+from mmccd.prediction import case as prediction
 
 
 @pytest.fixture

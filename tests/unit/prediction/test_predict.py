@@ -14,8 +14,8 @@ from mmccd.data.cohort import Image, read_cohort
 from mmccd.data.validate import validate
 from mmccd.data.volumes import new_volume, read_volume, write_volume
 from mmccd.errors import DataError, MmccdWarning
-from mmccd.prediction import predict as prediction
 from mmccd.prediction import record as record_module
+from mmccd.prediction.case import CaseScorer
 from mmccd.prediction.inputs import Input
 from mmccd.prediction.predict import predict
 from mmccd.reporting.case import view_of
@@ -165,7 +165,7 @@ def test_one_volume_of_a_4d_file(detector, healthy_scan, tmp_path, output, no_pi
     both = np.stack([np.zeros(scan.shape), scan.get_fdata()], axis=3).astype(np.float32)
     nib.save(nib.Nifti1Image(both, scan.affine), tmp_path / "x.nii.gz")
     item = Input("x", Image(tmp_path / "x.nii.gz", 1))
-    outcome = prediction._predict_one(detector, item, output, "auto", False, False)
+    outcome = CaseScorer(detector, output)(item)
     assert outcome.status == "done"
     assert json.loads((output / "x.json").read_text())["origin"]["scan"].endswith("#1")
 

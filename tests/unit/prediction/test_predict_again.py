@@ -11,7 +11,7 @@ import pytest
 from mmccd.data.volumes import read_volume, write_volume
 from mmccd.errors import DataError
 from mmccd.model.folder import load_model, save_model
-from mmccd.prediction import predict as prediction
+from mmccd.prediction import case as prediction
 from mmccd.prediction.detector import Detector
 from mmccd.prediction.inputs import find_inputs
 from mmccd.prediction.predict import predict

@@ -58,7 +58,7 @@ def test_a_killed_run_goes_on(raw, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             preprocess(read_cohort(raw), out)
     assert not (out / "P" / "preprocess.json").exists()
-    (out / ".P.abcdefgh.partial").mkdir()  # which a process that is killed for good leaves
+    (out / ".P.unshared.partial").mkdir()  # which a process that is killed for good leaves
     assert preprocess(read_cohort(raw), out) == {}
     assert (out / "P" / "preprocess.json").exists()
     assert [path.name for path in out.iterdir()] == ["P"]

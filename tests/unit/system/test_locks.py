@@ -99,12 +99,14 @@ def test_cases_are_locked_one_by_one(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_only_half_files_of_the_same_name_go(tmp_path):
-    for name in (".a[1].abcdefgh.partial", ".a1.abcdefgh.partial", ".a[1].b.abcdefgh.partial"):
-        (tmp_path / name).touch()
+def test_what_a_killed_process_left_of_a_case_goes_without_a_look_at_the_others(tmp_path, monkeypatch):
+    for name in ("a[1]", "a1", "a[1].b"):
+        (tmp_path / f".{name}.unshared.partial" / "deep").mkdir(parents=True)
+    monkeypatch.setattr("os.listdir", None)
     with one_at_a_time(tmp_path, "a[1]", wait=False):
         pass
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".a1.abcdefgh.partial", ".a[1].b.abcdefgh.partial"]
+    monkeypatch.undo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a1.unshared.partial", ".a[1].b.unshared.partial"]
 
 
 def test_a_folder_that_cannot_be_is_named(tmp_path):

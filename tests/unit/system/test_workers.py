@@ -8,7 +8,7 @@ import time
 import pytest
 
 from mmccd.errors import DataError
-from mmccd.system.workers import worker_processes
+from mmccd.system.workers import each, idle_cores, worker_processes
 
 
 def test_an_error_drops_what_has_not_begun():
@@ -30,7 +30,7 @@ def test_a_dead_worker_is_an_error_with_a_remedy():
 def test_a_script_without_a_guard_may_start_workers(tmp_path, how):
     """It is not run again in each of them, where it would start workers of its own."""
     code = (
-        "import os\nfrom mmccd.system.workers import worker_processes\nprint('begun')\n"
+        "import os\nfrom mmccd.system.workers import each, idle_cores, worker_processes\nprint('begun')\n"
         "with worker_processes(1) as pool:\n    print(pool.submit(os.getpid).result() != os.getpid(), __spec__)\n"
     )
     (tmp_path / "script.py").write_text(code)
@@ -43,3 +43,27 @@ def test_a_script_without_a_guard_may_start_workers(tmp_path, how):
     begun, worked = done.stdout.splitlines()
     assert (begun, worked.split()[0], done.stderr) == ("begun", "True", "")
     assert ("ModuleSpec" in worked) == (how == "module")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_item_is_done_once(workers):
+    with each(abs, [-3, 2, -1], workers) as answers:
+        assert sorted(answers) == [(-3, 3), (-1, 1), (2, 2)]
+
+
+def test_an_error_of_an_item_is_that_of_the_whole():
+    with pytest.raises(TypeError), each(abs, ["a", "b"], 2) as answers:
+        list(answers)
+
+
+def test_workers_compute_with_one_thread():
+    with each(os.getenv, ["OMP_NUM_THREADS"] * 2, 2) as answers:
+        assert list(answers) == [("OMP_NUM_THREADS", "1")] * 2
+
+
+def test_idle_cores_are_those_that_nothing_works_on(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    for load, expected in ((0.1, 6), (5.2, 3), (20.0, 1)):
+        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 0, 0))
+        assert idle_cores() == expected
