@@ -58,7 +58,7 @@ def predict_bids(
     subjects: Collection[str] | None = None,
     overwrite: bool = False,
     preview: bool = True,
-    workers: int | None = 1,
+    workers: int | None = None,
     anonymize: Path | None = None,
     told: Callable[[str], None] = lambda _: None,
     progress: ProgressCallback = no_progress,

@@ -1,6 +1,7 @@
 """`mmccd predict`: scans in, maps, masks and a summary out; one bad scan never stops the others."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mmccd.prediction.detector import Detector
 from mmccd.prediction.inputs import Input, find_inputs
 from mmccd.prediction.summary import Outcome, check_tables, write_tables
 from mmccd.raw.brain import Strip
+from mmccd.system.devices import one_thread
 from mmccd.system.progress import ProgressCallback, no_progress
 from mmccd.system.workers import each, idle_cores
 
@@ -35,7 +37,7 @@ def predict(
     overwrite: bool = False,
     dicom_seg: bool = False,
     preview: bool = True,
-    workers: int | None = 1,
+    workers: int | None = None,
     anonymize: Path | None = None,
     told: Callable[[str], None] = lambda _: None,
     progress: ProgressCallback = no_progress,
@@ -58,8 +60,9 @@ def predict(
         overwrite: Score again what is already there.
         dicom_seg: Also write `<case>_seg.dcm`, a DICOM segmentation, of scans that came as DICOM. It names the patient.
         preview: Also write `<case>.png`.
-        workers: Processes, of one thread each where there are several; whatever their number, results are the same.
-            None takes as many as cores are idle, where there are scans enough for that to be worth it.
+        workers: Processes of one thread each; whatever their number, results are the same to the bit. None takes as
+            many as cores are idle where there are scans enough for that to be worth it, else this process with all of
+            its threads.
         anonymize: Key of random names for the cases, see `mmccd.data.pseudonyms`; no result then holds a name of an
             input.
         told: Called with what each DICOM series was taken for.
@@ -113,7 +116,8 @@ def predict(
     processes = _processes(workers, detector, len(found))
     if processes > 1:
         told(f"{processes} processes of one thread each")
-    with each(scored, found, processes) as answers:
+    threads = nullcontext() if workers is None else one_thread()
+    with threads, each(scored, found, processes) as answers:
         for item, outcome in answers:
             progress(item.case, len(outcomes) - len(problems), len(found))
             if outcome is not None:

@@ -1,5 +1,8 @@
 """Where to compute, and in which precision."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from mmccd.errors import ConfigError
@@ -22,6 +25,17 @@ def choose_device(name: str) -> torch.device:
     if not present[kind]:
         raise ConfigError(f"device {name} is not on this machine", "use --device auto, or check the driver")
     return torch.device(name)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread: how many there are changes last digits, as do processes that get in each other's way."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 def uses_bf16(precision: str, device: torch.device) -> bool:

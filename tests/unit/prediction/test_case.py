@@ -26,7 +26,7 @@ def many(healthy_scan, lesioned_scan, tmp_path):
 
 def test_several_processes_find_the_same_to_the_bit(detector, many, tmp_path):
     told = []
-    alone = predict(detector, many, tmp_path / "alone", preview=False)
+    alone = predict(detector, many, tmp_path / "alone", preview=False, workers=1)
     shared = predict(detector, many, tmp_path / "shared", preview=False, workers=2, told=told.append)
     assert told == ["2 processes of one thread each"]
     assert [(one.case, one.status, one.score, one.error) for one in shared] == [
