@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mmccd.overview.info import info
     from mmccd.prediction.detector import Detection, Detector
     from mmccd.prediction.predict import predict
+    from mmccd.prediction.summary import summarise
     from mmccd.raw.preprocess import preprocess
     from mmccd.reporting.report import report
     from mmccd.simulation.phantom import phantom
@@ -64,6 +65,7 @@ _HOMES = {
     "overview.info": ("info",),
     "prediction.detector": ("Detection", "Detector"),
     "prediction.predict": ("predict",),
+    "prediction.summary": ("summarise",),
     "raw.preprocess": ("preprocess",),
     "reporting.report": ("report",),
     "simulation.phantom": ("phantom",),
@@ -106,6 +108,7 @@ __all__ = [
     "read_cohort",
     "read_volume",
     "report",
+    "summarise",
     "train",
     "validate",
 ]

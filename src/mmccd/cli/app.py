@@ -94,6 +94,7 @@ for _command in (
     cli_models.fuse,
     cli_models.export,
     cli_models.predict,
+    cli_results.summarise,
     cli_results.evaluate,
     cli_results.benchmark,
     cli_report.report,

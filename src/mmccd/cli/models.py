@@ -1,7 +1,7 @@
 """Commands about models: train, calibrate, fuse, export, predict. Each imports what it needs: `--help` is quick."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -155,6 +155,10 @@ def predict(
     split: Annotated[
         Path | None, typer.Option(help="A store, or a CSV with columns subject,split: score its test subjects.")
     ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(help="K/N: score share K of N, told by the ids of the cases. For job arrays; see `summarise`."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Slices at a time.")] = 16,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Score again what is already there.")] = False,
     device: Device = "auto",
@@ -194,10 +198,12 @@ def predict(
     from mmccd.prediction.bids import predict_bids
     from mmccd.prediction.detector import Detector
     from mmccd.prediction.predict import predict as predict_scans
+    from mmccd.prediction.share import parse_share
     from mmccd.raw.brain import check_strip
     from mmccd.raw.convert import chosen_series
 
     how, chosen = check_strip(strip), chosen_series(series or [])
+    share = parse_share(part) if part else None
     if bids and series:
         raise ConfigError("--series chooses among DICOM, and --bids takes a BIDS dataset", "leave --series out")
     if bids and dicom_seg:
@@ -208,18 +214,15 @@ def predict(
     )
     subjects = read_split_csv(split).test if split else None
     with reported_progress(f"predict on {detector.device}", quiet=quiet) as progress:
+        options: dict[str, Any] = {
+            "layout": layout, "select": selection, "brain": brain, "strip": how, "subjects": subjects, "share": share,
+            "overwrite": overwrite, "preview": preview, "workers": workers, "anonymize": anonymize, "told": say,
+            "progress": progress,
+        }  # fmt: skip
         if bids:
-            outcomes = predict_bids(
-                detector, inputs, output, model=model.name, layout=layout, select=selection, brain=brain, strip=how,
-                subjects=subjects, overwrite=overwrite, preview=preview, workers=workers, anonymize=anonymize, told=say,
-                progress=progress,
-            )  # fmt: skip
+            outcomes = predict_bids(detector, inputs, output, model=model.name, **options)
         else:
-            outcomes = predict_scans(
-                detector, inputs, output, layout=layout, select=selection, brain=brain, strip=how, series=chosen,
-                subjects=subjects, overwrite=overwrite, dicom_seg=dicom_seg, preview=preview, workers=workers,
-                anonymize=anonymize, told=say, progress=progress,
-            )  # fmt: skip
+            outcomes = predict_scans(detector, inputs, output, series=chosen, dicom_seg=dicom_seg, **options)
     finish_scored(outcomes, output / NATIVE if bids else output)
 
 

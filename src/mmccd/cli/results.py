@@ -10,6 +10,7 @@ from rich.table import Table
 
 from mmccd.cli.options import CORES, Anonymize, Data, Device, Layout, Quiet, Seed, Select, Workers
 from mmccd.cli.output import finish, out, print_evaluation
+from mmccd.data.own_folders import SUMMARY, results_in
 from mmccd.errors import ConfigError
 from mmccd.system.progress import reported_progress
 
@@ -40,6 +41,19 @@ def demo(
         highlight=False,
         markup=False,
     )
+
+
+def summarise(
+    results: Annotated[Path, typer.Argument(help="Folder written by `mmccd predict`, by one job or by many.")],
+) -> None:
+    """Write the tables of a folder of results anew, once all jobs of an array have ended; and count what there is."""
+    from mmccd.prediction.summary import summarise as summarise_results
+
+    outcomes = summarise_results(results)
+    failures = {outcome.case: str(outcome.problem) for outcome in outcomes if outcome.problem}
+    out.print(f"cases    {len(outcomes)}, failed {len(failures)}", highlight=False, markup=False)
+    out.print(f"summary  {results_in(results) / SUMMARY}", highlight=False, markup=False)
+    finish(failures, len(outcomes))
 
 
 def evaluate(

@@ -18,6 +18,7 @@ from mmccd.prediction.bids_names import RAW
 from mmccd.prediction.bids_roi import ROIS
 from mmccd.prediction.detector import Detector
 from mmccd.prediction.predict import predict
+from mmccd.prediction.share import Share
 from mmccd.prediction.summary import Outcome, rows_of
 from mmccd.raw.brain import Strip
 from mmccd.system.files import read_record, write_atomically, write_json
@@ -56,6 +57,7 @@ def predict_bids(
     brain: Path | None = None,
     strip: Strip = "auto",
     subjects: Collection[str] | None = None,
+    share: Share | None = None,
     overwrite: bool = False,
     preview: bool = True,
     workers: int | None = None,
@@ -75,6 +77,7 @@ def predict_bids(
         brain: None: brain masks are found by name.
         strip: As of `predict`.
         subjects: Score only these, for example ``sub-01_ses-2``; None scores all.
+        share: As of `predict`.
         overwrite: Score again what is already there.
         preview: Also write a picture of each case.
         workers: As of `predict`.
@@ -100,7 +103,7 @@ def predict_bids(
     _write_dataset(cohort.root, output, {"Name": model, "Digest": card.digest})
     outcomes = predict(
         detector, cohort.root, output / NATIVE, layout="bids", select=select, strip=strip,
-        subjects=subjects, overwrite=overwrite, preview=preview, workers=workers, progress=progress,
+        subjects=subjects, share=share, overwrite=overwrite, preview=preview, workers=workers, progress=progress,
     )  # fmt: skip
     units = "nat" if all(one.config.scoring.error == "tail" for one in detector.model.members) else "arbitrary"
     found = {subject.id: subject for subject in cohort.subjects}

@@ -13,6 +13,7 @@ from mmccd.errors import ConfigError, DataError
 from mmccd.prediction.case import CaseScorer
 from mmccd.prediction.detector import Detector
 from mmccd.prediction.inputs import Input, find_inputs
+from mmccd.prediction.share import Share
 from mmccd.prediction.summary import Outcome, check_tables, write_tables
 from mmccd.raw.brain import Strip
 from mmccd.system.devices import one_thread
@@ -34,6 +35,7 @@ def predict(
     strip: Strip = "auto",
     series: Mapping[int, str | None] | None = None,
     subjects: Collection[str] | None = None,
+    share: Share | None = None,
     overwrite: bool = False,
     dicom_seg: bool = False,
     preview: bool = True,
@@ -57,6 +59,7 @@ def predict(
         strip: Whether brains are extracted, and modalities of a subject registered; see `mmccd.raw.ready`.
         series: Which DICOM series to use; see `mmccd.raw.convert`.
         subjects: Score only these subjects; None scores all.
+        share: Score only this share of the cases; shares may be scored at the same time, on several machines.
         overwrite: Score again what is already there.
         dicom_seg: Also write `<case>_seg.dcm`, a DICOM segmentation, of scans that came as DICOM. It names the patient.
         preview: Also write `<case>.png`.
@@ -100,6 +103,9 @@ def predict(
             raise DataError(
                 f"none of the {len(subjects)} subjects asked for is among the scans", "check that ids are spelled alike"
             )
+    if share is not None:
+        found = [item for item in found if share.holds(item.case)]
+        problems = {case: problem for case, problem in problems.items() if share.holds(case)}
     if anonymize is not None:
         names = pseudonyms(anonymize, [*(item.case for item in found), *problems], outside=output)
         found = [replace(item, case=names[item.case], private_id=item.case) for item in found]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmccd.data.case_record import CaseRecord, kept_case_record
-from mmccd.data.own_folders import FINDINGS, SUMMARY
+from mmccd.data.own_folders import FINDINGS, SUMMARY, kind_of, results_in
 from mmccd.data.problems import Problem
 from mmccd.errors import DataError
 from mmccd.system.files import remove_partial, write_csv
@@ -74,6 +74,25 @@ def check_tables(folder: Path) -> None:
                 f"{', '.join(columns)}",
                 "choose another output folder, or move this file elsewhere",
             )
+
+
+def summarise(folder: Path | str) -> list[Outcome]:
+    """Write the tables of a folder of results anew, from the records of its cases; what failed is known from before.
+
+    Returns:
+        One outcome per case, by name.
+
+    Raises:
+        DataError: it holds no results; or a table of another tool, which would be replaced.
+    """
+    folder = results_in(Path(folder))
+    if kind_of(folder) != "predictions":
+        raise DataError(f"{folder} holds no results of `mmccd predict`", "give the folder that it wrote")
+    check_tables(folder)
+    write_tables(folder, ())
+    failed = [Outcome.failed(problem) for problem in failed_cases(folder / SUMMARY).values()]
+    done = [outcome_of(record, "done") for record in _finished(folder).values()]
+    return sorted([*failed, *done], key=lambda outcome: outcome.case)
 
 
 def write_tables(folder: Path, outcomes: Sequence[Outcome]) -> None:

@@ -61,7 +61,7 @@ def kinds_in(root: Path) -> Kinds:
     for number, (_, files) in enumerate(_folders(root)):
         scans = [file for file in files if is_scan_name(file.name)]
         others = others or any(role_of(file) not in MASKS and not is_result(file) for file in scans)
-        rest = (file for file in files if file not in scans)
+        rest = (file for file in files if not is_scan_name(file.name))
         dicom = dicom or any(_is_dicom(file) for _, file in zip(range(TRIED), rest, strict=False))
         if (dicom and others) or (others and number >= FOLDERS):
             break
