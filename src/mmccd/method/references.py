@@ -20,6 +20,7 @@ AUTOENCODERS = (
     "Baur C, Denner S, Wiestler B, Navab N, Albarqouni S. Autoencoders for unsupervised anomaly segmentation in brain "
     "MR images: A comparative study. Medical Image Analysis 69, 2021. arXiv:2004.03271."
 )
+MONAI = "Cardoso MJ, et al. MONAI: An open-source framework for deep learning in healthcare. 2022. arXiv:2211.02701."
 VAE = "Kingma DP, Welling M. Auto-Encoding Variational Bayes. ICLR, 2014. arXiv:1312.6114."
 ANODDPM = (
     "Wyatt J, Leach A, Schmon SM, Willcocks CG. AnoDDPM: Anomaly Detection with Denoising Diffusion Probabilistic "

@@ -19,8 +19,6 @@ REFERENCES = {
     "Denoising and Deblurring Problems. IEEE TIP, 2009. doi:10.1109/TIP.2009.2028250.",
     "hd_bet": "Isensee F, et al. Automated brain extraction of multisequence MRI using artificial neural networks. "
     "Human Brain Mapping, 2019. doi:10.1002/hbm.24750.",
-    "monai": "Cardoso MJ, et al. MONAI: An open-source framework for deep learning in healthcare. 2022. "
-    "arXiv:2211.02701.",
     "torch": "Paszke A, et al. PyTorch: An Imperative Style, High-Performance Deep Learning Library. NeurIPS, 2019. "
     "arXiv:1912.01703.",
     "niivue": "NiiVue: a WebGL2 viewer for medical images. https://github.com/niivue/niivue",
@@ -189,6 +187,6 @@ def _training(card: Card) -> list[str]:
 
 
 def _versions(versions: Mapping[str, str]) -> str:
-    named = {"torch": "PyTorch [@torch]", "monai": "MONAI [@monai]", "python": "Python"}
+    named = {"torch": "PyTorch [@torch]", "python": "Python"}
     kept = [(name, shown) for name, shown in named.items() if versions.get(name, "absent") != "absent"]
     return ", ".join(f"{shown} {versions[name]}" for name, shown in kept) or "unrecorded versions"

@@ -34,7 +34,7 @@ def test_scans_method_threshold_and_promise_are_named(record, card):
     assert "not a medical device" in text
     cited = re.findall(r"\[(\d)\]", text)
     assert cited == sorted(cited)  # numbered in the order of the text
-    assert len(references) == len(set(cited)) == 7
+    assert len(references) == len(set(cited)) == 6
     assert "mmccd" in references[0]
     assert any("NiiVue" in reference for reference in references)
 

@@ -41,7 +41,7 @@ class Autoencoder(CodedReconstruction):
     about: ClassVar[About] = About(
         label="AE",
         phrase="an autoencoder",
-        references=(references.AUTOENCODERS,),
+        references=(references.AUTOENCODERS, references.MONAI),
         losses={"reconstruction": RECONSTRUCTION},
     )
 

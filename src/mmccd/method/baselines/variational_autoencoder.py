@@ -21,7 +21,7 @@ class VariationalAutoencoder(CodedReconstruction):
     about: ClassVar[About] = About(
         label="VAE",
         phrase="a variational autoencoder",
-        references=(references.AUTOENCODERS, references.VAE),
+        references=(references.AUTOENCODERS, references.VAE, references.MONAI),
         losses={
             "reconstruction": RECONSTRUCTION,
             "divergence": Loss("Divergence of the code", quantity="Kullback-Leibler divergence per pixel, doubled"),
