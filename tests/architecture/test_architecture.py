@@ -110,7 +110,7 @@ def test_names_of_tests_are_unique_in_their_file():
         ("mmccd.cli.app", ("torch", "numpy", "pandas", "nibabel", "matplotlib")),
         ("mmccd.data.prepare", ("torch", "matplotlib", "lightning")),
         ("mmccd.simulation.phantom", ("torch", "matplotlib", "lightning")),
-        ("mmccd.prediction.detector", ("lightning", "typer")),
+        ("mmccd.prediction.detector", ("lightning", "typer", "monai")),
     ],
 )
 def test_what_an_import_costs(modules, absent):

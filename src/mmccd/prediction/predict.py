@@ -37,8 +37,8 @@ def predict(
     subjects: Collection[str] | None = None,
     share: Share | None = None,
     overwrite: bool = False,
-    dicom_seg: bool = False,
     preview: bool = True,
+    dicom_seg: bool = False,
     workers: int | None = None,
     anonymize: Path | None = None,
     told: Callable[[str], None] = lambda _: None,
@@ -61,8 +61,8 @@ def predict(
         subjects: Score only these subjects; None scores all.
         share: Score only this share of the cases; shares may be scored at the same time, on several machines.
         overwrite: Score again what is already there.
-        dicom_seg: Also write `<case>_seg.dcm`, a DICOM segmentation, of scans that came as DICOM. It names the patient.
         preview: Also write `<case>.png`.
+        dicom_seg: Also write `<case>_seg.dcm`, a DICOM segmentation, of scans that came as DICOM. It names the patient.
         workers: Processes of one thread each; whatever their number, results are the same to the bit. None takes as
             many as cores are idle where there are scans enough for that to be worth it, else this process with all of
             its threads.

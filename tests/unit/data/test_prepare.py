@@ -377,21 +377,13 @@ def test_an_empty_folder_and_one_that_was_hardly_begun_are_filled(cohort_folder,
 # --- ids ---
 
 
-@pytest.mark.parametrize("name", ["007", "1e5"])
-def test_ids_that_look_like_numbers_stay_as_they_are(tmp_path, output, inline, name):
+@pytest.mark.parametrize("name", ["007", "1e5", "NA"])
+def test_ids_that_look_like_numbers_or_missing_values_stay_as_they_are(tmp_path, output, inline, name):
     for subject in (name, "B"):
         add_subject(tmp_path / "data", subject)
     store, _ = prepare(read_cohort(tmp_path / "data"), Split(train=(name,), validation=("B",)), output, SETTINGS)
     assert set(store.index["subject"]) == {name, "B"}
     assert len(store.rows("train")) == len(store.rows("validation")) > 0
-
-
-def test_ids_that_look_like_missing_values_stay_as_they_are(tmp_path, output, inline):
-    for subject in ("NA", "B"):
-        add_subject(tmp_path / "data", subject)
-    store, _ = prepare(read_cohort(tmp_path / "data"), Split(train=("NA",), validation=("B",)), output, SETTINGS)
-    assert set(store.index["subject"]) == {"NA", "B"}
-    assert len(store.rows("train")) > 0
 
 
 def test_split_and_store_of_the_phantom_agree(phantom_folder, phantom_store):
