@@ -1,5 +1,6 @@
 """Who works in a folder: locks of the operating system, which end with their process, however it ends."""
 
+import errno
 import json
 import os
 import socket
@@ -13,6 +14,7 @@ from filelock import FileLock, Timeout
 from mmccd.errors import ConfigError, WriteError
 from mmccd.system.files import remove_partial, remove_sole_stage
 
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 LOCK = ".mmccd.lock"
 """Lies in a folder while a command writes to it. One that a killed command left behind locks nothing."""
 
@@ -22,7 +24,7 @@ def sole_use(folder: Path) -> Iterator[None]:
     """Keep other processes out of ``folder``, which is created where needed and cleared of what a killed one left.
 
     Raises:
-        ConfigError: another process works there.
+        ConfigError: another process works there; or the disk gives no locks.
         WriteError: the folder cannot be written.
     """
     new = not folder.exists()
@@ -55,6 +57,7 @@ def one_at_a_time(folder: Path, name: str, *, wait: bool) -> Iterator[bool]:
         wait: Until it is this process's turn; otherwise the value is False where it is another's.
 
     Raises:
+        ConfigError: the disk gives no locks.
         WriteError: the folder cannot be written.
     """
     with _lock(folder / f".{name}.lock", wait=wait) as mine:
@@ -75,6 +78,12 @@ def _lock(path: Path, *, wait: bool) -> Iterator[bool]:
         yield False
         return
     except OSError as error:
+        if error.errno in NO_LOCKS:
+            raise ConfigError(
+                f"the disk of {path.parent} gives no locks, by which processes keep out of each other's way: "
+                f"{error.strerror or error}",
+                "choose a folder on another disk; on NFS, its lock service may not be running",
+            ) from error
         raise WriteError(path.parent, error) from error
     try:
         yield True

@@ -1,5 +1,6 @@
 """One process at a time where two would spoil each other's work."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -113,6 +114,17 @@ def test_a_folder_that_cannot_be_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(WriteError, match=r"cannot write .*file"), sole_use(tmp_path / "file"):
         pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_named_as_such(tmp_path, monkeypatch, number):
+    def none_left(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("mmccd.system.locks.FileLock.acquire", none_left)
+    with pytest.raises(ConfigError, match="gives no locks") as refused, one_at_a_time(tmp_path, "a", wait=True):
+        pass
+    assert "make space" not in str(refused.value) + refused.value.hint
 
 
 @pytest.mark.parametrize("command", ["phantom", "prepare", "calibrate", "fuse", "benchmark"])
