@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mmccd.cli.options import CORES, Data, Layout, Quiet, Seed, Select, Series, Strip, Workers
+from mmccd.cli.options import CORES, Data, IdleWorkers, Layout, Quiet, Seed, Select, Series, Strip, Workers
 from mmccd.cli.output import finish, out, say
 from mmccd.errors import ConfigError, printable
 from mmccd.system.complaints import warn
@@ -79,6 +79,7 @@ def validate(
     select: Select = None,
     strip: Strip = "auto",
     series: Series = None,
+    workers: IdleWorkers = None,
     quiet: Quiet = False,
 ) -> None:
     """Read every file of a cohort to the end; say which file is what, and what would go wrong later."""
@@ -92,7 +93,8 @@ def validate(
     cohort = any_cohort(data, layout, selection, series=chosen_series(series or []), told=say)
     total = len(cohort.subjects) + len(cohort.problems)
     with reported_progress("validate", quiet=quiet) as progress:
-        reports = validate_cohort(cohort, ready=partial(ready_subject, strip=how), progress=progress)
+        ready = partial(ready_subject, strip=how)
+        reports = validate_cohort(cohort, ready=ready, workers=workers, progress=progress)
     _mention_unused(cohort)
     masks = {subject.id: _masks(subject) for subject in cohort.subjects}
     table = Table("subject", "modalities", "masks", "voxels", "spacing mm", "verdict")

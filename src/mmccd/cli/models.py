@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmccd.cli.options import Anonymize, Device, Layout, Quiet, Select, Series, Strip
+from mmccd.cli.options import Anonymize, Device, IdleWorkers, Layout, Quiet, Select, Series, Strip
 from mmccd.cli.output import finish_scored, out, say
 from mmccd.errors import ConfigError
 from mmccd.system.complaints import warn
@@ -181,10 +181,7 @@ def predict(
         ),
     ] = False,
     preview: Annotated[bool, typer.Option("--preview/--no-preview", help="Write a picture of each case.")] = True,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes, on CPUs; default: as many as cores are idle, for eight scans or more."),
-    ] = None,
+    workers: IdleWorkers = None,
     anonymize: Anonymize = None,
     bids: Annotated[
         bool, typer.Option("--bids", help="Of a BIDS dataset: write BIDS derivatives into OUTPUT, ready to share.")

@@ -35,6 +35,12 @@ Series = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
+IdleWorkers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="Processes, on CPUs; default: as many as cores are idle, for 8 scans or more."
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Anonymize = Annotated[
     Path | None,

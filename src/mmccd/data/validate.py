@@ -1,6 +1,7 @@
 """`mmccd validate`: read every file of a cohort once and say, subject by subject, what would go wrong later."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from mmccd.data.checks import odd_about_other, odd_about_scan
 from mmccd.data.cohort import MODALITIES, Cohort, Subject, all_healthy
@@ -9,6 +10,7 @@ from mmccd.data.subject import Case, Ready, as_it_is, load_case
 from mmccd.data.volumes import brain_mask
 from mmccd.errors import DataError, MmccdError
 from mmccd.system.progress import ProgressCallback, no_progress
+from mmccd.system.workers import each, usual_workers
 
 NO_MASK = "it has no lesion mask while others have one: predict scores it, prepare leaves it out; all zero says healthy"
 # Experts outline to the pial surface, so a few lesion voxels beyond the mask are normal.
@@ -41,32 +43,31 @@ class CaseReport:
         return self.problem is None
 
 
-def validate(cohort: Cohort, *, ready: Ready = as_it_is, progress: ProgressCallback = no_progress) -> list[CaseReport]:
+def validate(
+    cohort: Cohort, *, ready: Ready = as_it_is, workers: int | None = 1, progress: ProgressCallback = no_progress
+) -> list[CaseReport]:
     """Read each subject in full; one that fails does not stop the others.
 
     Args:
         cohort: Subjects; those that were left out when it was read are reported as failed.
         ready: Makes a subject ready before it is read: see `mmccd.raw.ready`.
-        progress: Called with a subject, the number done, and the total.
+        workers: Processes; None takes as many as cores are idle where there are subjects enough.
+        progress: Called with a subject that is done, the number done, and the total.
 
     Returns:
         One report a subject, sorted by id.
     """
-    subjects = {subject.id: subject for subject in cohort.subjects}
     some_have_masks = not all_healthy(cohort.subjects)
-    reports = []
-    names = sorted(subjects.keys() | cohort.problems.keys())
-    for done, name in enumerate(names):
-        progress(name, done, len(names))
-        if name in subjects:
-            report = validate_subject(subjects[name], ready)
-            if report.ok and some_have_masks and not subjects[name].lesion:
-                report = replace(report, warnings=(*report.warnings, NO_MASK))
-        else:
-            report = CaseReport(name, cohort.problems[name])
-        reports.append(report)
-    progress("done", len(names), len(names))
-    return reports
+    reports = [CaseReport(name, problem) for name, problem in cohort.problems.items()]
+    total = len(reports) + len(cohort.subjects)
+    count = usual_workers(len(cohort.subjects)) if workers is None else workers
+    with each(partial(validate_subject, ready=ready), cohort.subjects, count) as answers:
+        for subject, report in answers:
+            without = report.ok and some_have_masks and not subject.lesion
+            reports.append(replace(report, warnings=(*report.warnings, NO_MASK)) if without else report)
+            progress(subject.id, len(reports), total)
+    progress("done", total, total)
+    return sorted(reports, key=lambda report: report.subject)
 
 
 def validate_subject(subject: Subject, ready: Ready = as_it_is) -> CaseReport:

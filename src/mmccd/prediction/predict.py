@@ -18,10 +18,7 @@ from mmccd.prediction.summary import Outcome, check_tables, write_tables
 from mmccd.raw.brain import Strip
 from mmccd.system.devices import one_thread
 from mmccd.system.progress import ProgressCallback, no_progress
-from mmccd.system.workers import each, idle_cores
-
-SCANS_EACH = 4
-"""A process takes seconds to start: for fewer scans each it is not worth it."""
+from mmccd.system.workers import each, usual_workers
 
 
 def predict(
@@ -142,7 +139,7 @@ def predict(
 def _processes(asked: int | None, detector: Detector, scans: int) -> int:
     alone = detector.device.type != "cpu" or detector.runtime != "torch"
     if asked is None:
-        return 1 if alone else max(1, min(idle_cores(), scans // SCANS_EACH))
+        return 1 if alone else usual_workers(scans)
     if asked > 1 and alone:
         what = f"{asked} processes cannot share {detector.runtime} on {detector.device}"
         raise ConfigError(what, "leave --workers out, or choose --device cpu and --runtime torch")

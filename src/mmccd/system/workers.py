@@ -19,6 +19,8 @@ from mmccd.system.complaints import warnings_as_lines
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 THREADS = "OMP_NUM_THREADS"
+ITEMS_EACH = 4
+"""A process takes seconds to start: for fewer scans each it is not worth it."""
 _starting = threading.Lock()
 _function: Callable[..., Any] | None = None
 """Of a worker process: what `each` asked for."""
@@ -30,6 +32,11 @@ def idle_cores() -> int:
     ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return max(1, min(ours, round((os.cpu_count() or 1) - busy)))
+
+
+def usual_workers(items: int) -> int:
+    """How many processes so many items are worth: as many as cores are idle, with some items for each."""
+    return max(1, min(idle_cores(), items // ITEMS_EACH))
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def verdicts_in(table):
 def test_the_verdict_on_each_subject_is_what_is_wrong_with_it_or_fine(run, phantom_folder, monkeypatch):
     from mmccd.data.validate import CaseReport
 
-    def validate(cohort, *, ready, progress):
+    def validate(cohort, *, ready, workers, progress):
         spoilt = {"Phantom_0002": Problem("Phantom_0002", "it is torn", "copy it")}
         odd = {"Phantom_0003": ("it is odd", "and thick")}
         return [CaseReport(one.id, spoilt.get(one.id), odd.get(one.id, ())) for one in cohort.subjects]

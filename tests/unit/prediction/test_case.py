@@ -1,6 +1,5 @@
 """A case scored by this process, by several, or by another one."""
 
-import os
 import shutil
 
 import pytest
@@ -76,9 +75,8 @@ def test_by_itself_it_takes_processes_for_many_scans_alone(detector, many, tmp_p
 
     each = module.each
     monkeypatch.setattr(module, "each", noted)
-    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
-    monkeypatch.setattr(module, "SCANS_EACH", 2)
-    monkeypatch.setattr(module, "idle_cores", lambda: 8)
+    monkeypatch.setattr("mmccd.system.workers.ITEMS_EACH", 2)
+    monkeypatch.setattr("mmccd.system.workers.idle_cores", lambda: 8)
     predict(detector, many, tmp_path / "out", workers=None)
     predict(detector, many / "a.nii.gz", tmp_path / "out", workers=None)
     assert asked == [2, 1]
