@@ -8,6 +8,7 @@ scans of the phantom with one process and with two. Writes scale.json and .md he
 """
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -71,6 +72,7 @@ def finished(detector: Detector, work: Path, count: int) -> dict[str, float]:
             record = json.loads((results / f"{name}.json").read_text())
             (results / f"{name}.json").write_text(json.dumps(record | {"case": name}))
     predict(detector, scans, results, workers=1)  # what the system keeps of the disk in memory is the same for all
+    os.sync()  # else the tables wait until the disk has taken the copies
     started = time.perf_counter()
     outcomes = predict(detector, scans, results, workers=1)
     seconds = time.perf_counter() - started

@@ -25,7 +25,7 @@ class CodeNetwork(nn.Module):
         patch_px: int,
         code_channels: int = 2,
     ) -> None:
-        from monai.networks.nets.autoencoderkl import AutoencoderKL  # takes longer to import than a scan to score
+        from monai.networks.nets.autoencoderkl import AutoencoderKL  # slow to import, and of two methods alone
 
         super().__init__()
         self.divisor_px = patch_px * 2 ** (len(channels) - 1)

@@ -127,9 +127,9 @@ def predict(
                 outcomes.append(outcome)
             else:  # another process scores it now: see at the end whether it did
                 others.append(item)
-    for item in others:
-        progress(f"waiting for another process at {item.case}", len(outcomes) - len(problems), len(found))
-        outcomes.extend(filter(None, [replace(scored, overwrite=False)(item, wait=True)]))
+        for item in others:
+            progress(f"waiting for another process at {item.case}", len(outcomes) - len(problems), len(found))
+            outcomes.extend(filter(None, [replace(scored, overwrite=False)(item, wait=True)]))
     progress("done", len(found), len(found))
     outcomes.sort(key=lambda outcome: outcome.case)
     write_tables(output, outcomes)

@@ -89,26 +89,29 @@ def summarise(folder: Path | str) -> list[Outcome]:
     if kind_of(folder) != "predictions":
         raise DataError(f"{folder} holds no results of `mmccd predict`", "give the folder that it wrote")
     check_tables(folder)
-    write_tables(folder, ())
-    failed = [Outcome.failed(problem) for problem in failed_cases(folder / SUMMARY).values()]
-    done = [outcome_of(record, "done") for record in _finished(folder).values()]
-    return sorted([*failed, *done], key=lambda outcome: outcome.case)
+    return write_tables(folder, ())
 
 
-def write_tables(folder: Path, outcomes: Sequence[Outcome]) -> None:
+def write_tables(folder: Path, outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Write the tables of all cases in ``folder``: of this run, finished ones of others, and what failed in others.
 
     Several processes may do so at once; the last of them leaves the rows of all.
+
+    Returns:
+        One outcome per case, by name.
     """
     with one_at_a_time(folder, SUMMARY, wait=True):
         for name in (SUMMARY, FINDINGS):
             remove_partial(folder, name)
         records = _finished(folder)
-        rows = _failed_before(folder) | {case: asdict(outcome_of(record, "done")) for case, record in records.items()}
-        rows |= {outcome.case: asdict(outcome) for outcome in outcomes}
+        known = {case: Outcome.failed(problem) for case, problem in failed_cases(folder / SUMMARY).items()}
+        known |= {case: outcome_of(record, "done") for case, record in records.items()}
+        known |= {outcome.case: outcome for outcome in outcomes}
+        found = [known[case] for case in sorted(known)]
         parts = (row for case in sorted(records) for row in finding_rows(records[case]))
         write_csv(folder / FINDINGS, parts, FINDING_COLUMNS)
-        write_csv(folder / SUMMARY, [rows[case] for case in sorted(rows)])
+        write_csv(folder / SUMMARY, [asdict(outcome) for outcome in found])
+    return found
 
 
 def finding_rows(record: CaseRecord) -> list[dict[str, Any]]:
@@ -119,11 +122,6 @@ def finding_rows(record: CaseRecord) -> list[dict[str, Any]]:
         places = (*finding.centre_mm, finding.side, *(finding.mni_mm or (None, None, None)))
         rows.append(dict(zip(FINDING_COLUMNS, (record.case, finding.number, *sizes, *places), strict=True)))
     return rows
-
-
-def _failed_before(folder: Path) -> dict[str, dict[str, Any]]:
-    problems = failed_cases(folder / SUMMARY)
-    return {case: asdict(Outcome.failed(problem)) for case, problem in problems.items()}
 
 
 def failed_cases(path: Path) -> dict[str, Problem]:

@@ -2,6 +2,7 @@
 
 import glob
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -130,18 +131,15 @@ def _unfinished(place: Path) -> Path:
 def _mask(mask: Image, subject: Subject, grid: Volume, *, allow_zero: bool = False) -> Volume:
     """A mask on the grid of the reference: as it lies, or with the modality that it was drawn on."""
     drawn = read_volume(mask.path, mask.channel, allow_zero=allow_zero)
+    with suppress(GridError):
+        check_same_grid(grid, drawn)
+        return drawn
     for image in subject.images.values():
         drawn_on = read_volume(image.path, image.channel)
-        try:
+        with suppress(GridError):
             check_same_grid(drawn_on, drawn)
-        except GridError:
-            continue
-        try:
-            check_same_grid(drawn_on, grid)
-        except GridError:
             moved = resampled(drawn, grid, rigid(drawn_on, grid), labels=True)
             return replace(grid, data=moved.astype(np.float32), path=mask.path)
-        return drawn
     raise DataError(f"{mask.path.name} lies on the grid of none of the images", "give the mask on the grid of one")
 
 

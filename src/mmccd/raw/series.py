@@ -160,13 +160,14 @@ def series_in(files: Iterable[Path]) -> tuple[list[Series], list[Path]]:
     """
     groups: dict[tuple[str, str, str], list[Picture]] = {}
     broken: list[Path] = []
-    known: set[str] = set()
+    known: set[tuple[str, bytes]] = set()
     for path in files:
         picture = _picture(path)
         if picture is not None and picture.instance:
-            if picture.instance in known:  # a copy
+            itself = (picture.instance, picture.places.tobytes())  # tools that take names out may leave one for all
+            if itself in known:  # a copy
                 continue
-            known.add(picture.instance)
+            known.add(itself)
         if picture is None:
             broken.append(path)
         elif picture.rows:  # else a report, or raw data
