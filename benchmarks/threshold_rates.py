@@ -17,7 +17,8 @@ from volumes import CPU, Floats, Mask, healthy_apart, over_brain
 
 from mmccd.comparison.scores import scans
 from mmccd.data.store import Store, open_store
-from mmccd.evaluation.metrics import Confusion, oracle_threshold
+from mmccd.evaluation.metrics import Confusion
+from mmccd.evaluation.oracle import DiceCurve, best_threshold, threshold_value
 from mmccd.method.registry import METHODS
 from mmccd.model.folder import load_model
 from mmccd.model.model import Model
@@ -41,7 +42,8 @@ def main() -> None:
                 model = load_model(work / f"fold{fold}_{source}" / "models" / source / method)
                 healthy, cases = found_by(model, open_store(work / f"store{fold}"), source)
                 cuts = {f"{rate:.0%}": voxel_threshold(healthy, rate=rate).value for rate in RATES}
-                cuts[ORACLE] = oracle_threshold(*map(list, zip(*cases, strict=True)))[0]
+                oracle = best_threshold(DiceCurve.of(score, lesion, int(lesion.sum())) for score, lesion in cases)
+                cuts[ORACLE] = threshold_value(oracle or 0)
                 for name, cut in cuts.items():
                     values = [float(Confusion.between(score > cut, lesion).dice) for score, lesion in cases]
                     row.setdefault(name, []).extend(values)

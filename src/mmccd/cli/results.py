@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mmccd.cli.options import CORES, Anonymize, Data, Device, Layout, Quiet, Seed, Select, Workers
+from mmccd.cli.options import CORES, Anonymize, Data, Device, IdleWorkers, Layout, Quiet, Seed, Select, Workers
 from mmccd.cli.output import finish, out, print_evaluation
 from mmccd.data.own_folders import SUMMARY, results_in
 from mmccd.errors import ConfigError
@@ -65,6 +65,7 @@ def evaluate(
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples over subjects.")] = 2000,
     seed: Seed = 0,
     anonymize: Anonymize = None,
+    workers: IdleWorkers = None,
     quiet: Quiet = False,
 ) -> None:
     """Compare detections with expert masks, beside a plain intensity threshold, with 95 % intervals."""
@@ -75,7 +76,7 @@ def evaluate(
     with reported_progress("evaluate", quiet=quiet) as progress:
         found = evaluate_predictions(
             predictions, data, output, layout=layout, select=selection, resamples=resamples, seed=seed,
-            anonymize=anonymize, progress=progress,
+            anonymize=anonymize, workers=workers, progress=progress,
         )  # fmt: skip
     print_evaluation(found.table())
     out.print(

@@ -15,8 +15,9 @@ from mmccd.comparison.artefacts import ARTEFACTS, plant
 from mmccd.comparison.judge import Judge
 from mmccd.comparison.record import Row
 from mmccd.data.store import Store
-from mmccd.evaluation.measure import ExpertCase, Floats, Mask, Scored, dice_at, measure
-from mmccd.evaluation.metrics import Confusion, auroc, oracle_threshold
+from mmccd.evaluation.measure import ExpertCase, Floats, Mask, Scored, measure
+from mmccd.evaluation.metrics import Confusion, auroc
+from mmccd.evaluation.oracle import DiceCurve, best_threshold, threshold_value
 from mmccd.evaluation.paper_protocol import (
     EROSION_PX,
     PIXEL_MM,
@@ -71,7 +72,7 @@ def scans(store: Store, split: str, source: str) -> Iterator[Scan]:
 def score_volumes(judge: Judge, store: Store, source: str) -> tuple[dict[str, Any], list[LesionSlice]]:
     """The honest protocol on whole volumes: a row per subject, the mean curve; and the slices for a picture."""
     rows: list[Row] = []
-    pieces, cases = [], []
+    pieces, cases, curves = [], [], []
     seconds, slices = 0.0, 0
     for scan in scans(store, "test", source):
         started = time.perf_counter()
@@ -79,17 +80,18 @@ def score_volumes(judge: Judge, store: Store, source: str) -> tuple[dict[str, An
         seconds += time.perf_counter() - started
         slices += len(found)
         expert, score = scan.expert, np.moveaxis(found, 0, 2)
-        cases.append((score[expert.brain], expert.lesion[expert.brain], int(expert.lesion.sum())))
+        cases.append((score[expert.brain], expert.lesion[expert.brain]))
+        curves.append(DiceCurve.of(*cases[-1], int(expert.lesion.sum())))
         rows.append(_row(scan, score, judge))
         if piece := largest_lesion_slice(expert, score):
             pieces.append(replace(piece, z=int(scan.z[piece.z])))
-    threshold, _ = oracle_threshold([score for score, _, _ in cases], [lesion for _, lesion, _ in cases])
-    for row, (score, lesion, size) in zip(rows, cases, strict=True):
-        row["oracle_dice"] = dice_at(threshold, score, lesion, size) if size else float("nan")
+    oracle = best_threshold(curve for curve, row in zip(curves, rows, strict=True) if row["lesion_ml"])
+    for row, curve in zip(rows, curves, strict=True):
+        row["oracle_dice"] = curve.at(oracle) if oracle is not None and row["lesion_ml"] else float("nan")
     return {
         "rows": rows,
-        "oracle_threshold": threshold,
-        "precision_at_recalls": _mean_curve([(score, lesion) for score, lesion, _ in cases]),
+        "oracle_threshold": threshold_value(oracle) if oracle is not None else float("nan"),
+        "precision_at_recalls": _mean_curve(cases),
         "seconds_per_slice": seconds / max(1, slices),
     }, pieces
 

@@ -1,9 +1,9 @@
 """One case of a predictions folder beside its expert mask: what each method says of it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,9 @@ from mmccd.data.own_folders import ANOMALY_END, MASK_END
 from mmccd.data.subject import load_predicted
 from mmccd.data.volumes import Volume, check_same_grid, read_volume
 from mmccd.errors import DataError
-from mmccd.evaluation.measure import ExpertCase, Scored
-from mmccd.method.intensity import normalise
+from mmccd.evaluation.measure import ExpertCase, Floats, Scored
+from mmccd.evaluation.paper_protocol import LesionSlice, largest_lesion_slice, slice_with_most_lesion
+from mmccd.method.intensity import reference_intensity, scaled
 from mmccd.scoring.intensity_baseline import IntensityBaseline
 from mmccd.scoring.thresholds import Threshold, threshold_of_scan
 
@@ -29,19 +30,41 @@ BASELINES = (INTENSITY, SMOOTHED_INTENSITY)
 
 @dataclass(frozen=True)
 class ScoredCase:
-    """A case that can be evaluated.
+    """A case that can be evaluated; its arrays are the box around brain, lesion and marks: half a scan is air.
 
     Attributes:
         expert: Brain and lesion.
         record: Of the prediction.
-        scan: The scan.
-        scored: The model, then the intensity baselines, on the grid of the scan.
+        image: (x, y, z) intensities of the scan.
+        scored: The model, then the intensity baselines.
+        box: Where the arrays lie on the RAS+ grid of the scan.
+        shape: Of the whole scan.
+        shown_z: Of the slice with most lesion, or without one with most brain, on the grid of the scan.
+        shown: (x, y) intensities of this slice, in full.
     """
 
     expert: ExpertCase
     record: CaseRecord
-    scan: Volume
+    image: NDArray[np.float32]
     scored: tuple[Scored, ...]
+    box: tuple[slice, slice, slice]
+    shape: tuple[int, ...]
+    shown_z: int
+    shown: Floats
+
+    def largest_lesion_slice(self, score: NDArray[np.float32]) -> LesionSlice | None:
+        """As `mmccd.evaluation.paper_protocol.largest_lesion_slice`, of the whole scan; None without a lesion."""
+        piece = largest_lesion_slice(self.expert, score)
+        if piece is None:
+            return None
+        z = piece.z + self.box[2].start
+        return LesionSlice(piece.case, z, *map(self.whole, (piece.score, piece.brain, piece.lesion)))
+
+    def whole(self, part: NDArray[np.generic]) -> NDArray[Any]:
+        """An axial slice of the box as one of the scan, 0 around it."""
+        whole = np.zeros(self.shape[:2], part.dtype)
+        whole[self.box[:2]] = part
+        return whole
 
 
 def predicted_cases(predictions: Path) -> list[str]:
@@ -70,30 +93,49 @@ def load_scored_case(predictions: Path, subject: Subject) -> ScoredCase:
     if subject.lesion is None:
         raise DataError(f"subject {subject.id} has no lesion mask", "evaluate needs one; it may be all zero")
     record = read_case_record(predictions / f"{subject.id}.json")
-    loaded = load_predicted(subject, record, predictions)
-    scan = loaded.images[record.source]
-    if loaded.lesion is None:
-        raise AssertionError("load_case reads the lesion mask of a subject that has one")
-    score, mask = (_read_on_grid(predictions / f"{subject.id}{end}", scan) for end in (ANOMALY_END, MASK_END))
-    expert = ExpertCase(subject.id, loaded.brain, loaded.lesion, scan.spacing_mm)
-    model = Scored(record.model.method, score, record.threshold, mask > 0)
+    case, normalised = _model_alone(predictions, subject, record)  # the whole scan is gone before more is computed
     # A model that is a baseline itself is listed once.
-    beside = (one for one in _intensities(record, scan, expert) if model.method != INTENSITY)
-    return ScoredCase(expert, record, scan, (model, *beside))
+    model = case.scored[0].method
+    beside = (one for one in _intensities(record, normalised, case.expert) if model != INTENSITY)
+    return replace(case, scored=(*case.scored, *beside))
 
 
-def _intensities(record: CaseRecord, scan: Volume, expert: ExpertCase) -> Iterator[Scored]:
+def _model_alone(predictions: Path, subject: Subject, record: CaseRecord) -> tuple[ScoredCase, Floats]:
+    """The case without baselines, and its scan normalised as the model saw it."""
+    loaded = load_predicted(subject, record, predictions)
+    scan, lesion = loaded.images[record.source], loaded.lesion
+    if lesion is None:
+        raise AssertionError("load_case reads the lesion mask of a subject that has one")
+    reference = reference_intensity(scan.data, loaded.brain)
+    marked = _read_on_grid(predictions / f"{subject.id}{MASK_END}", scan) > 0
+    box = _around(loaded.brain | lesion | marked)
+    expert = ExpertCase(subject.id, loaded.brain[box].copy(), lesion[box].copy(), scan.spacing_mm)
+    score = _read_on_grid(predictions / f"{subject.id}{ANOMALY_END}", scan)[box].copy()
+    model = Scored(record.model.method, score, record.threshold, marked[box].copy())
+    z = box[2].start + slice_with_most_lesion(expert.lesion if expert.has_lesion else expert.brain)
+    image, shown = scan.data[box].copy(), scan.data[:, :, z].copy()
+    case = ScoredCase(expert, record, image, (model,), box, scan.data.shape, z, shown)
+    return case, scaled(case.image, expert.brain, reference)
+
+
+def _around(inside: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+    """The smallest box with all of what is inside."""
+    sides = [np.flatnonzero(inside.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    x, y, z = (slice(int(side[0]), int(side[-1]) + 1) for side in sides)
+    return x, y, z
+
+
+def _intensities(record: CaseRecord, normalised: NDArray[np.float32], expert: ExpertCase) -> Iterator[Scored]:
     """The scan's own intensity, and the same smoothed where the model's map is."""
     cut = record.intensity
-    normalised = np.moveaxis(normalise(scan.data, expert.brain), 2, 0)
-    x_mm, y_mm, z_mm = scan.spacing_mm
+    slices = {record.source: np.moveaxis(normalised, 2, 0)}
+    x_mm, y_mm, z_mm = expert.spacing_mm
     kinds: tuple[tuple[str, Literal["plain", "smoothed"], float], ...] = (
         (INTENSITY, "plain", cut.threshold),
         (SMOOTHED_INTENSITY, "smoothed", cut.smoothed_threshold),
     )
     for name, kind, value in kinds if cut.smooth_mm > 0 else kinds[:1]:
         baseline = IntensityBaseline(record.source, cut.polarity, kind, cut.smooth_mm)
-        slices = {record.source: normalised}
         found = baseline.anomaly_map(slices, np.moveaxis(expert.brain, 2, 0), (z_mm, x_mm, y_mm))
         score = np.moveaxis(found, 0, 2)
         yield Scored.cut(name, expert, score, threshold_of_scan(_threshold(cut, value), score[expert.brain]))

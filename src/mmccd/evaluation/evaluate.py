@@ -9,23 +9,24 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mmccd.data.cohort import Cohort, read_cohort
 from mmccd.data.layouts.entities import Selection
 from mmccd.data.own_folders import results_in
+from mmccd.data.problems import Problem
 from mmccd.data.pseudonyms import names_of_files, redact, with_pseudonyms
-from mmccd.errors import DataError, MmccdError, MmccdWarning
-from mmccd.evaluation.case import BASELINES, ScoredCase, load_scored_case, predicted_cases
+from mmccd.errors import DataError, MmccdWarning
+from mmccd.evaluation.case import BASELINES, predicted_cases
 from mmccd.evaluation.intervals import Interval, bootstrap_mean, by_patient
-from mmccd.evaluation.measure import METRICS, Row, dice_at, measure
-from mmccd.evaluation.metrics import oracle_threshold
-from mmccd.evaluation.montage import write_montage
-from mmccd.evaluation.paper_protocol import PAPER_METRICS, LesionSlice, largest_lesion_slice, paper_rows
+from mmccd.evaluation.measure import METRICS, Row
+from mmccd.evaluation.measurer import CaseMeasurer
+from mmccd.evaluation.montage import MontageRow, write_montage
+from mmccd.evaluation.oracle import best_threshold, threshold_value
+from mmccd.evaluation.paper_protocol import PAPER_METRICS, paper_rows
+from mmccd.evaluation.scratch import Scratch
 from mmccd.evaluation.tables import Evaluation
 from mmccd.system.files import write_atomically, write_csv, write_json
 from mmccd.system.progress import ProgressCallback, no_progress
+from mmccd.system.workers import each, usual_workers
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -34,77 +35,6 @@ _REMEDY = "predict the others alone, for example with `mmccd predict --split STO
 _LISTED_REASONS = 3
 _DRAWN_CASES = 12
 Mean = Callable[[Sequence[Row], Sequence[float]], Interval]
-
-
-class _Pool:
-    """Brain voxels of all cases for the oracle, in files: memory holds one case, however many there are."""
-
-    def __init__(self, folder: Path) -> None:
-        self._scores, self._lesions = folder / "scores", folder / "lesions"
-        self._sizes: list[int] = []
-        folder.mkdir()
-
-    def add(self, score: NDArray[np.float32], lesion: NDArray[np.bool_]) -> None:
-        for path, values in ((self._scores, score), (self._lesions, lesion)):
-            try:
-                with path.open("ab") as stream:
-                    values.tofile(stream)
-            except OSError as error:
-                raise _not_writable(path.parent, error) from error
-        self._sizes.append(score.size)
-
-    def cases(self) -> tuple[list[NDArray[np.float32]], list[NDArray[np.bool_]]]:
-        ends = np.cumsum(self._sizes)[:-1]
-        scores: NDArray[np.float32] = np.memmap(self._scores, np.float32, "r")
-        lesions: NDArray[np.bool_] = np.memmap(self._lesions, np.bool_, "r")
-        return np.split(scores, ends), np.split(lesions, ends)
-
-
-class _Collector:
-    """Gathers the cases one by one: of each its rows, its slice for the paper's protocol and, on disk, its scores."""
-
-    def __init__(self, scratch: Path) -> None:
-        self._scratch = scratch
-        self._pools: dict[str, _Pool] = {}
-        self._slices: dict[str, list[LesionSlice]] = {}
-        self._rows: dict[str, list[Row]] = {}
-        self._lesion_voxels: dict[str, list[int]] = {}
-        self.trained_on: list[str] = []
-
-    def add(self, case: ScoredCase) -> None:
-        expert = case.expert
-        self.trained_on += [expert.id] * case.record.trained_on
-        for scored in case.scored:
-            name = scored.method
-            if name not in self._pools:
-                self._pools[name] = _Pool(self._scratch / str(len(self._pools)))
-            self._pools[name].add(scored.score[expert.brain], expert.lesion[expert.brain])
-            self._rows.setdefault(name, []).append(measure(expert, scored) | {"source": case.record.source})
-            self._lesion_voxels.setdefault(name, []).append(int(expert.lesion.sum()))
-            piece = largest_lesion_slice(expert, scored.score)
-            self._slices.setdefault(name, []).extend([piece] if piece else [])
-
-    def rows(self) -> tuple[list[Row], dict[str, float]]:
-        """Rows with ``oracle_dice``, in order of the cases, and the oracle threshold of each method."""
-        thresholds: dict[str, float] = {}
-        complete: list[Row] = []
-        for name, pool in self._pools.items():
-            scores, lesions = pool.cases()
-            thresholds[name], _ = oracle_threshold(scores, lesions)
-            for row, score, lesion, size in zip(
-                self._rows[name], scores, lesions, self._lesion_voxels[name], strict=True
-            ):
-                complete.append(row | {"oracle_dice": dice_at(thresholds[name], score, lesion, size)})
-        return sorted(complete, key=lambda row: str(row["case"])), thresholds
-
-    def paper_rows(self) -> tuple[list[Row], dict[str, float]]:
-        """Rows of the paper's protocol, and its oracle threshold for each method."""
-        thresholds: dict[str, float] = {}
-        complete: list[Row] = []
-        for name, slices in self._slices.items():
-            rows, thresholds[name] = paper_rows(slices)
-            complete += [{"case": row.pop("case"), "method": name} | row for row in rows]
-        return sorted(complete, key=lambda row: str(row["case"])), thresholds
 
 
 def evaluate(
@@ -117,6 +47,7 @@ def evaluate(
     resamples: int = 2000,
     seed: int = 0,
     anonymize: Path | None = None,
+    workers: int | None = None,
     progress: ProgressCallback = no_progress,
 ) -> Evaluation:
     """Compare the detections of ``mmccd predict`` with the lesion masks of a cohort.
@@ -133,6 +64,8 @@ def evaluate(
         resamples: Bootstrap resamples over patients, whose sessions are averaged.
         seed: Of the bootstrap.
         anonymize: Key of the names that the cases were predicted under.
+        workers: Processes; whatever their number, results are the same. None takes as many as cores are idle where
+            there are cases enough.
         progress: Called with a case, the number done, and the total.
 
     Raises:
@@ -145,21 +78,28 @@ def evaluate(
     if anonymize is not None:
         cohort, names = with_pseudonyms(cohort, anonymize, outside=output)
         ids = {name: id_ for id_, name in names.items()}
+    _check_writable(output)
+    found: dict[str, tuple[Row, ...]] = {}
+    trained_on: list[str] = []
+    pictures: dict[str, MontageRow] = {}
     failures: dict[str, str] = {}
-    with _scratch_folder(output) as scratch:
-        collector = _Collector(Path(scratch))
-        for done, case in enumerate(cases):
-            progress(case, done, len(cases))
-            try:
-                scored_case = load_scored_case(predictions, cohort.subject(case))
-            except MmccdError as error:
-                failures[case] = error.message if anonymize is None else _nameless(error.message, cohort, case)
-            else:
-                collector.add(scored_case)
-        if len(failures) == len(cases):
+    with tempfile.TemporaryDirectory(prefix="mmccd-", ignore_cleanup_errors=True) as folder:
+        scratch = Scratch(Path(folder))
+        measurer = CaseMeasurer(predictions, cohort, scratch)
+        with each(measurer, cases, usual_workers(len(cases)) if workers is None else workers) as answers:
+            for case, answer in answers:
+                if isinstance(answer, Problem):
+                    failures[case] = answer.what if anonymize is None else _nameless(answer.what, cohort, case)
+                else:
+                    found[case] = answer.rows
+                    trained_on += [case] * answer.trained_on
+                    pictures = _first(pictures | {case: answer.picture})
+                progress(case, len(failures) + len(found), len(cases))
+        if not found:
             raise _nothing_left(data, failures)
-        rows, oracle = collector.rows()
-    paper, paper_oracle = collector.paper_rows()
+        found = {case: found[case] for case in sorted(found)}
+        rows, oracle = _with_oracle(found, scratch)
+        paper, paper_oracle = _paper_rows(found, scratch)
 
     def mean(rows: Sequence[Row], values: Sequence[float]) -> Interval:
         """Of one value per row, over patients: a random name does not tell whose session a case is."""
@@ -174,15 +114,14 @@ def evaluate(
         paper=tuple(paper),
         paper_aggregates=_aggregate(paper, PAPER_METRICS, mean),
         paper_thresholds=paper_oracle,
-        failures=failures,
+        failures=dict(sorted(failures.items())),
         not_predicted=len({subject.id for subject in cohort.subjects} - set(cases)),
-        trained_on=tuple(collector.trained_on),
+        trained_on=tuple(sorted(trained_on)),
     )
     write_csv(output / "metrics.csv", evaluation.rows)
     write_json(output / "evaluation.json", evaluation.record(resamples=resamples, seed=seed))
     write_atomically(output / "table.md", evaluation.markdown().encode())
-    drawn = [case for case in cases if case not in failures][:_DRAWN_CASES]
-    write_montage(output / "montage.png", predictions, cohort, drawn, "Findings beside the expert's outlines")
+    write_montage(output / "montage.png", list(pictures.values()), "Findings beside the expert's outlines")
     progress("done", len(cases), len(cases))
     if evaluation.trained_on:
         warnings.warn(f"{evaluation.about_trained_on()}: {_REMEDY}", MmccdWarning, stacklevel=2)
@@ -199,20 +138,59 @@ def _nameless(text: str, cohort: Cohort, case: str) -> str:
     return redact(text, {}, files)
 
 
-def _scratch_folder(output: Path) -> tempfile.TemporaryDirectory[str]:
+def _check_writable(output: Path) -> None:
+    """Hours of work are worth nothing without a place for their results."""
     try:
         output.mkdir(parents=True, exist_ok=True)
-        # Beside the results: the system's temporary folder may be small, or lie in memory.
-        return tempfile.TemporaryDirectory(prefix=".evaluate-", dir=output, ignore_cleanup_errors=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
     except OSError as error:
-        raise _not_writable(output, error) from error
+        raise DataError(
+            f"cannot write to {output}: {error.strerror or error}",
+            "choose an output folder that is writable and has space left",
+        ) from error
 
 
-def _not_writable(folder: Path, error: OSError) -> DataError:
-    return DataError(
-        f"cannot write to {folder}: {error.strerror or error}",
-        "choose an output folder that is writable and has space left",
-    )
+def _first(pictures: Mapping[str, MontageRow]) -> dict[str, MontageRow]:
+    """Those of the first cases, in whichever order they were measured."""
+    return {case: pictures[case] for case in sorted(pictures)[:_DRAWN_CASES]}
+
+
+def _by_method(found: Mapping[str, Sequence[Row]]) -> dict[str, list[str]]:
+    """The cases of each method."""
+    cases: dict[str, list[str]] = {}
+    for case, rows in found.items():
+        for row in rows:
+            cases.setdefault(str(row["method"]), []).append(case)
+    return cases
+
+
+def _with_oracle(found: Mapping[str, Sequence[Row]], scratch: Scratch) -> tuple[list[Row], dict[str, float]]:
+    """Rows with ``oracle_dice``, in order of the cases, and the oracle threshold of each method."""
+    with_lesion = {case for case, rows in found.items() if rows[0]["lesion_ml"] > 0}
+    best = {
+        method: best_threshold(scratch.curve(case, method) for case in cases if case in with_lesion)
+        for method, cases in _by_method(found).items()
+    }
+    rows = []
+    for case, mine in found.items():
+        for row in mine:
+            number = best[str(row["method"])]
+            dice = scratch.curve(case, str(row["method"])).at(number) if number is not None else float("nan")
+            rows.append(row | {"oracle_dice": dice})
+    return rows, {
+        method: threshold_value(number) if number is not None else float("nan") for method, number in best.items()
+    }
+
+
+def _paper_rows(found: Mapping[str, Sequence[Row]], scratch: Scratch) -> tuple[list[Row], dict[str, float]]:
+    """Rows of the paper's protocol, in order of the cases, and its oracle threshold for each method."""
+    thresholds: dict[str, float] = {}
+    complete: list[Row] = []
+    for method, cases in _by_method(found).items():
+        rows, thresholds[method] = paper_rows(scratch.slices(cases, method))
+        complete += [{"case": row.pop("case"), "method": method} | row for row in rows]
+    return sorted(complete, key=lambda row: str(row["case"])), thresholds
 
 
 def _nothing_left(data: Path, failures: Mapping[str, str]) -> DataError:

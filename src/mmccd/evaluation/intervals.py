@@ -8,6 +8,7 @@ import numpy as np
 from mmccd.data.splits import patient_of
 
 COVERAGE_PERCENT = 95.0
+_DRAWS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,11 @@ def bootstrap_mean(values: Sequence[float], *, resamples: int = 2000, seed: int 
     mean = float(defined.mean())
     if defined.size == 1:
         return Interval(mean, float("nan"), float("nan"), 1, undefined)
-    chosen = np.random.default_rng(seed).integers(0, defined.size, size=(resamples, defined.size))
+    rng, means = np.random.default_rng(seed), np.empty(resamples)
+    at_once = max(1, _DRAWS_AT_ONCE // defined.size)  # the same draws, whatever this is
+    for first in range(0, resamples, at_once):
+        part = means[first : first + at_once]
+        part[:] = defined[rng.integers(0, defined.size, size=(part.size, defined.size))].mean(axis=1)
     tail = (100.0 - COVERAGE_PERCENT) / 2
-    low, high = np.percentile(defined[chosen].mean(axis=1), [tail, 100.0 - tail])
+    low, high = np.percentile(means, [tail, 100.0 - tail])
     return Interval(mean, float(low), float(high), defined.size, undefined)

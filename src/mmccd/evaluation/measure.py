@@ -90,17 +90,3 @@ def measure(case: ExpertCase, scored: Scored) -> Row:
         "auroc": auroc(score, lesion),
         "auprc": auprc(score, lesion),
     }
-
-
-def dice_at(threshold: float, score: Floats, lesion: Mask, lesion_voxels: int) -> float:
-    """Dice of brain voxels at a threshold, for the oracle.
-
-    Args:
-        threshold: What lies above it is marked.
-        score: (voxels,) of the brain.
-        lesion: (voxels,) of the brain.
-        lesion_voxels: With those outside the brain, which nobody can find.
-    """
-    marked = score > threshold
-    found = int(np.count_nonzero(marked & lesion))
-    return Confusion(found, int(np.count_nonzero(marked)) - found, lesion_voxels - found).dice

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from sklearn.metrics import average_precision_score, roc_auc_score
+from scipy.spatial import KDTree
 
 from mmccd.errors import GridError
-
-LARGEST_POOL = 4_000_000  # the oracle's candidates are quantiles of at most this many scores
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,12 @@ def auroc(score: NDArray[np.floating], lesion: NDArray[np.bool_]) -> float:
         score: (voxels,) higher is more anomalous. Give brain voxels only: easy background inflates the value.
         lesion: (voxels,) True inside the lesion.
     """
-    return float(roc_auc_score(lesion, score)) if 0 < lesion.sum() < lesion.size else float("nan")
+    inside, outside = np.sort(score[lesion]), np.sort(score[~lesion])
+    if not inside.size or not outside.size:
+        return float("nan")
+    # How many of the others each lesion voxel exceeds; of equal ones, half.
+    below, up_to = (np.searchsorted(outside, inside, side) for side in ("left", "right"))
+    return float((below.sum() + up_to.sum()) / (2 * inside.size * outside.size))
 
 
 def auprc(score: NDArray[np.floating], lesion: NDArray[np.bool_]) -> float:
@@ -81,7 +84,13 @@ def auprc(score: NDArray[np.floating], lesion: NDArray[np.bool_]) -> float:
 
     A random score gets the share of lesion voxels. Arguments and undefined values as for ``auroc``.
     """
-    return float(average_precision_score(lesion, score)) if 0 < lesion.sum() < lesion.size else float("nan")
+    inside, outside = np.sort(score[lesion]), np.sort(score[~lesion])
+    if not inside.size or not outside.size:
+        return float("nan")
+    # The precision at the score of each lesion voxel: equal ones are passed all at once.
+    found = inside.size - np.searchsorted(inside, inside)
+    beside = outside.size - np.searchsorted(outside, inside)
+    return float((found / (found + beside)).mean())
 
 
 @dataclass(frozen=True)
@@ -104,10 +113,10 @@ class Lesions:
     def between(cls, predicted: NDArray[np.bool_], reference: NDArray[np.bool_]) -> "Lesions":
         """Count the lesions and the pieces of two masks; raises GridError if they differ in shape."""
         _check_shapes(predicted, reference)
-        corners = np.ones((3,) * reference.ndim, dtype=bool)
-        (lesions, count), (pieces, piece_count) = (ndimage.label(mask, corners) for mask in (reference, predicted))
         both = predicted & reference
-        voxels, marked = (np.bincount(some.ravel(), minlength=count + 1)[1:] for some in (lesions, lesions[both]))
+        lesions, count = _pieces(reference)
+        voxels, marked = (np.bincount(lesions[some], minlength=count + 1)[1:] for some in (reference, both))
+        pieces, piece_count = _pieces(predicted)
         return cls(voxels, marked > 0, piece_count - np.unique(pieces[both]).size)
 
     @property
@@ -160,11 +169,8 @@ class SurfaceDistances:
         box = ndimage.find_objects((predicted | reference).astype(np.uint8))
         if box:  # background beyond the joint bounding box changes no surface and no distance
             predicted, reference = predicted[box[0]], reference[box[0]]
-        surfaces = _surface(predicted), _surface(reference)
-        return cls(
-            _distance_to(surfaces[1], spacing_mm)[surfaces[0]],
-            _distance_to(surfaces[0], spacing_mm)[surfaces[1]],
-        )
+        surfaces = [np.argwhere(_surface(mask)) * np.array(spacing_mm) for mask in (predicted, reference)]
+        return cls(_nearest_mm(surfaces[0], surfaces[1]), _nearest_mm(surfaces[1], surfaces[0]))
 
     @property
     def average_mm(self) -> float:
@@ -222,40 +228,6 @@ def hausdorff95_mm(predicted: NDArray[np.bool_], reference: NDArray[np.bool_], *
     return SurfaceDistances.between(predicted, reference, spacing_mm=spacing_mm).hausdorff95_mm
 
 
-def oracle_threshold(
-    scores: Sequence[NDArray[np.floating]], lesions: Sequence[NDArray[np.bool_]], *, candidates: int = 200
-) -> tuple[float, float]:
-    """Find the one threshold over all cases with the best mean Dice. USES THE TEST LABELS: an upper bound.
-
-    Nobody has these labels when a threshold is needed, so the Dice here is no result that a user can expect.
-    It says how well the scores could be cut, and allows comparisons with papers that report it.
-
-    Args:
-        scores: One (voxels,) array per case; a voxel is predicted when its score exceeds the threshold.
-        lesions: One (voxels,) mask per case. Cases without a lesion voxel are left out.
-        candidates: How many thresholds to try: quantiles of the pooled scores, spaced evenly in the logarithm
-            of the share of voxels above them, because lesions fill a small and unknown part of the brain; then as many
-            between the neighbours of the best one.
-
-    Returns:
-        Threshold and mean Dice; NaN if no case has a lesion.
-    """
-    cases = [(score, lesion) for score, lesion in zip(scores, lesions, strict=True) if lesion.any()]
-    if not cases:
-        return float("nan"), float("nan")
-    stride = -(-sum(score.size for score, _ in cases) // LARGEST_POOL)
-    pool = np.sort(np.concatenate([score[::stride] for score, _ in cases]))
-    thresholds = _tail_quantiles(pool, candidates)
-    best = int(np.argmax(_mean_dice(thresholds, cases)))
-    around = thresholds[max(best - 1, 0) : best + 2]
-    between = pool[(pool >= around[0]) & (pool <= around[-1])]
-    fine = np.linspace(0, between.size - 1, min(candidates, between.size)).astype(np.int64)
-    thresholds = np.unique(np.append(around, between[fine]))
-    dice = _mean_dice(thresholds, cases)
-    best = int(np.argmax(dice))
-    return float(thresholds[best]), float(dice[best])
-
-
 def dice_at_thresholds(
     thresholds: NDArray[np.floating], score: NDArray[np.floating], lesion: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
@@ -282,21 +254,17 @@ def _surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(mask & ~ndimage.binary_erosion(mask))  # default structure: face neighbours
 
 
-def _distance_to(surface: NDArray[np.bool_], spacing_mm: Sequence[float]) -> NDArray[np.float64]:
-    if not surface.any():  # the transform has no meaning without a target
-        return np.full(surface.shape, np.inf)
-    return np.asarray(ndimage.distance_transform_edt(~surface, sampling=tuple(spacing_mm)))
+def _nearest_mm(points_mm: NDArray[np.float64], others_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance of each point to the nearest of the others; inf where there is none.
+
+    A tree of the surface, not a distance map of the whole volume: that takes four times as many bytes as the scan.
+    """
+    if not len(others_mm):
+        return np.full(len(points_mm), np.inf)
+    return np.asarray(KDTree(others_mm).query(points_mm)[0])
 
 
-def _tail_quantiles(pool: NDArray[np.floating], count: int) -> NDArray[np.floating]:
-    """Ascending thresholds that let from one to all voxels of the sorted pool pass, log-spaced in between."""
-    passing = np.unique(np.geomspace(1, pool.size, count).round().astype(np.int64))
-    below_all = np.nextafter(pool[:1], -np.inf, dtype=pool.dtype)
-    return np.unique(np.concatenate([below_all, pool[pool.size - 1 - passing[passing < pool.size]]]))
-
-
-def _mean_dice(
-    thresholds: NDArray[np.floating], cases: Sequence[tuple[NDArray[np.floating], NDArray[np.bool_]]]
-) -> NDArray[np.float64]:
-    dice = [dice_at_thresholds(thresholds, score, lesion) for score, lesion in cases]
-    return np.asarray(np.mean(dice, axis=0))
+def _pieces(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
+    """Number of the connected component of each voxel, and how many there are."""
+    labels, count = ndimage.label(mask, np.ones((3,) * mask.ndim, dtype=bool))
+    return np.asarray(labels), int(count)

@@ -9,6 +9,7 @@ import pytest
 from known_predictions import AFFINE, SHAPE, add_prediction, add_subject, brain_of, intensity_of, lesion_of, row_of
 
 from mmccd.data.cohort import read_cohort
+from mmccd.data.volumes import read_volume
 from mmccd.evaluation.case import INTENSITY, SMOOTHED_INTENSITY, load_scored_case
 from mmccd.evaluation.evaluate import evaluate
 from mmccd.method.intensity import normalise
@@ -16,6 +17,12 @@ from mmccd.scoring.maps import smoothed
 from mmccd.scoring.thresholds import LEVEL, own_level
 
 LPS = np.diag([-1.0, -2.0, 3.0, 1.0])
+
+
+def normalised(data, case):
+    """The scan of "a" where the arrays of its case lie."""
+    scan = next(path for path in data.rglob("a*flair*"))
+    return normalise(read_volume(scan).data, brain_of())[case.box]
 
 
 def test_perfect_prediction_and_baseline(folders):
@@ -122,7 +129,7 @@ def test_files_and_progress(folders):
 
     evaluation = evaluate(predictions, data, output, progress=lambda *step: told.append(step), resamples=50, seed=3)
 
-    assert told == [("a", 0, 2), ("b", 1, 2), ("done", 2, 2)]
+    assert told == [("a", 1, 2), ("b", 2, 2), ("done", 2, 2)]
     assert sorted(path.name for path in output.iterdir()) == [
         "evaluation.json", "metrics.csv", "montage.png", "table.md"
     ]  # fmt: skip
@@ -156,6 +163,54 @@ def test_evaluation_is_reproducible(folders):
     assert (output / "table.md").read_bytes() == output.with_name("again").joinpath("table.md").read_bytes()
 
 
+def test_several_processes_find_the_same(folders):
+    data, predictions, output = folders
+    rng = np.random.default_rng(0)
+    for name in "abcd":
+        add_subject(data, name)
+        add_prediction(predictions, name, brain_of() * rng.random(SHAPE) + lesion_of())
+    add_prediction(predictions, "stranger", lesion_of() * 1.0)
+
+    one = evaluate(predictions, data, output, workers=1)
+    two = evaluate(predictions, data, output.with_name("two"), workers=2)
+
+    assert one == two
+    for name in ("metrics.csv", "table.md", "montage.png"):
+        assert (output / name).read_bytes() == output.with_name("two").joinpath(name).read_bytes(), name
+
+
+def test_only_the_first_cases_are_drawn(folders, monkeypatch):
+    monkeypatch.setattr("mmccd.evaluation.evaluate._DRAWN_CASES", 2)
+    drawn = []
+    monkeypatch.setattr("mmccd.evaluation.evaluate.write_montage", lambda _, rows, title: drawn.extend(rows))
+    data, predictions, output = folders
+    for name in "cab":
+        add_subject(data, name)
+        add_prediction(predictions, name, lesion_of() * 1.0)
+
+    evaluate(predictions, data, output)
+
+    assert [row.name.partition("\n")[0] for row in drawn] == ["a", "b"]
+
+
+def test_the_box_of_a_case_loses_nothing(folders):
+    """The slice of the paper's protocol is that of the whole scan: its background counts there."""
+    data, predictions, _ = folders
+    add_subject(data, "a")
+    add_prediction(predictions, "a", lesion_of() * 0.7)
+
+    case = load_scored_case(predictions, read_cohort(data).subject("a"))
+    piece = case.largest_lesion_slice(case.scored[0].score)
+
+    assert case.expert.brain.sum() == brain_of().sum()
+    assert case.expert.brain.size < brain_of().size
+    assert piece.brain.shape == SHAPE[:2]
+    np.testing.assert_array_equal(piece.brain, brain_of()[:, :, piece.z])
+    np.testing.assert_array_equal(piece.lesion, lesion_of()[:, :, piece.z])
+    np.testing.assert_array_equal(piece.score, (lesion_of() * np.float32(0.7))[:, :, piece.z])
+    assert case.shown_z == piece.z
+
+
 def test_the_fake_scan_has_a_lesion_above_the_baseline_threshold():
     scan = np.where(brain_of(), 100, 0).astype(np.float32)
     scan[lesion_of()] = 400
@@ -180,7 +235,7 @@ def test_intensity_smoothed_alike_stands_beside_a_smoothed_map(folders):
     assert [row["method"] for row in evaluation.paper] == methods
     case = load_scored_case(predictions, read_cohort(data).subject("a"))
     brain = case.expert.brain
-    expected = smoothed(normalise(case.scan.data, brain), brain, smooth_mm=2.0, spacing_mm=(1.0, 2.0, 3.0))
+    expected = smoothed(normalised(data, case), brain, smooth_mm=2.0, spacing_mm=(1.0, 2.0, 3.0))
     np.testing.assert_allclose(case.scored[2].score, expected, rtol=1e-5, atol=1e-6)  # by slices, axes turned
     np.testing.assert_array_equal(case.scored[2].marked, brain & (expected > 6))
     row = row_of(evaluation, "a", "smoothed intensity")
@@ -230,7 +285,7 @@ def test_intensities_are_cut_above_the_level_of_each_scan_where_the_model_is(fol
     case = load_scored_case(predictions, read_cohort(data).subject("a"))
 
     brain = case.expert.brain
-    plain = normalise(case.scan.data, brain) * (1 if polarity == "bright" else -1)
+    plain = normalised(data, case) * (1 if polarity == "bright" else -1)
     mean = smoothed(plain, brain, smooth_mm=2.0, spacing_mm=(1.0, 2.0, 3.0))
     for scored, score, value in zip(case.scored[1:], (plain, mean), (1.5, 0.5), strict=True):
         assert scored.threshold == pytest.approx(value + own_level(score[brain]), rel=1e-5)

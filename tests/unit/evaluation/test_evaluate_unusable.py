@@ -9,7 +9,7 @@ import pytest
 from known_predictions import SHAPE, add_prediction, add_subject, intensity_of, lesion_of, row_of
 
 from mmccd.errors import DataError, MmccdWarning
-from mmccd.evaluation.evaluate import _Pool, evaluate
+from mmccd.evaluation.evaluate import evaluate
 
 
 def as_on_windows(path, encoding="cp1252"):
@@ -146,9 +146,15 @@ def test_output_that_cannot_be_a_folder_is_an_error(folders):
         evaluate(predictions, data, output)
 
 
-def test_disk_that_is_full_is_an_error_and_no_failed_case(tmp_path):
-    pool = _Pool(tmp_path / "pool")
-    (tmp_path / "pool" / "scores").mkdir()  # stands for any reason why writing fails
+def test_disk_that_is_full_is_an_error_and_no_failed_case(folders, monkeypatch):
+    data, predictions, output = folders
+    add_subject(data, "a")
+    add_prediction(predictions, "a", lesion_of() * 1.0)
 
-    with pytest.raises(DataError, match="cannot write to"):
-        pool.add(np.zeros(3, np.float32), np.zeros(3, bool))
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mmccd.evaluation.scratch.np.savez_compressed", full)
+    with pytest.raises(DataError, match="No space left on device") as caught:
+        evaluate(predictions, data, output)
+    assert "TMPDIR" in caught.value.hint

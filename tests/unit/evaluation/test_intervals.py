@@ -53,3 +53,11 @@ def test_bootstrap_is_seeded():
 
     assert bootstrap_mean(values, seed=1) == bootstrap_mean(values, seed=1)
     assert bootstrap_mean(values, seed=1) != bootstrap_mean(values, seed=2)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 30, 1000])
+def test_how_many_are_drawn_at_once_changes_nothing(monkeypatch, at_once):
+    values = np.random.default_rng(3).normal(size=10)
+    expected = bootstrap_mean(values, resamples=101)
+    monkeypatch.setattr("mmccd.evaluation.intervals._DRAWS_AT_ONCE", at_once)
+    assert bootstrap_mean(values, resamples=101) == expected

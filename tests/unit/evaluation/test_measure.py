@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mmccd.evaluation.measure import ExpertCase, Scored, dice_at, measure
-from mmccd.evaluation.metrics import Confusion
+from mmccd.evaluation.measure import ExpertCase, Scored, measure
 
 SHAPE = (10, 10, 4)
 BRAIN, LESION = np.zeros((2, *SHAPE), bool)
@@ -79,22 +78,3 @@ def test_what_is_undefined_is_not_a_number():
     for name in ("dice", "iou", "sensitivity", "precision", "lesion_f1", "assd_mm", "hd95_mm", "auroc", "auprc"):
         assert math.isnan(row[name]), name
     assert row["lesion_ml"] == row["predicted_ml"] == 0
-
-
-@pytest.mark.parametrize("outside", [0, 5])
-@pytest.mark.parametrize("threshold", [-1.0, 0.0, 2.0, 9.0])
-def test_dice_at_a_threshold_is_that_of_the_mask(threshold, outside):
-    """Lesion voxels outside the brain are missed at any threshold."""
-    rng = np.random.default_rng(0)
-    score = rng.integers(0, 5, 200).astype(np.float32)
-    lesion = rng.random(200) < 0.3
-    everywhere = np.concatenate([lesion, np.ones(outside, bool)])
-    marked = np.concatenate([score > threshold, np.zeros(outside, bool)])
-
-    found = dice_at(threshold, score, lesion, int(lesion.sum()) + outside)
-
-    assert found == pytest.approx(Confusion.between(marked, everywhere).dice)
-
-
-def test_dice_at_a_threshold_of_a_healthy_case_without_marks_is_undefined():
-    assert math.isnan(dice_at(1.0, np.zeros(5, np.float32), np.zeros(5, bool), 0))

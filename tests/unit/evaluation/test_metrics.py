@@ -2,7 +2,14 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
+from sklearn.metrics import (
+    average_precision_score,
+    f1_score,
+    jaccard_score,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 
 from mmccd.errors import GridError
 from mmccd.evaluation.metrics import (
@@ -14,7 +21,6 @@ from mmccd.evaluation.metrics import (
     average_surface_distance_mm,
     dice_at_thresholds,
     hausdorff95_mm,
-    oracle_threshold,
 )
 
 NAN, INF = float("nan"), float("inf")
@@ -158,64 +164,15 @@ def test_distances_equal_monai(rng, shape, spacing_mm):
             assert hausdorff95_mm(*pair, spacing_mm=spacing_mm) == pytest.approx(hausdorff, rel=1e-5)
 
 
-def test_oracle_finds_the_threshold_of_separable_scores(rng):
-    lesions = [rng.random(500) < 0.1 for _ in range(3)]
-    scores = [np.where(lesion, 2.0, 0.0) + rng.integers(0, 5, 500) / 5 for lesion in lesions]
-
-    threshold, dice = oracle_threshold(scores, lesions)
-
-    assert dice == 1.0
-    assert all(np.array_equal(score > threshold, lesion) for score, lesion in zip(scores, lesions, strict=True))
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_oracle_equals_trying_every_score(rng, dtype):
-    lesions = [rng.random(60) < 0.2, rng.random(40) < 0.4]
-    scores = [(rng.normal(size=lesion.size) + lesion).astype(dtype) for lesion in lesions]
+@pytest.mark.parametrize("values", [3, 50, 10_000_000])
+def test_areas_equal_scikit_learn(rng, dtype, values):
+    """With many equal scores, with some, and with none."""
+    lesion = rng.random(5000) < 0.03
+    score = (rng.integers(0, values, lesion.size) / values + 0.3 * lesion).astype(dtype)
 
-    threshold, dice = oracle_threshold(scores, lesions, candidates=1000)  # more than there are scores
-
-    everything = [-9.0, *np.concatenate(scores)]
-    by_hand = [
-        np.mean([Confusion.between(s > t, m).dice for s, m in zip(scores, lesions, strict=True)]) for t in everything
-    ]
-    assert dice == pytest.approx(max(by_hand))
-    again = np.mean([Confusion.between(s > threshold, m).dice for s, m in zip(scores, lesions, strict=True)])
-    assert again == pytest.approx(dice)
-
-
-@pytest.mark.parametrize("contrast", [2.5, 8.0])
-def test_oracle_with_few_candidates_comes_close(rng, contrast):
-    lesion = rng.random(200_000) < 0.01
-    score = (rng.normal(size=lesion.size) + contrast * lesion).astype(np.float32)
-    _, dice = oracle_threshold([score], [lesion])
-
-    assert dice == pytest.approx(oracle_threshold([score], [lesion], candidates=100_000)[1], abs=1e-3)
-
-
-def test_oracle_on_a_subsample_of_the_scores(rng, monkeypatch):
-    lesion = rng.random(20_000) < 0.1
-    score = rng.normal(size=lesion.size) + 2 * lesion
-    _, dice = oracle_threshold([score], [lesion])
-
-    monkeypatch.setattr("mmccd.evaluation.metrics.LARGEST_POOL", 5_000)
-
-    assert oracle_threshold([score], [lesion])[1] == pytest.approx(dice, abs=0.005)
-
-
-def test_oracle_leaves_healthy_cases_out():
-    lesion, healthy = np.array([True, False]), np.zeros(2, bool)
-
-    assert oracle_threshold([np.array([2.0, 1.0]), np.array([9.0, 9.0])], [lesion, healthy]) == (1.0, 1.0)
-    np.testing.assert_equal(oracle_threshold([np.ones(2)], [healthy]), (NAN, NAN))
-    np.testing.assert_equal(oracle_threshold([], []), (NAN, NAN))
-
-
-def test_oracle_of_equal_scores_predicts_everything():
-    threshold, dice = oracle_threshold([np.zeros(4, np.float32)], [np.array([True, True, False, False])])
-
-    assert threshold < 0
-    assert dice == pytest.approx(2 / 3)
+    assert auroc(score, lesion) == pytest.approx(roc_auc_score(lesion, score), rel=1e-12)
+    assert auprc(score, lesion) == pytest.approx(average_precision_score(lesion, score), rel=1e-12)
 
 
 def test_dice_at_thresholds_equals_thresholding(rng):

@@ -7,8 +7,9 @@ import pytest
 
 from mmccd.data.cohort import read_cohort
 from mmccd.data.volumes import new_volume, read_volume, write_volume
-from mmccd.errors import DataError, GridError
-from mmccd.evaluation.montage import write_montage
+from mmccd.errors import GridError
+from mmccd.evaluation.case import load_scored_case
+from mmccd.evaluation.montage import montage_row, write_montage
 from mmccd.figures import frame
 from mmccd.prediction.predict import predict
 from mmccd.prediction.preview import write_preview
@@ -16,6 +17,11 @@ from mmccd.prediction.preview import write_preview
 
 def as_on_windows(path, encoding="cp1252"):
     return path.read_bytes().decode(encoding)
+
+
+def draw(path, predictions, cohort, cases):
+    rows = [montage_row(load_scored_case(predictions, cohort.subject(case))) for case in cases]
+    write_montage(path, rows, "Title")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +47,7 @@ def test_pictures_of_thick_sagittal_slices_are_drawn_and_framed_in_millimetres(
 
     found.save(tmp_path, "Phantom_0007")
     shutil.copy(predictions / "Phantom_0007.json", tmp_path)
-    write_montage(tmp_path / "m.png", tmp_path, read_cohort(tmp_path / "cohort"), ["Phantom_0007"], "Title")
+    draw(tmp_path / "m.png", tmp_path, read_cohort(tmp_path / "cohort"), ["Phantom_0007"])
     (row,) = drawn["rows"]
     assert {panel.sides_mm for panel in row} == {(8.0, 4.0)}
     x, y = row[0].image.shape
@@ -54,7 +60,7 @@ def test_pictures_of_thick_sagittal_slices_are_drawn_and_framed_in_millimetres(
 
 def test_montage_shows_the_slice_with_most_lesion(predictions, phantom_folder, tmp_path, drawn):
     cohort = read_cohort(phantom_folder)
-    write_montage(tmp_path / "m.png", predictions, cohort, ["Phantom_0007", "Phantom_0006"], "Title")
+    draw(tmp_path / "m.png", predictions, cohort, ["Phantom_0007", "Phantom_0006"])
     lesion = read_volume(phantom_folder / "Phantom_0007" / "Phantom_0007_seg.nii.gz").data > 0
     mask = read_volume(predictions / "Phantom_0007_mask.nii.gz", allow_zero=True).data > 0
     z = lesion.sum(axis=(0, 1)).argmax()
@@ -77,7 +83,7 @@ def test_each_scan_is_of_the_modality_that_its_record_says(predictions, phantom_
     (folder / "Phantom_0006.json").write_text(json.dumps(record | {"source": "t2"}))
     cases = ["Phantom_0007", "Phantom_0006"]
 
-    write_montage(tmp_path / "m.png", folder, read_cohort(phantom_folder), cases, "Title")
+    draw(tmp_path / "m.png", folder, read_cohort(phantom_folder), cases)
 
     for row, name, case, source in zip(drawn["rows"], drawn["names"], cases, ("flair", "t2"), strict=True):
         scan = read_volume(phantom_folder / case / f"{case}_{source}.nii.gz")
@@ -97,7 +103,7 @@ def test_records_are_read_as_utf8_whatever_the_locale(predictions, phantom_folde
     (tmp_path / "Müller.json").write_text(json.dumps(record | more, ensure_ascii=False), encoding="utf-8")
     monkeypatch.setattr(Path, "read_text", as_on_windows)
 
-    write_montage(tmp_path / "m.png", tmp_path, read_cohort(tmp_path / "cohort"), ["Müller"], "Title")
+    draw(tmp_path / "m.png", tmp_path, read_cohort(tmp_path / "cohort"), ["Müller"])
 
     assert drawn["names"][0].startswith("Müller\n")
 
@@ -107,17 +113,15 @@ def test_a_slice_without_brain_is_framed_as_a_whole():
 
 
 def test_montage_is_a_picture(predictions, phantom_folder, tmp_path):
-    write_montage(tmp_path / "m.png", predictions, read_cohort(phantom_folder), ["Phantom_0007"], "Title")
+    draw(tmp_path / "m.png", predictions, read_cohort(phantom_folder), ["Phantom_0007"])
     assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_montage_of_nothing_and_of_another_grid(predictions, phantom_folder, tmp_path):
+def test_montage_of_another_grid(predictions, phantom_folder, tmp_path):
     cohort = read_cohort(phantom_folder)
-    with pytest.raises(DataError, match="no case to draw"):
-        write_montage(tmp_path / "m.png", predictions, cohort, [], "Title")
     small = new_volume(np.ones((3, 3, 3), np.float32), np.eye(4))
     for kind in ("anomaly", "mask"):
         write_volume(tmp_path / f"Phantom_0007_{kind}.nii.gz", small.data, small)
     shutil.copy(predictions / "Phantom_0007.json", tmp_path)
     with pytest.raises(GridError):
-        write_montage(tmp_path / "m.png", tmp_path, cohort, ["Phantom_0007"], "Title")
+        draw(tmp_path / "m.png", tmp_path, cohort, ["Phantom_0007"])

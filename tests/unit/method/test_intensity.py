@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mmccd.errors import DataError
-from mmccd.method.intensity import BACKGROUND, INTENSITY_MAP, normalise
+from mmccd.method.intensity import BACKGROUND, INTENSITY_MAP, normalise, reference_intensity
 
 RNG = np.random.default_rng(0)
 BRAIN = np.zeros((10, 10, 10), bool)
@@ -33,3 +33,18 @@ def test_air_around_the_brain_changes_less_than_the_noise():
 def test_scans_without_a_scale_are_refused():
     with pytest.raises(DataError, match="90th percentile of the brain intensities is 0, expected a positive"):
         normalise(np.where(BRAIN, -1, 0).astype(np.float32), BRAIN)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_reference_is_numpys_percentile_of_the_whole_volume(seed):
+    rng = np.random.default_rng(seed)
+    data = rng.gamma(2, 100, (9, 8, 7)).astype(np.float32) - np.float32(5)
+    brain = rng.random(data.shape) < rng.uniform(0.01, 1.0)
+    brain[0, 0, :2] = True
+
+    whole = np.where(brain, data, 0.0).astype(np.float64)
+    expected = float(np.percentile(whole, 100.0 - 10.0 * float(brain.mean())))
+
+    if expected > 0:
+        assert reference_intensity(data, brain) == expected
+        np.testing.assert_array_equal(normalise(data, brain), (6.0 * whole / expected - 3).astype(np.float32))
