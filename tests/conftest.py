@@ -4,6 +4,7 @@ What is shared is read only: a test that changes a file copies it first.
 """
 
 import json
+import pickle
 import shutil
 import sys
 import uuid
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
+
+from mmccd.system import workers
 
 settings.register_profile("any machine", deadline=None)  # a busy one takes longer, and is right all the same
 settings.load_profile("any machine")
@@ -77,8 +80,8 @@ def raw_scans(tmp_path_factory, monkeypatch):
 class InlineExecutor:
     """A process pool that works in this process: tests of logic need no second interpreter."""
 
-    def __init__(self, *_, **__):
-        pass
+    def __init__(self, *_, initargs, **__):
+        workers._function = pickle.loads(initargs[0])
 
     def __enter__(self):
         return self

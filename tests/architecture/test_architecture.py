@@ -38,6 +38,7 @@ TESTED_BY = {
     "model/card": "model/folder",
     "model/export": "model/folder",
     "model/model": "model/folder",
+    "system/cluster_process": "system/cluster",
     "system/extra": "raw/brain",
     "reporting/case": "reporting/predictions",
     "simulation/anatomy": "simulation/phantom",

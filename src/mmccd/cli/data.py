@@ -8,7 +8,20 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mmccd.cli.options import CORES, Data, IdleWorkers, Layout, Quiet, Seed, Select, Series, Strip, Workers
+from mmccd.cli.options import (
+    CORES,
+    AllWorkers,
+    Data,
+    IdleWorkers,
+    Layout,
+    OnCluster,
+    Quiet,
+    Seed,
+    Select,
+    Series,
+    Strip,
+    Workers,
+)
 from mmccd.cli.output import finish, out, say
 from mmccd.errors import ConfigError, printable
 from mmccd.system.complaints import warn
@@ -134,7 +147,8 @@ def prepare(
         tuple[float, float, float], typer.Option(help="Training, validation and test shares of a seeded split.")
     ] = (0.7, 0.1, 0.2),
     seed: Seed = 0,
-    workers: Workers = CORES,
+    workers: AllWorkers = None,
+    cluster: OnCluster = None,
     quiet: Quiet = False,
 ) -> None:
     """Turn a cohort into memory-mapped, normalised slices. A killed run goes on where it stopped."""
@@ -153,6 +167,8 @@ def prepare(
     if protocol in OLD_PROTOCOLS:
         warn(f"the protocol {protocol} is called {OLD_PROTOCOLS[protocol]} now")
     how, selection = check_strip(strip), parse_selection(select or [])
+    if cluster:  # processes there work in folders of their own
+        data = data.absolute()
     cohort = any_cohort(data, layout, selection, series=chosen_series(series or []), told=say)
     named = {"train": train_list, "validation": validation_list, "test": test_list}
     lists = {part: path for part, path in named.items() if path}
@@ -181,7 +197,9 @@ def prepare(
             store,
             StoreSettings(chosen_protocol, size, names),
             ready=partial(ready_subject, strip=how, modalities=names),
-            workers=workers,
+            workers=CORES if workers is None and cluster is None else workers,
+            cluster=cluster,
+            told=say,
             progress=progress,
         )
     table = Table("split", "subjects", "healthy slices", "lesion slices")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmccd.cli.options import Anonymize, Device, IdleWorkers, Layout, Quiet, Select, Series, Strip
+from mmccd.cli.options import Anonymize, Device, IdleWorkers, Layout, OnCluster, Quiet, Select, Series, Strip
 from mmccd.cli.output import finish_scored, out, say
 from mmccd.errors import ConfigError
 from mmccd.system.complaints import warn
@@ -182,6 +182,7 @@ def predict(
     ] = False,
     preview: Annotated[bool, typer.Option("--preview/--no-preview", help="Write a picture of each case.")] = True,
     workers: IdleWorkers = None,
+    cluster: OnCluster = None,
     anonymize: Anonymize = None,
     bids: Annotated[
         bool, typer.Option("--bids", help="Of a BIDS dataset: write BIDS derivatives into OUTPUT, ready to share.")
@@ -213,8 +214,8 @@ def predict(
     with reported_progress(f"predict on {detector.device}", quiet=quiet) as progress:
         options: dict[str, Any] = {
             "layout": layout, "select": selection, "brain": brain, "strip": how, "subjects": subjects, "share": share,
-            "overwrite": overwrite, "preview": preview, "workers": workers, "anonymize": anonymize, "told": say,
-            "progress": progress,
+            "overwrite": overwrite, "preview": preview, "workers": workers, "cluster": cluster, "anonymize": anonymize,
+            "told": say, "progress": progress,
         }  # fmt: skip
         if bids:
             outcomes = predict_bids(detector, inputs, output, model=model.name, **options)

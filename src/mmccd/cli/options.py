@@ -35,10 +35,19 @@ Series = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
+AllWorkers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes; default: all cores.")]
 IdleWorkers = Annotated[
     int | None,
     typer.Option(
         "--workers", min=1, help="Processes, on CPUs; default: as many as cores are idle, for 8 scans or more."
+    ),
+]
+OnCluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        help="Work there, by dask: local:N processes of this machine, slurm:FILE with the jobs to send, or the address "
+        "of a scheduler, tcp://HOST:PORT. Needs mmccd[cluster].",
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]

@@ -8,8 +8,20 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mmccd.cli.options import CORES, Anonymize, Data, Device, IdleWorkers, Layout, Quiet, Seed, Select, Workers
-from mmccd.cli.output import finish, out, print_evaluation
+from mmccd.cli.options import (
+    CORES,
+    Anonymize,
+    Data,
+    Device,
+    IdleWorkers,
+    Layout,
+    OnCluster,
+    Quiet,
+    Seed,
+    Select,
+    Workers,
+)
+from mmccd.cli.output import finish, out, print_evaluation, say
 from mmccd.data.own_folders import SUMMARY, results_in
 from mmccd.errors import ConfigError
 from mmccd.system.progress import reported_progress
@@ -66,6 +78,7 @@ def evaluate(
     seed: Seed = 0,
     anonymize: Anonymize = None,
     workers: IdleWorkers = None,
+    cluster: OnCluster = None,
     quiet: Quiet = False,
 ) -> None:
     """Compare detections with expert masks, beside a plain intensity threshold, with 95 % intervals."""
@@ -76,7 +89,7 @@ def evaluate(
     with reported_progress("evaluate", quiet=quiet) as progress:
         found = evaluate_predictions(
             predictions, data, output, layout=layout, select=selection, resamples=resamples, seed=seed,
-            anonymize=anonymize, workers=workers, progress=progress,
+            anonymize=anonymize, workers=workers, cluster=cluster, told=say, progress=progress,
         )  # fmt: skip
     print_evaluation(found.table())
     out.print(

@@ -3,10 +3,9 @@
 import errno
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from mmccd.data.store import FORMAT, INDEX, Manifest, Store, StoredArray, open_s
 from mmccd.data.subject import Ready, as_it_is, load_case
 from mmccd.errors import ConfigError, DataError, MmccdError, WriteError
 from mmccd.method.intensity import INTENSITY_MAP
+from mmccd.system.cluster import LOST, parse_cluster, spread
 from mmccd.system.files import (
     partial_names,
     read_record,
@@ -38,11 +38,15 @@ from mmccd.system.files import (
 from mmccd.system.locks import sole_use
 from mmccd.system.progress import ProgressCallback, no_progress
 from mmccd.system.provenance import provenance
-from mmccd.system.workers import MEMORY, worker_processes
+from mmccd.system.workers import MEMORY
 
 PARTS = "parts"
 PART = "part.json"
 _MAY_PASS = {errno.EAGAIN, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
+
+
+_Todo = tuple[Subject, str]
+"""A subject, with the key of what its part is made of."""
 
 
 class _MayPassError(Exception):
@@ -56,7 +60,9 @@ def prepare(
     settings: StoreSettings,
     *,
     ready: Ready = as_it_is,
-    workers: int = 2,
+    workers: int | None = None,
+    cluster: str | None = None,
+    told: Callable[[str], None] = lambda _: None,
     progress: ProgressCallback = no_progress,
 ) -> tuple[Store, dict[str, str]]:
     """Write the slices of all subjects of ``split`` into ``output``; finished subjects of a killed run are kept.
@@ -67,7 +73,10 @@ def prepare(
         output: Folder of the store.
         settings: Modalities, size and protocol.
         ready: Makes a subject ready before it is read, in the worker: see `mmccd.raw.ready`.
-        workers: Processes.
+        workers: Processes; None takes two.
+        cluster: Where to read the scans instead of on this machine, see `mmccd.system.cluster.parse_cluster`. The
+            cohort must have been read from an absolute path.
+        told: Called with who is at work.
         progress: Called with a description, the number done, and the total.
 
     Returns:
@@ -77,8 +86,9 @@ def prepare(
         DataError: no subject could be used, a worker died, the disk is full, or subjects failed for want of memory or
             by a disk that may be back later: these are tried again by the same call, the others are kept.
         ConfigError: ``output`` holds a store made from other data or with other settings, or what is no store, or
-            another process works there.
+            another process works there; or the cluster is none, or cannot be had.
     """
+    elsewhere = parse_cluster(cluster, workers)
     parts_of = {"train": split.train, "validation": split.validation, "test": split.test}
     wanted = {subject: part for part, subjects in parts_of.items() for subject in subjects}
     subjects = [subject for subject in cohort.subjects if subject.id in wanted]
@@ -88,11 +98,14 @@ def prepare(
     run_key = sha256_of_json({"parts": keys, "split": digest(split)})
     facts: dict[str, Any] = {"key": run_key, "layout": cohort.layout, "split_digest": digest(split)}
     _check_is_ours(output)
-    parts = output / PARTS
+    parts = output.absolute() / PARTS
     if parts.exists() or not (output / MANIFEST).exists():
         with sole_use(output):
             if not (output / MANIFEST).exists():
-                failed = _prepare_parts(subjects, keys, settings, healthy_cohort, ready, parts, workers, progress)
+                preparer = _PartPreparer(parts, settings, healthy_cohort, ready)
+                todo = [(one, keys[one.id]) for one in subjects if not _part_is_done(parts / one.id, keys[one.id])]
+                with spread(preparer, todo, workers or 2, elsewhere, lost=_lost, told=told) as answers:
+                    failed = _problems(answers, len(subjects), len(todo), parts, progress)
                 failures |= {problem.subject: str(problem) for problem in failed}
                 usable = [subject.id for subject in subjects if subject.id not in failures]
                 _assemble(parts, usable, wanted, failures, output, settings, progress)
@@ -144,47 +157,31 @@ def _part_key(subject: Subject, settings: StoreSettings, healthy_cohort: bool) -
     return sha256_of_json([FORMAT, made_by, healthy_cohort, files])
 
 
-def _prepare_parts(
-    subjects: Sequence[Subject],
-    keys: dict[str, str],
-    settings: StoreSettings,
-    healthy_cohort: bool,
-    ready: Ready,
-    parts: Path,
-    workers: int,
-    progress: ProgressCallback,
+def _problems(
+    answers: Iterator[tuple[_Todo, Problem | str]], total: int, todo: int, parts: Path, progress: ProgressCallback
 ) -> list[Problem]:
-    """Write one folder per subject; returns what was wrong with those that cannot be used."""
-    todo = [subject for subject in subjects if not _part_is_done(parts / subject.id, keys[subject.id])]
-    done = len(subjects) - len(todo)
+    """What was wrong with those subjects that cannot be used, once all are prepared."""
+    done = total - todo
     to_try_again: dict[str, str] = {}
     problems: list[Problem] = []
-    progress("preparing", done, len(subjects))
-    with worker_processes(max(1, workers)) as pool:
-        running = {
-            pool.submit(_prepare_part, subject, keys[subject.id], settings, healthy_cohort, ready, parts): subject.id
-            for subject in todo
-        }
-        for future in as_completed(running):
+    progress("preparing", done, total)
+    try:
+        for (subject, _), answer in answers:
             done += 1
-            progress("preparing", done, len(subjects))
-            try:
-                future.result()
-            except _MayPassError as error:
-                to_try_again[running[future]] = str(error)
-            except WriteError:  # else a disk that is full for a while would cost the store subjects
-                raise
-            except BrokenProcessPool as error:
-                raise DataError(
-                    f"a worker died; in work were {', '.join(partial_names(parts)) or 'no subjects'}",
-                    f"{MEMORY} goes on where this one stopped",
-                ) from error
-            except (MmccdError, OSError, MemoryError) as error:
-                problems.append(Problem.of(running[future], error))
+            progress("preparing", done, total)
+            if isinstance(answer, Problem):
+                problems.append(answer)
+            elif answer:
+                to_try_again[subject.id] = answer
+    except BrokenProcessPool as error:
+        raise DataError(
+            f"a worker died; in work were {', '.join(partial_names(parts)) or 'no subjects'}",
+            f"{MEMORY} goes on where this one stopped",
+        ) from error
     if to_try_again:  # no store without them: it would be one for ever
         reasons = "; ".join(f"{id_}: {reason}" for id_, reason in list(to_try_again.items())[:3])
         raise DataError(
-            f"{len(to_try_again)} of {len(subjects)} subjects failed by memory or disk, which may pass ({reasons})",
+            f"{len(to_try_again)} of {total} subjects failed by memory or disk, which may pass ({reasons})",
             "the same command tries only them again, best with --workers 1; or leave them out with --split",
         )
     return problems
@@ -193,6 +190,38 @@ def _prepare_parts(
 def _part_is_done(part: Path, key: str) -> bool:
     stamp = part / PART
     return stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8"))["key"] == key
+
+
+def _lost(_: _Todo) -> str:
+    """Whether it is the subject or the memory that day, nobody knows."""
+    return LOST[0]
+
+
+@dataclass(frozen=True)
+class _PartPreparer:
+    """Writes one folder per subject, in whichever process."""
+
+    parts: Path
+    settings: StoreSettings
+    healthy_cohort: bool
+    ready: Ready
+
+    def __call__(self, todo: _Todo) -> Problem | str:
+        """What is wrong with a subject, or, as text, what may pass; empty where nothing is.
+
+        Raises:
+            WriteError: a disk that is full for a while would else cost the store subjects.
+        """
+        subject, key = todo
+        try:
+            _prepare_part(subject, key, self.settings, self.healthy_cohort, self.ready, self.parts)
+        except _MayPassError as error:
+            return str(error)
+        except WriteError:
+            raise
+        except (MmccdError, OSError, MemoryError) as error:
+            return Problem.of(subject.id, error)
+        return ""
 
 
 def _prepare_part(

@@ -24,9 +24,10 @@ from mmccd.evaluation.oracle import best_threshold, threshold_value
 from mmccd.evaluation.paper_protocol import PAPER_METRICS, paper_rows
 from mmccd.evaluation.scratch import Scratch
 from mmccd.evaluation.tables import Evaluation
+from mmccd.system.cluster import LOST, parse_cluster, spread
 from mmccd.system.files import write_atomically, write_csv, write_json
 from mmccd.system.progress import ProgressCallback, no_progress
-from mmccd.system.workers import each, usual_workers
+from mmccd.system.workers import usual_workers
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -48,6 +49,8 @@ def evaluate(
     seed: int = 0,
     anonymize: Path | None = None,
     workers: int | None = None,
+    cluster: str | None = None,
+    told: Callable[[str], None] = lambda _: None,
     progress: ProgressCallback = no_progress,
 ) -> Evaluation:
     """Compare the detections of ``mmccd predict`` with the lesion masks of a cohort.
@@ -66,11 +69,17 @@ def evaluate(
         anonymize: Key of the names that the cases were predicted under.
         workers: Processes; whatever their number, results are the same. None takes as many as cores are idle where
             there are cases enough.
+        cluster: Where to measure instead of on this machine, see `mmccd.system.cluster.parse_cluster`.
+        told: Called with who is at work.
         progress: Called with a case, the number done, and the total.
 
     Raises:
         DataError: no case can be evaluated, or the output cannot be written.
+        ConfigError: the cluster is none, or cannot be had.
     """
+    elsewhere = parse_cluster(cluster, workers)
+    if elsewhere is not None:  # processes there work in folders of their own
+        predictions, data = predictions.absolute(), data.absolute()
     predictions = results_in(predictions)
     cases = predicted_cases(predictions)
     cohort = read_cohort(data, layout, select)
@@ -85,12 +94,14 @@ def evaluate(
     failures: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="mmccd-", ignore_cleanup_errors=True) as folder:
         scratch = Scratch(Path(folder))
-        measurer = CaseMeasurer(predictions, cohort, scratch)
-        with each(measurer, cases, usual_workers(len(cases)) if workers is None else workers) as answers:
+        measurer = CaseMeasurer(predictions, cohort)
+        count = usual_workers(len(cases)) if workers is None else workers
+        with spread(measurer, cases, count, elsewhere, lost=_lost, told=told) as answers:
             for case, answer in answers:
                 if isinstance(answer, Problem):
                     failures[case] = answer.what if anonymize is None else _nameless(answer.what, cohort, case)
                 else:
+                    scratch.keep(case, answer.curves, answer.slices)
                     found[case] = answer.rows
                     trained_on += [case] * answer.trained_on
                     pictures = _first(pictures | {case: answer.picture})
@@ -136,6 +147,10 @@ def _nameless(text: str, cohort: Cohort, case: str) -> str:
             images = {**subject.images, "brain": subject.brain, "lesion": subject.lesion}
             files = names_of_files(images, case)
     return redact(text, {}, files)
+
+
+def _lost(case: str) -> Problem:
+    return Problem(case, *LOST)
 
 
 def _check_writable(output: Path) -> None:

@@ -1,4 +1,4 @@
-"""One case of `mmccd evaluate`, in whichever process: its rows, and on disk what only all cases together decide."""
+"""One case of `mmccd evaluate`, on whichever machine: its rows, and what waits for those of other cases."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from mmccd.data.cohort import Cohort
 from mmccd.data.problems import Problem
 from mmccd.errors import MmccdError
-from mmccd.evaluation.case import ScoredCase, load_scored_case
+from mmccd.evaluation.case import load_scored_case
 from mmccd.evaluation.measure import Row, measure
 from mmccd.evaluation.montage import MontageRow, montage_row
 from mmccd.evaluation.oracle import DiceCurve
-from mmccd.evaluation.scratch import Scratch
+from mmccd.evaluation.paper_protocol import LesionSlice
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,15 @@ class Measured:
         rows: One for each method.
         trained_on: Whether the model was trained or calibrated on this very scan.
         picture: Its row of the montage.
+        curves: Dice by threshold, of each method.
+        slices: Of each method, for the paper's protocol; empty without a lesion.
     """
 
     rows: tuple[Row, ...]
     trained_on: bool
     picture: MontageRow
+    curves: dict[str, DiceCurve]
+    slices: dict[str, LesionSlice]
 
 
 @dataclass(frozen=True)
@@ -35,30 +39,24 @@ class CaseMeasurer:
     Attributes:
         predictions: The folder.
         cohort: Subjects with lesion masks, matched to cases by id.
-        scratch: Where curves and slices wait for those of other cases.
     """
 
     predictions: Path
     cohort: Cohort
-    scratch: Scratch
 
     def __call__(self, case: str) -> Measured | Problem:
-        """Measure a case; whatever is wrong with it becomes its problem.
-
-        Raises:
-            DataError: the scratch cannot be written, of other cases neither.
-        """
+        """Measure a case; whatever is wrong with it becomes its problem."""
         try:
             loaded = load_scored_case(self.predictions, self.cohort.subject(case))
         except (MmccdError, OSError, MemoryError) as error:
             return Problem.of(case, error)
-        rows = tuple(measure(loaded.expert, one) | {"source": loaded.record.source} for one in loaded.scored)
-        self._keep(case, loaded)
-        return Measured(rows, loaded.record.trained_on, montage_row(loaded))
-
-    def _keep(self, case: str, loaded: ScoredCase) -> None:
         expert = loaded.expert
         lesion, size = expert.lesion[expert.brain], int(expert.lesion.sum())
-        curves = {one.method: DiceCurve.of(one.score[expert.brain], lesion, size) for one in loaded.scored}
         slices = {one.method: loaded.largest_lesion_slice(one.score) for one in loaded.scored}
-        self.scratch.keep(case, curves, {method: piece for method, piece in slices.items() if piece is not None})
+        return Measured(
+            rows=tuple(measure(expert, one) | {"source": loaded.record.source} for one in loaded.scored),
+            trained_on=loaded.record.trained_on,
+            picture=montage_row(loaded),
+            curves={one.method: DiceCurve.of(one.score[expert.brain], lesion, size) for one in loaded.scored},
+            slices={method: piece for method, piece in slices.items() if piece is not None},
+        )

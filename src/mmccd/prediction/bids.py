@@ -61,6 +61,7 @@ def predict_bids(
     overwrite: bool = False,
     preview: bool = True,
     workers: int | None = None,
+    cluster: str | None = None,
     anonymize: Path | None = None,
     told: Callable[[str], None] = lambda _: None,
     progress: ProgressCallback = no_progress,
@@ -81,6 +82,7 @@ def predict_bids(
         overwrite: Score again what is already there.
         preview: Also write a picture of each case.
         workers: As of `predict`.
+        cluster: As of `predict`.
         anonymize: None: derivatives are named as their subjects are.
         told: Called with what a user should know of the derivatives.
         progress: Called with a description, the number done, and the total.
@@ -103,7 +105,8 @@ def predict_bids(
     _write_dataset(cohort.root, output, {"Name": model, "Digest": card.digest})
     outcomes = predict(
         detector, cohort.root, output / NATIVE, layout="bids", select=select, strip=strip,
-        subjects=subjects, share=share, overwrite=overwrite, preview=preview, workers=workers, progress=progress,
+        subjects=subjects, share=share, overwrite=overwrite, preview=preview, workers=workers, cluster=cluster,
+        progress=progress,
     )  # fmt: skip
     units = "nat" if all(one.config.scoring.error == "tail" for one in detector.model.members) else "arbitrary"
     found = {subject.id: subject for subject in cohort.subjects}

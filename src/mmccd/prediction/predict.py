@@ -8,6 +8,7 @@ from pathlib import Path
 from mmccd.data.given import as_paths
 from mmccd.data.layouts.entities import Selection
 from mmccd.data.own_folders import is_own_dataset
+from mmccd.data.problems import Problem
 from mmccd.data.pseudonyms import UNUSABLE, pseudonyms
 from mmccd.errors import ConfigError, DataError
 from mmccd.prediction.case import CaseScorer
@@ -16,9 +17,10 @@ from mmccd.prediction.inputs import Input, find_inputs
 from mmccd.prediction.share import Share
 from mmccd.prediction.summary import Outcome, check_tables, write_tables
 from mmccd.raw.brain import Strip
+from mmccd.system.cluster import LOST, Cluster, parse_cluster, spread
 from mmccd.system.devices import one_thread
 from mmccd.system.progress import ProgressCallback, no_progress
-from mmccd.system.workers import each, usual_workers
+from mmccd.system.workers import usual_workers
 
 
 def predict(
@@ -37,6 +39,7 @@ def predict(
     preview: bool = True,
     dicom_seg: bool = False,
     workers: int | None = None,
+    cluster: str | None = None,
     anonymize: Path | None = None,
     told: Callable[[str], None] = lambda _: None,
     progress: ProgressCallback = no_progress,
@@ -63,6 +66,8 @@ def predict(
         workers: Processes of one thread each; whatever their number, results are the same to the bit. None takes as
             many as cores are idle where there are scans enough for that to be worth it, else this process with all of
             its threads.
+        cluster: Where to score instead of on this machine, see `mmccd.system.cluster.parse_cluster`. A scan that
+            several processes there died of is a failure of its own.
         anonymize: Key of random names for the cases, see `mmccd.data.pseudonyms`; no result then holds a name of an
             input.
         told: Called with what each DICOM series was taken for.
@@ -75,10 +80,12 @@ def predict(
         DataError: there is no scan to score, or ``output`` cannot be written or holds a `summary.csv` or a
             `findings.csv` of another tool.
         ConfigError: the output is no folder, or one of BIDS derivatives; the key of the names lies in the output
-            folder, or is none; a DICOM segmentation is asked for without names, or of scans that are no DICOM; or
-            several processes, where only one can be.
+            folder, or is none; a DICOM segmentation is asked for without names, or of scans that are no DICOM;
+            several processes, where only one can be; or the cluster is none, or cannot be had.
     """
-    inputs, output = as_paths(inputs), Path(output)
+    given, output, elsewhere = as_paths(inputs), Path(output), parse_cluster(cluster, workers)
+    if elsewhere is not None:  # processes there work in folders of their own
+        given, output = [path.absolute() for path in given], output.absolute()
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output} is not a folder, results need one", "choose another output folder")
     if is_own_dataset(output):
@@ -89,7 +96,7 @@ def predict(
         raise ConfigError(what, "leave --dicom-seg out, or --anonymize")
     check_tables(output)
     found, problems = find_inputs(
-        inputs, *detector.sources, layout=layout, brain=brain, select=select, series=series,
+        given, *detector.sources, layout=layout, brain=brain, select=select, series=series,
         told=told if anonymize is None else None,
     )  # fmt: skip
     if subjects is not None:
@@ -116,11 +123,9 @@ def predict(
     outcomes = [Outcome.failed(problem) for problem in problems.values()]
     scored = CaseScorer(detector, output, strip, overwrite, dicom_seg, preview)
     others: list[Input] = []
-    processes = _processes(workers, detector, len(found))
-    if processes > 1:
-        told(f"{processes} processes of one thread each")
+    processes = _processes(workers, detector, len(found), elsewhere)
     threads = nullcontext() if workers is None else one_thread()
-    with threads, each(scored, found, processes) as answers:
+    with threads, spread(scored, found, processes, elsewhere, lost=_lost, told=told) as answers:
         for item, outcome in answers:
             progress(item.case, len(outcomes) - len(problems), len(found))
             if outcome is not None:
@@ -136,11 +141,13 @@ def predict(
     return outcomes
 
 
-def _processes(asked: int | None, detector: Detector, scans: int) -> int:
+def _processes(asked: int | None, detector: Detector, scans: int, elsewhere: Cluster | None) -> int:
     alone = detector.device.type != "cpu" or detector.runtime != "torch"
-    if asked is None:
-        return 1 if alone else usual_workers(scans)
-    if asked > 1 and alone:
-        what = f"{asked} processes cannot share {detector.runtime} on {detector.device}"
-        raise ConfigError(what, "leave --workers out, or choose --device cpu and --runtime torch")
-    return asked
+    if alone and (elsewhere is not None or (asked or 1) > 1):
+        what = f"several processes cannot share {detector.runtime} on {detector.device}"
+        raise ConfigError(what, "leave --workers and --cluster out, or choose --device cpu and --runtime torch")
+    return (1 if alone else usual_workers(scans)) if asked is None else asked
+
+
+def _lost(item: Input) -> Outcome:
+    return Outcome.failed(Problem(item.case, *LOST))

@@ -1,4 +1,4 @@
-"""Libraries that only raw scans need: the extra ``raw``."""
+"""Libraries that not everyone needs: those of the extras of this package."""
 
 from importlib import import_module
 from typing import Any
@@ -6,12 +6,13 @@ from typing import Any
 from mmccd.errors import ConfigError
 
 
-def needed(module: str, what_for: str) -> Any:
-    """Import a library of the extra.
+def needed(module: str, what_for: str, *, extra: str = "raw") -> Any:
+    """Import a library of an extra.
 
     Args:
         module: As Python imports it.
         what_for: What cannot be done without it, as a sentence begins.
+        extra: As pip installs it.
 
     Raises:
         ConfigError: it is not installed.
@@ -20,5 +21,5 @@ def needed(module: str, what_for: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise ConfigError(
-            f"{what_for} needs {module}, which is not installed", "pip install 'mmccd[raw]', and run this again"
+            f"{what_for} needs {module}, which is not installed", f"pip install 'mmccd[{extra}]', and run this again"
         ) from error
