@@ -1,5 +1,6 @@
 """Work spread over the machines of a cluster by dask: who is at work, retries and encryption are its own."""
 
+import gc
 import logging
 import re
 import uuid
@@ -187,13 +188,15 @@ def _client(distributed: Any, cluster: Cluster, told: Callable[[str], None]) -> 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """What becomes of items is said by those who asked for them; of lost processes dask would tell in many lines."""
-    logger = logging.getLogger("distributed")
-    usual = logger.level
-    logger.setLevel(logging.CRITICAL)
+    usual = {logger: logger.level for logger in map(logging.getLogger, ("distributed", "asyncio"))}
+    for logger in usual:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(usual)
+        gc.collect()  # what was broken off complains when it is forgotten
+        for logger, level in usual.items():
+            logger.setLevel(level)
 
 
 def _check_workers(client: Any, cluster: Cluster) -> None:
