@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,12 +111,14 @@ class CaseScorer:
                 detection = replace(detection, warnings=(*detection.warnings, *doubts))
             seconds = round(time.perf_counter() - started, 3)
             record = record_of(self.detector, item, detection, origin, seconds, made.brain_from)
-            detection.save(stage, item.case)
-            if made.brain_from:
-                write_volume(stage / f"{item.case}{BRAIN_END}", detection.brain.astype("uint8"), detection.volume)
-            if self.preview:
-                picture = stage / f"{item.case}{PICTURE_END}"
-                write_preview(picture, item.case, record.source, detection, head=bool(made.brain_from))
+            with ThreadPoolExecutor(1) as beside:  # compressing takes as long as drawing
+                saved = beside.submit(detection.save, stage, item.case)
+                if made.brain_from:
+                    write_volume(stage / f"{item.case}{BRAIN_END}", detection.brain.astype("uint8"), detection.volume)
+                if self.preview:
+                    picture = stage / f"{item.case}{PICTURE_END}"
+                    write_preview(picture, item.case, record.source, detection, head=bool(made.brain_from))
+                saved.result()
             write_json(stage / f"{item.case}.json", record.as_json())
             _put_in_place(item.case, stage, self.output)
         return record

@@ -10,6 +10,7 @@ from mmccd.prediction.case import CaseScorer
 from mmccd.prediction.inputs import Input
 from mmccd.prediction.predict import predict
 from mmccd.system.locks import one_at_a_time
+from mmccd.system.workers import each
 
 
 @pytest.fixture
@@ -59,8 +60,9 @@ def test_a_case_of_another_process_is_left_to_it(detector, many, tmp_path):
 
 def test_what_cannot_be_handed_to_processes_is_refused(detector, many, tmp_path, monkeypatch):
     monkeypatch.setattr(detector, "runtime", "openvino")
-    with pytest.raises(ConfigError, match="2 processes cannot share openvino on cpu"):
-        predict(detector, many, tmp_path / "out", workers=2)
+    for asked in ({"workers": 2}, {"cluster": "local:1"}):
+        with pytest.raises(ConfigError, match="several processes cannot share openvino on cpu"):
+            predict(detector, many, tmp_path / "out", **asked)
     assert not (tmp_path / "out").exists()
 
 
@@ -71,10 +73,7 @@ def test_by_itself_it_takes_processes_for_many_scans_alone(detector, many, tmp_p
         asked.append(workers)
         return each(scored, items, 1)
 
-    from mmccd.prediction import predict as module
-
-    each = module.each
-    monkeypatch.setattr(module, "each", noted)
+    monkeypatch.setattr("mmccd.system.cluster.each", noted)
     monkeypatch.setattr("mmccd.system.workers.ITEMS_EACH", 2)
     monkeypatch.setattr("mmccd.system.workers.idle_cores", lambda: 8)
     predict(detector, many, tmp_path / "out", workers=None)
