@@ -31,6 +31,7 @@ from mmccd.cli.output import (
 )
 from mmccd.errors import ConfigError, MmccdError, ModelError
 from mmccd.system.complaints import complain, warnings_as_lines
+from mmccd.system.own_process import settle
 from mmccd.system.signals import leaving_when_asked
 from mmccd.version import __version__
 
@@ -174,6 +175,7 @@ def entry() -> None:
 def leave(program: Callable[[], int]) -> None:
     """Run an installed program, and leave with its exit code."""
     speak_plainly()
+    settle()
     gc.set_threshold(*RARE_COLLECTIONS)
     code = program()
     gc.freeze()  # else all that was imported is searched for rubbish on the way out, which takes a second

@@ -7,6 +7,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 from mmccd.system.complaints import warnings_as_lines
 from mmccd.system.devices import one_thread
+from mmccd.system.own_process import settle
 
 
 class Work(WorkerPlugin):
@@ -16,7 +17,8 @@ class Work(WorkerPlugin):
         self.function = function
 
     def setup(self, worker: Worker) -> None:
-        """Nothing: it is held by being here."""
+        """Make a process of it that is as those of `mmccd.system.workers`."""
+        settle()
 
 
 def apply(item: Any, work: str) -> Any:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from mmccd.errors import DataError
 from mmccd.system.complaints import warnings_as_lines
+from mmccd.system.own_process import settle
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -106,6 +107,7 @@ class _Context(SpawnContext):
 
 def _begin(function: bytes) -> None:
     global _function
+    settle()
     _function = pickle.loads(function)
     warnings_as_lines().__enter__()  # until the end
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the parent answers it
