@@ -51,6 +51,7 @@ def dicom_cohort(
     _check_chosen(chosen or {}, found)
     studies = studies_of(found)
     names = names_of(root, studies)
+    spoilt = {path.parent for path in broken}
     subjects: list[Subject] = []
     problems: dict[str, Problem] = {}
     useless: dict[str, Problem] = {}
@@ -58,7 +59,7 @@ def dicom_cohort(
         if isinstance(name, Problem):
             problems[name.subject] = name
             continue
-        roles, refused = _roles(of_study, wanted, chosen or {}, {path.parent for path in broken})
+        roles, refused = _roles(of_study, wanted, chosen or {}, spoilt)
         lines += [
             f"{name}: {series.name} is {role}, {series.modality[1]}" for role, some in roles.items() for series in some
         ]
