@@ -17,7 +17,8 @@ from mmccd.data.own_folders import NAMES, is_own_dataset, kind_of
 from mmccd.data.parts import PARTS, part_name
 from mmccd.data.problems import Problem
 from mmccd.data.trouble import MEND, ambiguous_id, hint_of_absent, unusable_roles
-from mmccd.errors import DataError, printable
+from mmccd.errors import DataError
+from mmccd.system.plain_text import printable
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
 _SAFE_ID = re.compile(r'[^\s.\-/\\:*?"<>|\x00-\x1f]([^/\\:*?"<>|\x00-\x1f]*[^\s./\\:*?"<>|\x00-\x1f])?')

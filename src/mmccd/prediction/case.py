@@ -22,6 +22,7 @@ from mmccd.raw.ready import Ready, ready
 from mmccd.raw.segmentation import says_not_written, write_segmentation
 from mmccd.system.files import sha256_of_json, sole_staging, write_json
 from mmccd.system.locks import one_at_a_time
+from mmccd.system.memory import is_lack_of_memory
 
 SEGMENTED = {"dicom_seg": "yes"}
 """Of an origin: a DICOM segmentation was asked for, and lies there or could not be made."""
@@ -76,7 +77,9 @@ class CaseScorer:
                 return outcome_of(self._written(item, detection, made, origin, started), "done")
             except WriteError:  # what an earlier run left stays
                 raise
-            except (MmccdError, OSError, MemoryError) as error:
+            except (MmccdError, OSError, MemoryError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and not is_lack_of_memory(error):
+                    raise
                 return self._failed(item, Problem.of(item.case, error), replaceable)
 
     def _failed(self, item: Input, problem: Problem, replaceable: bool) -> Outcome:

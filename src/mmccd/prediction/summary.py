@@ -13,6 +13,7 @@ from mmccd.data.problems import Problem
 from mmccd.errors import DataError
 from mmccd.system.files import remove_partial, write_csv
 from mmccd.system.locks import one_at_a_time
+from mmccd.system.plain_text import of_cell
 
 SUMMED_UP = ("case", "score", "p_value", "threshold", "lesion_volume_ml", "brain_volume_ml", "seconds")
 """What a row takes from the record of its case, beside the warnings."""
@@ -136,8 +137,13 @@ def rows_of(path: Path) -> dict[str, dict[str, str]]:
         return {}
     with suppress(OSError, ValueError, csv.Error), path.open(newline="", encoding="utf-8") as stream:
         rows = [row for row in csv.DictReader(stream) if row.get("case")]
-        return {row["case"].removeprefix("'"): row for row in rows}  # the mark is of the table, see `write_csv`
+        return {of_cell(row["case"]): {key: _text(value) for key, value in row.items()} for row in rows}
     return {}
+
+
+def _text(cell: Any) -> str:
+    """What a cell says; nothing where its row is shorter than the header, or longer."""
+    return of_cell(cell) if isinstance(cell, str) else ""
 
 
 def _finished(folder: Path) -> dict[str, CaseRecord]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mmccd.errors import WriteError
+from mmccd.system.plain_text import as_cell
 
 PARTIAL = ".partial"
 """End of the names, hidden ones, of what is being written."""
@@ -152,9 +153,9 @@ def read_record(path: Path) -> dict[str, Any] | None:
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
     """Write rows with ``columns`` as the header, or the keys of the first row, atomically.
 
-    Text that a spreadsheet would take for a formula gets a ``'`` in front: names come from files of unknown origin.
+    All text goes through `as_cell`: names come from files of unknown origin.
     """
-    rows = [{key: _inert(value) for key, value in row.items()} for row in rows]
+    rows = [{key: as_cell(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows]
     stream = io.StringIO(newline="")
     if columns is None and rows:
         columns = list(rows[0])
@@ -174,10 +175,6 @@ def sha256_of_file(path: Path) -> str:
 def sha256_of_json(value: Any) -> str:
     """Hex digest of a JSON-able value, independent of key order."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _inert(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _without_nan(value: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from mmccd.errors import DataError
 from mmccd.system.complaints import warnings_as_lines
+from mmccd.system.streams import steady_streams
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -107,6 +108,7 @@ class _Context(SpawnContext):
 def _begin(function: bytes) -> None:
     global _function
     _function = pickle.loads(function)
+    steady_streams()
     warnings_as_lines().__enter__()  # until the end
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the parent answers it
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -81,7 +81,8 @@ def test_problems_are_read_back_as_they_were_written(tmp_path, values):
     found = failed_cases(tmp_path / "summary.csv")
     assert list(found) == ["-a", "b"]
     assert found["-a"] == problems[0]
-    assert found["b"].what == "'=odd"  # a spreadsheet would take it for a formula
+    assert found["b"] == problems[1]
+    assert ",'=odd," in (tmp_path / "summary.csv").read_text()  # a spreadsheet would take it for a formula
     assert set(rows_of(tmp_path / "summary.csv")) == {"-a", "b", "Phantom_0007"}
 
 
@@ -168,3 +169,13 @@ def test_tables_of_this_program_are_not_refused(tmp_path, values):
     write_json(tmp_path / "a.json", values | {"case": "a", "findings": [FINDING]})
     write_tables(tmp_path, [])
     check_tables(tmp_path)
+
+
+def test_what_failed_before_is_written_as_it_was(tmp_path):
+    """A mark against formulas is of the table: it does not grow each time that the table is written."""
+    outcome = Outcome("=1+1", "failed", error="=1+1.nii is torn; =2", hint="-")
+    for outcomes in ([outcome], [], []):
+        write_tables(tmp_path, outcomes)
+        assert failed_cases(tmp_path / "summary.csv") == {"=1+1": Problem("=1+1", "=1+1.nii is torn; =2", "-")}
+    assert "'=1+1,failed" in (tmp_path / "summary.csv").read_text()
+    assert "'=1+1.nii is torn;' =2" in (tmp_path / "summary.csv").read_text()
