@@ -25,6 +25,7 @@ from mmccd.data.subject import Ready, as_it_is, load_case
 from mmccd.errors import ConfigError, DataError, MmccdError, WriteError
 from mmccd.method.intensity import INTENSITY_MAP
 from mmccd.system.files import (
+    CHANGED,
     partial_names,
     read_record,
     sha256_of_file,
@@ -204,6 +205,8 @@ def _prepare_part(
         )
     with sole_staging(parts, subject.id) as stage:  # from the beginning: if this process dies, it says at what
         table, arrays, scans = _read_slices(subject, settings, ready)
+        if _part_key(subject, settings, healthy_cohort) != key:
+            raise DataError(f"a file of {subject.id} changed while the store was made", CHANGED)
         try:
             for name, array in arrays.items():
                 np.save(stage / f"{name}.npy", array)
