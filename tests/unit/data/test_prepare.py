@@ -11,7 +11,7 @@ from mmccd.data import prepare as preparation
 from mmccd.data.cohort import read_cohort
 from mmccd.data.prepare import prepare
 from mmccd.data.slices import StoreSettings
-from mmccd.data.splits import Split, find_split, read_split_csv
+from mmccd.data.splits import Split, find_split
 from mmccd.data.store import open_store
 from mmccd.errors import ConfigError, DataError, WriteError
 from mmccd.method.intensity import normalise
@@ -393,30 +393,3 @@ def test_split_and_store_of_the_phantom_agree(phantom_folder, phantom_store):
     ill = phantom_store.index["lesion_px"] > 0
     assert not phantom_store.index["healthy"][ill].any()
     assert json.loads((phantom_store.path / "manifest.json").read_text())["failures"] == {}
-
-
-def test_a_scan_that_is_replaced_while_it_is_read_is_noticed(cohort_folder, output, inline, monkeypatch):
-    """Else the store would be called one of other files than it holds."""
-    usual = preparation.load_case
-
-    def replaced(subject, modalities):
-        found = usual(subject, modalities)
-        if subject.id == "A":
-            path = subject.images["flair"].path
-            shutil.copy(path, path.with_name("new.nii.gz"))
-            path.with_name("new.nii.gz").replace(path)
-        return found
-
-    monkeypatch.setattr(preparation, "load_case", replaced)
-    store, failures = prepare(read_cohort(cohort_folder), SPLIT, output, SETTINGS)
-    assert store.manifest.subjects["train"] == ["B"]
-    assert "a file of A changed while the store was made" in failures["A"]
-
-
-@pytest.mark.parametrize("name", ["=1+1", "'=x", "a;=b", "+a"])
-def test_a_subject_that_is_a_formula_is_none_in_the_index(tmp_path, output, inline, name):
-    add_subject(tmp_path / "data", name)
-    store, _ = prepare(read_cohort(tmp_path / "data"), Split(train=(name,)), output, SETTINGS)
-    assert set(store.index["subject"]) == {name}
-    assert read_split_csv(output).train == (name,)
-    assert not any(line.startswith(name) for line in (output / "index.csv").read_text().splitlines())
