@@ -22,11 +22,6 @@ class MmccdError(Exception):
         return type(self), (self.message, self.hint)
 
 
-def printable(text: str) -> str:
-    """One line that any terminal and file can take: line breaks, controls and what is no text are escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
 class MmccdWarning(UserWarning):
     """Something that a user should know, and that is dealt with."""
 

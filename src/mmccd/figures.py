@@ -1,6 +1,7 @@
 """Pictures: what a translation does, how its losses fell, and what a detector finds."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -11,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 BACKGROUND = "#101418"
@@ -95,6 +97,7 @@ def grid_png(
     label_inches = 1.35
     figure = Figure((width * inches + label_inches, height * inches + 1.15), facecolor=BACKGROUND, dpi=110)
     FigureCanvasAgg(figure)
+    figure.text(0.012, 1 - 0.32 / figure.get_figheight(), title, color=INK, fontsize=11, weight="bold", va="center")
     top = 1 - 0.75 / figure.get_figheight()
     axes = figure.subplots(height, width, squeeze=False)
     figure.subplots_adjust(
@@ -107,7 +110,8 @@ def grid_png(
             if i == 0:
                 axes[i, j].set_title(columns[j], color=INK, fontsize=9, pad=5)
         axes[i, 0].set_ylabel(names[i], color=INK, fontsize=8, rotation=0, ha="right", va="center", labelpad=6)
-    figure.text(0.012, 1 - 0.32 / figure.get_figheight(), title, color=INK, fontsize=11, weight="bold", va="center")
+    for text in figure.findobj(Text):  # a name with dollars is no formula
+        text.set_parse_math(False)
     figure.text(0.012, 0.16 / figure.get_figheight(), caption, color=MUTED, fontsize=7.5, va="center")
     for place, letter in ((0.02, "R"), (0.98, "L")):
         _mark_side(axes[0, 0], place, letter)
@@ -170,7 +174,9 @@ def frame(brain: NDArray[np.bool_], sides_mm: tuple[float, float], margin_mm: fl
 def png_of(figure: Figure) -> bytes:
     """A figure as PNG, the same bytes for the same figure."""
     stream = BytesIO()
-    figure.savefig(stream, format="png", facecolor=BACKGROUND, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # a box stands in the name of a case
+        figure.savefig(stream, format="png", facecolor=BACKGROUND, metadata={"Software": None})
     return stream.getvalue()
 
 

@@ -2,12 +2,15 @@
 
 import os
 import resource
+import shlex
 import subprocess
 import sys
 
+import pytest
 import typer
 
 from mmccd.cli.app import app
+from mmccd.version import __version__
 
 
 def run(*arguments):
@@ -62,6 +65,60 @@ def test_output_that_is_read_no_further_ends_the_command_without_a_word():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def shell(command):
+    """A line of a shell in which `mmccd` is the command."""
+    mmccd = f"{shlex.quote(sys.executable)} -m mmccd"
+    return subprocess.run(
+        ["bash", "-c", command.replace("mmccd", mmccd, 1)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize("command", ["--help", "--version", "info --json"])
+def test_a_full_standard_output_is_named_in_two_lines(command):
+    done = shell(f"mmccd {command} > /dev/full")
+    assert done.returncode == 4
+    error, hint = done.stderr.splitlines()
+    assert error == "error: standard output: No space left on device"
+    assert hint.startswith("hint: make space")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&-"])
+def test_closed_streams_are_no_reason_to_fail(closed):
+    done = shell(f"mmccd --version {closed}")
+    assert done.returncode == 0
+    assert done.stdout == ("" if ">&-" in closed.split() else f"mmccd {__version__}\n")
+    assert done.stderr == ""
+
+
+def test_what_is_written_never_lands_in_a_closed_stream(tmp_path):
+    """The next file that is opened would take its place, and get all that is printed."""
+    code = (
+        "from mmccd.cli.app import leave\n"
+        "def program():\n"
+        f"    file = open({str(tmp_path / 'data')!r}, 'w'); print('printed', flush=True); file.close(); return 0\n"
+        "leave(program)"
+    )
+    done = subprocess.run(["bash", "-c", 'exec "$0" -c "$1" >&-', sys.executable, code], check=False, timeout=60)
+    assert done.returncode == 0
+    assert (tmp_path / "data").read_text() == ""
+
+
+@pytest.mark.parametrize("lost", ["2>&-", "2>/dev/full"])
+def test_an_error_that_nobody_hears_leaves_its_exit_code_alone(lost):
+    done = shell(f"mmccd info nothing {lost}")
+    assert (done.returncode, done.stdout, done.stderr) == (4, "", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of Linux")
+@pytest.mark.parametrize("command", ["validate nothing", "info"])
+def test_a_limit_that_nothing_can_start_under_is_refused_at_once(command):
+    done = shell(f"ulimit -v 200000; mmccd {command}")
+    assert done.returncode == 2
+    error, hint = done.stderr.splitlines()
+    assert error.startswith("error: too little memory: `ulimit -v` allows 195 MB, and this command needs ")
+    assert hint.startswith("hint: raise the limit")
 
 
 def test_a_terminal_of_ascii_gets_ascii():

@@ -145,3 +145,9 @@ def test_each_panel_has_its_title_its_quantity_and_its_own_axis(monkeypatch):
 
 def test_panels_stand_side_by_side():
     assert plot(1.0, panels=3)[0].shape[1] == 3 * plot(1.0)[0].shape[1]
+
+
+@pytest.mark.parametrize("name", ["a$^$", "$x", "$\\frac$", "漢字"])
+def test_a_name_with_dollars_is_no_formula_and_no_warning_is_given_for_letters_without_a_font(name):
+    panel = Panel(np.ones((4, 4)), 0, 1)
+    assert grid_png([[panel]], columns=[name], names=[name], title=name).startswith(b"\x89PNG")

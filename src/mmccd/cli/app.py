@@ -10,8 +10,7 @@ from signal import Signals
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from mmccd.cli import data as cli_data
 from mmccd.cli import models as cli_models
@@ -27,12 +26,13 @@ from mmccd.cli.output import (
     TERMINATED,
     USAGE,
     out,
-    speak_plainly,
 )
 from mmccd.errors import ConfigError, MmccdError, ModelError
 from mmccd.system.complaints import complain, warnings_as_lines
+from mmccd.system.memory import check_limit, is_lack_of_memory, lacking
 from mmccd.system.own_process import settle
 from mmccd.system.signals import leaving_when_asked
+from mmccd.system.streams import STANDARD_OUTPUT, drop_output, steady_streams
 from mmccd.version import __version__
 
 app = typer.Typer(
@@ -60,13 +60,19 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+LEAST_MB, LEAST_MB_TO_COMPUTE = 500, 1000
+"""Of address space: below, NumPy or PyTorch cannot start, and some of their parts then wait for ever."""
+_WITHOUT_NETWORKS = ("phantom", "validate", "prepare", "summarise")
+
+
 @app.callback()
 def _root(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback answers
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    pass
+    check_limit(LEAST_MB if context.invoked_subcommand in _WITHOUT_NETWORKS else LEAST_MB_TO_COMPUTE)
 
 
 @app.command()
@@ -83,9 +89,9 @@ def info(
     if as_json:
         print(json.dumps(values, indent=2))
         return
-    table = Table(show_header=False, box=None)
+    table = Table(Column(style="bold"), Column(), show_header=False, box=None)
     for key, value in values.items():
-        table.add_row(f"[bold]{escape(key)}[/bold]", escape(value if isinstance(value, str) else json.dumps(value)))
+        table.add_row(key, value if isinstance(value, str) else json.dumps(value))
     out.print(table)
 
 
@@ -110,16 +116,6 @@ for _command in (
 
 GO_ON = "the same command goes on where it stopped; train with --resume"
 SPACE = "make space, and check who may read and write there"
-
-
-def _output_is_lost() -> bool:
-    """Whether standard output takes no more, as on a full disk; then Python need not try again as it ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
 
 
 def _fail(message: str, hint: str, code: int) -> int:
@@ -158,9 +154,14 @@ def ended(command: Callable[[], Any], *, name: str) -> int:
     except MmccdError as error:
         return _fail(error.message, error.hint, USAGE if isinstance(error, ConfigError | ModelError) else NONE_WORKED)
     except OSError as error:
-        place = error.filename or ("standard output" if _output_is_lost() else "a file")
-        return _fail(f"{place}: {error.strerror or error}", SPACE, NONE_WORKED)
+        if is_lack_of_memory(error):
+            return _fail(*lacking(error), NONE_WORKED)
+        if error.filename == STANDARD_OUTPUT:  # else Python tries again as it ends
+            drop_output()
+        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", SPACE, NONE_WORKED)
     except Exception as error:
+        if is_lack_of_memory(error):
+            return _fail(*lacking(error), NONE_WORKED)
         if os.environ.get("MMCCD_DEBUG"):
             raise
         kind = type(error).__name__
@@ -174,12 +175,20 @@ def entry() -> None:
 
 def leave(program: Callable[[], int]) -> None:
     """Run an installed program, and leave with its exit code."""
-    speak_plainly()
+    steady_streams()
     settle()
     gc.set_threshold(*RARE_COLLECTIONS)
     code = program()
     gc.freeze()  # else all that was imported is searched for rubbish on the way out, which takes a second
     if code == CLOSED:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in it has no reader
+        drop_output()  # what is left in it has no reader
         sys.exit(code)
-    sys.exit(_fail("standard output takes no more", SPACE, NONE_WORKED) if _output_is_lost() else code)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output()
+        sys.exit(CLOSED)
+    except OSError as error:
+        drop_output()
+        sys.exit(_fail(f"{STANDARD_OUTPUT}: {error.strerror}", SPACE, NONE_WORKED))
+    sys.exit(code)

@@ -6,9 +6,10 @@ from typing import NoReturn
 
 import typer
 
-from mmccd.cli.app import ended, leave
+from mmccd.cli.app import LEAST_MB_TO_COMPUTE, ended, leave
 from mmccd.cli.output import finish, finish_scored, out, say
 from mmccd.errors import ConfigError
+from mmccd.system.memory import check_limit
 from mmccd.system.progress import reported_progress
 from mmccd.version import __version__
 
@@ -84,6 +85,7 @@ def entry() -> None:
 
 
 def _run(asked: Namespace) -> None:
+    check_limit(LEAST_MB_TO_COMPUTE)
     if asked.batch_size < 1:
         raise ConfigError(f"--batch-size is {asked.batch_size}, expected at least 1", "16 is usual")
     if asked.skip_bids_validation:
@@ -129,6 +131,6 @@ def _group(asked: Namespace) -> None:
     settings = Settings(scans=(asked.bids_dir,), layout="bids", select=parse_selection(asked.select))
     with reported_progress("group", quiet=asked.quiet) as progress:
         written = report(asked.output_dir, asked.output_dir / PAGE, settings, progress=progress)
-    out.print(f"table  {table}", highlight=False, markup=False)
-    out.print(f"page   {written.path} ({written.size / 1e6:.1f} MB)", highlight=False, markup=False)
+    out.print(f"table  {table}")
+    out.print(f"page   {written.path} ({written.size / 1e6:.1f} MB)")
     finish(written.problems, len(set(written.problems)) + written.cases)

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from mmccd.cli.options import (
     CORES,
@@ -23,8 +23,9 @@ from mmccd.cli.options import (
     Workers,
 )
 from mmccd.cli.output import finish, out, say
-from mmccd.errors import ConfigError, printable
+from mmccd.errors import ConfigError
 from mmccd.system.complaints import warn
+from mmccd.system.plain_text import in_one_line
 from mmccd.system.progress import reported_progress
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def phantom(
             output, subjects=subjects, lesions=lesions, seed=seed, spacing_mm=spacing, workers=workers,
             progress=progress,
         )  # fmt: skip
-    out.print(f"{subjects + lesions} subjects in {output}", highlight=False, markup=False)
+    out.print(f"{subjects + lesions} subjects in {output}")
 
 
 def preprocess(
@@ -114,11 +115,11 @@ def validate(
     for report in reports:
         spacing = "x".join(f"{mm:g}" for mm in report.spacing_mm or ())
         shape = "x".join(map(str, report.shape or ()))
-        verdict = escape("; ".join(report.warnings)) or "fine"
-        verdict = f"[red]{escape(report.problem.what)}[/red]" if report.problem else verdict
-        modalities, found = escape(" ".join(report.modalities)), masks.get(report.subject, "")
-        table.add_row(escape(report.subject), modalities, found, shape, spacing, verdict)
-    out.print(f"layout {cohort.layout}, {total} subjects", highlight=False, markup=False)
+        wrong = Text(in_one_line(report.problem.what), style="red") if report.problem else None
+        modalities, found = " ".join(report.modalities), masks.get(report.subject, "")
+        verdict = wrong or "; ".join(report.warnings) or "fine"
+        table.add_row(report.subject, modalities, found, shape, spacing, verdict)
+    out.print(f"layout {cohort.layout}, {total} subjects")
     out.print(table)
     _print_files(cohort)
     finish({report.subject: str(report.problem) for report in reports if report.problem}, total)
@@ -182,8 +183,7 @@ def prepare(
         )
     out.print(
         f"layout {cohort.layout}; modalities {', '.join(names)}; split from {origin}: {len(parts.train)} training, "
-        f"{len(parts.validation)} validation, {len(parts.test)} test subjects",
-        highlight=False,
+        f"{len(parts.validation)} validation, {len(parts.test)} test subjects"
     )
     _mention_unused(cohort)
     wanted = {*parts.train, *parts.validation, *parts.test}
@@ -208,7 +208,7 @@ def prepare(
         table.add_row(part, str(len(subjects)), *map(str, counts))
     out.print(table)
     if done.manifest.subjects["test"]:
-        out.print(f"later, score test subjects alone: mmccd predict MODEL {data} -o OUT --split {store}", markup=False)
+        out.print(f"later, score test subjects alone: mmccd predict MODEL {data} -o OUT --split {store}")
     if not (split or lists or origin.startswith("split.csv")):  # then nobody has left them out on purpose
         failures = failures | {subject: str(problem) for subject, problem in cohort.problems.items()}
     finish(failures, len(wanted | failures.keys()))
@@ -219,16 +219,16 @@ def _print_files(cohort: "Cohort") -> None:
     for subject in cohort.subjects:
         roles = {**subject.images, "brain": subject.brain, "lesion": subject.lesion}
         found = ", ".join(f"{role} {_shown(image, cohort.root)}" for role, image in roles.items() if image)
-        out.print(f"{printable(subject.id)}: {found}", highlight=False, markup=False, soft_wrap=True)
+        out.print(f"{subject.id}: {found}", soft_wrap=True)
     for path in cohort.unused[:_LISTED]:
-        out.print(f"not used: {printable(_within(path, cohort.root))}", highlight=False, markup=False, soft_wrap=True)
+        out.print(f"not used: {_within(path, cohort.root)}", soft_wrap=True)
     if len(cohort.unused) > _LISTED:
-        out.print(f"not used: {len(cohort.unused) - _LISTED} more", highlight=False, markup=False)
+        out.print(f"not used: {len(cohort.unused) - _LISTED} more")
 
 
 def _shown(image: "Image", root: Path) -> str:
     channel = "" if image.channel is None else f" channel {image.channel}"
-    return printable(_within(image.path, root)) + channel
+    return _within(image.path, root) + channel
 
 
 def _within(path: Path, root: Path) -> str:

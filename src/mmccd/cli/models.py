@@ -67,16 +67,16 @@ def train(
     if "paper" in {OLD_PRESETS.get(name, name) for name in presets} and choose_device(device).type == "cpu":
         warn("the paper's networks take weeks to train on a CPU; --config small takes half an hour")
     speaks = is_first()
-    out.print(f"method     {described(chosen)}", highlight=False, markup=False)
+    out.print(f"method     {described(chosen)}")
     with reported_progress("train", quiet=quiet) as progress:
         trained = train_model(opened, model, chosen, resume=resume, hardware=hardware, progress=progress)
     if not speaks:
         return
     _print_model(f"{model}", trained.card)
     if trained.card.training and (steps := trained.card.training.steps) < chosen.training.steps:
-        out.print(f"stopped    early, at step {steps:,} of {chosen.training.steps:,}", highlight=False, markup=False)
-    out.print(f"curves     {model / 'training' / 'curves.png'}", highlight=False, markup=False)
-    out.print(f"pictures   {model / 'training' / 'pictures'}", highlight=False, markup=False)
+        out.print(f"stopped    early, at step {steps:,} of {chosen.training.steps:,}")
+    out.print(f"curves     {model / 'training' / 'curves.png'}")
+    out.print(f"pictures   {model / 'training' / 'pictures'}")
 
 
 def calibrate(
@@ -134,8 +134,8 @@ def export(
     from mmccd.model.export import export as export_model
 
     digest = export_model(model, package)
-    out.print(f"package    {package}", highlight=False, markup=False)
-    out.print(f"sha256     {digest}", highlight=False, markup=False)
+    out.print(f"package    {package}")
+    out.print(f"sha256     {digest}")
 
 
 def predict(
@@ -225,6 +225,6 @@ def predict(
 
 
 def _print_model(name: str, card: "Card") -> None:
-    out.print(f"model      {name}", highlight=False, markup=False)
-    out.print(f"threshold  {card.threshold.value:.4f}: {card.threshold.criterion}", highlight=False, markup=False)
-    out.print(f"guarantee  {card.threshold.guarantee}", highlight=False, markup=False)
+    out.print(f"model      {name}")
+    out.print(f"threshold  {card.threshold.value:.4f}: {card.threshold.criterion}")
+    out.print(f"guarantee  {card.threshold.guarantee}")

@@ -1,19 +1,17 @@
 """How the commands print, and the exit codes that they leave with."""
 
-import codecs
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from mmccd.data.own_folders import SUMMARY
-from mmccd.system.complaints import in_one_line
+from mmccd.system.plain_text import in_lines, in_one_line
 
 if TYPE_CHECKING:
     from mmccd.prediction.summary import Outcome
@@ -22,30 +20,25 @@ FINE, BUG, USAGE, SOME_FAILED, NONE_WORKED, INTERRUPTED, CLOSED, TERMINATED = 0,
 FROM_SIGNALS = 128
 """An exit code above it is that of a signal."""
 
-out = Console(width=None if sys.stdout.isatty() else 120)  # a log is no 80-column terminal
 
-_IN_ASCII = {"→": "->", "·": "-", "…": "~", "−": "-", "×": "x", "²": "^2"}
-_IN_ASCII_HANDLER = "mmccd.in_ascii"
+class _Terminal(Console):
+    """Prints text as it stands, in tables too: no markup, no emoji, nothing that a terminal obeys."""
 
-
-def speak_plainly() -> None:
-    """Never fail on a character that standard output cannot show, as in a terminal of ASCII: write it otherwise."""
-    codecs.register_error(_IN_ASCII_HANDLER, _in_ascii)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=_IN_ASCII_HANDLER)
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(in_lines(text), **how)
 
 
-def _in_ascii(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    lost = error.object[error.start : error.end]
-    return "".join(_IN_ASCII.get(char) or char.encode("ascii", "backslashreplace").decode() for char in lost), error.end
+out = _Terminal(
+    width=None if sys.stdout is not None and sys.stdout.isatty() else 120,  # a log is no 80-column terminal
+    markup=False,
+    emoji=False,
+    highlight=False,
+)
 
 
 def say(text: str) -> None:
     """A line of plain text, whatever stands in it."""
-    out.print(in_one_line(text), highlight=False, markup=False, soft_wrap=True)
+    out.print(in_one_line(text), soft_wrap=True)
 
 
 def print_evaluation(lines: list[list[str]]) -> None:
@@ -54,9 +47,7 @@ def print_evaluation(lines: list[list[str]]) -> None:
     for i, metric in enumerate(lines[0][1:], start=1):
         table.add_row(metric, *(line[i] for line in lines[1:]))
     out.print(table)
-    out.print(
-        "Mean over patients [95 % interval]. Only oracle_dice chose its threshold with these labels.", highlight=False
-    )
+    out.print("Mean over patients [95 % interval]. Only oracle_dice chose its threshold with these labels.")
 
 
 def finish(failures: dict[str, str], total: int) -> None:
@@ -73,8 +64,8 @@ def finish_scored(outcomes: Sequence["Outcome"], folder: Path) -> None:
     for outcome in outcomes:
         numbers = (outcome.score, outcome.p_value, outcome.lesion_volume_ml, outcome.seconds)
         cells = ["" if number is None else f"{number:.2f}" for number in numbers]
-        table.add_row(escape(outcome.case), outcome.status, *cells, escape(outcome.warnings or outcome.error))
+        table.add_row(outcome.case, outcome.status, *cells, outcome.warnings or outcome.error)
     out.print(table)
-    out.print(f"summary  {folder / SUMMARY}", highlight=False, markup=False)
+    out.print(f"summary  {folder / SUMMARY}")
     failures = {outcome.case: str(outcome.problem) for outcome in outcomes if outcome.problem}
     finish(failures, len(outcomes))

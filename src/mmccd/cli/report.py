@@ -50,5 +50,5 @@ def report(
     )
     with reported_progress("report", quiet=quiet) as progress:
         written = write_report(folder, output, settings, progress=progress)
-    out.print(f"page  {written.path} ({written.size / 1e6:.1f} MB)", highlight=False, markup=False)
+    out.print(f"page  {written.path} ({written.size / 1e6:.1f} MB)")
     finish(written.problems, len(set(written.problems)) + written.cases)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from mmccd.cli.options import (
@@ -43,15 +42,13 @@ def demo(
     progress_of = partial(reported_progress, quiet=quiet)
     result = run_demo(output, seed=seed, workers=workers, scan=scan, progress_of=progress_of)
     print_evaluation(result.table())
-    out.print("These scans are simulated; for real ones see the README.", highlight=False, markup=False)
+    out.print("These scans are simulated; for real ones see the README.")
     out.print(
         f"page     {result.page}",
         f"picture  {result.montage}",
         f"tables   {output / '*' / 'evaluation' / 'table.md'}",
         f"head     {result.preview}" if scan is None else f"scan     {result.preview}",
         sep="\n",
-        highlight=False,
-        markup=False,
     )
 
 
@@ -63,8 +60,8 @@ def summarise(
 
     outcomes = summarise_results(results)
     failures = {outcome.case: str(outcome.problem) for outcome in outcomes if outcome.problem}
-    out.print(f"cases    {len(outcomes)}, failed {len(failures)}", highlight=False, markup=False)
-    out.print(f"summary  {results_in(results) / SUMMARY}", highlight=False, markup=False)
+    out.print(f"cases    {len(outcomes)}, failed {len(failures)}")
+    out.print(f"summary  {results_in(results) / SUMMARY}")
     finish(failures, len(outcomes))
 
 
@@ -156,10 +153,10 @@ def benchmark(
         header, *lines = result.table(source)
         table = Table(*header, title=f"{source} as input")
         for line in lines:
-            table.add_row(*map(escape, line))
+            table.add_row(*line)
         out.print(table)
-    out.print("Mean over subjects [95 % interval]. Only oracle_dice chose its threshold with labels.", highlight=False)
-    out.print(f"page  {result.page}", highlight=False, markup=False)
+    out.print("Mean over subjects [95 % interval]. Only oracle_dice chose its threshold with labels.")
+    out.print(f"page  {result.page}")
 
 
 def _names(text: str | None) -> tuple[str, ...]:

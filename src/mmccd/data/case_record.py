@@ -14,7 +14,7 @@ from mmccd.scoring.findings import Finding
 from mmccd.scoring.thresholds import Threshold
 from mmccd.system.documents import Document
 
-_AGAIN = "score it again with `mmccd predict --overwrite`"
+AGAIN = "score it again with `mmccd predict --overwrite`"
 
 
 class HealthyReference(Document):
@@ -87,12 +87,12 @@ def read_case_record(path: Path) -> CaseRecord:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DataError(f"cannot read {path.name}: {error.strerror}", _AGAIN) from error
+        raise DataError(f"cannot read {path.name}: {error.strerror}", AGAIN) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path.name} is torn: {error}", _AGAIN) from error
-    record = CaseRecord.parse(values, path.name, remedy=_AGAIN, error=DataError)
+        raise DataError(f"{path.name} is torn: {error}", AGAIN) from error
+    record = CaseRecord.parse(values, path.name, remedy=AGAIN, error=DataError)
     if record.case != path.stem:
-        raise DataError(f"{path.name} is the record of another case", _AGAIN)
+        raise DataError(f"{path.name} is the record of another case", AGAIN)
     return record
 
 

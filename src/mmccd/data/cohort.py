@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from mmccd.data.formats import is_scan_name
@@ -16,7 +17,8 @@ from mmccd.data.own_folders import NAMES, is_own_dataset, kind_of
 from mmccd.data.parts import PARTS, part_name
 from mmccd.data.problems import Problem
 from mmccd.data.trouble import MEND, ambiguous_id, hint_of_absent, unusable_roles
-from mmccd.errors import DataError, printable
+from mmccd.errors import DataError
+from mmccd.system.plain_text import printable
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
 _SAFE_ID = re.compile(r'[^\s.\-/\\:*?"<>|\x00-\x1f]([^/\\:*?"<>|\x00-\x1f]*[^\s./\\:*?"<>|\x00-\x1f])?')
@@ -99,9 +101,8 @@ class Cohort:
         Raises:
             DataError: the cohort has no such subject, or left it out.
         """
-        for subject in self.subjects:
-            if subject.id == subject_id:
-                return subject
+        if subject_id in self._by_id:
+            return self._by_id[subject_id]
         if subject_id in self.problems:
             raise DataError(f"subject {subject_id} was left out: {self.problems[subject_id].what}", "mend its files")
         some = ", ".join(subject.id for subject in self.subjects[:5]) or "none"
@@ -110,6 +111,10 @@ class Cohort:
             + (", ..." if len(self.subjects) > 5 else ""),
             "check the spelling of the id, capitals included",
         )
+
+    @cached_property
+    def _by_id(self) -> dict[str, Subject]:
+        return {subject.id: subject for subject in self.subjects}
 
 
 def read_cohort(root: Path | str, layout: str = "auto", select: Selection | None = None) -> Cohort:

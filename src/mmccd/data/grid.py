@@ -1,6 +1,7 @@
 """In-plane resampling between a scan's own pixels and the square grid that the networks see."""
 
 from dataclasses import dataclass
+from math import isclose
 from typing import Annotated, Literal, get_args
 
 import numpy as np
@@ -39,7 +40,7 @@ class ModelGrid:
         pixel_mm: Side of a pixel.
 
     Raises:
-        ConfigError: there is no such protocol, or no such size.
+        ConfigError: there is no such protocol, or no such size: slices are `FIELD_OF_VIEW_MM` wide.
     """
 
     protocol: Annotated[Protocol, BeforeValidator(protocol_named)]
@@ -48,8 +49,13 @@ class ModelGrid:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "protocol", protocol_named(self.protocol))
-        if not 1 <= self.size_px <= 4096 or not self.pixel_mm > 0:
-            raise ConfigError(f"slices of {self.size_px} pixels of {self.pixel_mm:g} mm", "128 of 1.875 mm are usual")
+        fits = 1 <= self.size_px <= 4096 and isclose(self.size_px * self.pixel_mm, FIELD_OF_VIEW_MM, rel_tol=1e-3)
+        if not fits:
+            raise ConfigError(
+                f"slices of {self.size_px} pixels of {self.pixel_mm:g} mm, expected from 1 to 4096 over "
+                f"{FIELD_OF_VIEW_MM:g} mm",
+                "128 of 1.875 mm are usual",
+            )
 
     def __str__(self) -> str:
         """For messages."""

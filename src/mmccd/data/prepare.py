@@ -1,7 +1,6 @@
 """From a cohort of NIfTI scans to a store of normalised slices: parallel, resumable, out of core."""
 
 import errno
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -20,19 +19,19 @@ from mmccd.data.own_folders import MANIFEST
 from mmccd.data.problems import Problem
 from mmccd.data.slices import StoreSettings, slices_of
 from mmccd.data.splits import PART_NAMES, Split, digest
-from mmccd.data.store import FORMAT, INDEX, Manifest, Store, StoredArray, open_store, read_index
+from mmccd.data.store import FORMAT, INDEX, Manifest, Store, StoredArray, open_store, read_index, write_index
 from mmccd.data.subject import Ready, as_it_is, load_case
 from mmccd.errors import ConfigError, DataError, MmccdError, WriteError
 from mmccd.method.intensity import INTENSITY_MAP
 from mmccd.system.cluster import LOST, parse_cluster, spread
 from mmccd.system.files import (
+    CHANGED,
     partial_names,
     read_record,
     sha256_of_file,
     sha256_of_json,
     sole_staging,
     whole_or_absent,
-    write_atomically,
     write_json,
 )
 from mmccd.system.locks import sole_use
@@ -189,7 +188,7 @@ def _problems(
 
 def _part_is_done(part: Path, key: str) -> bool:
     stamp = part / PART
-    return stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8"))["key"] == key
+    return (read_record(stamp) or {}).get("key") == key
 
 
 def _lost(_: _Todo) -> str:
@@ -235,10 +234,12 @@ def _prepare_part(
         )
     with sole_staging(parts, subject.id) as stage:  # from the beginning: if this process dies, it says at what
         table, arrays, scans = _read_slices(subject, settings, ready)
+        if _part_key(subject, settings, healthy_cohort) != key:
+            raise DataError(f"a file of {subject.id} changed while the store was made", CHANGED)
         try:
             for name, array in arrays.items():
                 np.save(stage / f"{name}.npy", array)
-            table.to_csv(stage / INDEX, index=False)
+            write_index(stage / INDEX, table)
             write_json(stage / PART, {"key": key, "scans_sha256": scans})
             shutil.rmtree(parts / subject.id, ignore_errors=True)
             stage.rename(parts / subject.id)
@@ -285,7 +286,7 @@ def _assemble(
             for id_ in subjects:
                 stream.write(np.ascontiguousarray(np.load(parts / id_ / f"{name}.npy")).tobytes())
         progress("joining", done, len(names))
-    write_atomically(output / INDEX, index.to_csv(index=False).encode())
+    write_index(output / INDEX, index)
 
 
 def _write_manifest(

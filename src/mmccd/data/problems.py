@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mmccd.errors import MmccdError
+from mmccd.system.memory import is_lack_of_memory, lacking
 from mmccd.system.signals import leave_if_asked
 
 
@@ -35,6 +36,8 @@ class Problem:
         leave_if_asked()
         if isinstance(error, MmccdError):
             return cls(subject, error.message, error.hint)
+        if is_lack_of_memory(error):
+            return cls(subject, *lacking(error))
         reason = str(getattr(error, "strerror", None) or error)
-        said = ": ".join(part for part in (type(error).__name__, reason) if part)  # MemoryError often says no more
-        return cls(subject, said, "check the file and the memory")
+        said = ": ".join(part for part in (type(error).__name__, reason) if part)
+        return cls(subject, said, "check the file, and who may read it")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmccd.data.cohort import Cohort, Image
 from mmccd.data.formats import SCAN_SUFFIXES, stem
+from mmccd.data.name_pattern import any_of
 from mmccd.data.problems import Problem
 from mmccd.errors import ConfigError
 from mmccd.system.files import read_record, remove_partial, write_json
@@ -61,11 +62,13 @@ def _read(key: Path) -> dict[str, str]:
 
 def _extended(names: dict[str, str], cases: Iterable[str]) -> dict[str, str]:
     names = dict(names)
+    taken = set(names.values())
     for case in cases:
         while case not in names:
             name = f"case-{secrets.token_hex(4)}"
-            if name not in names.values():
+            if name not in taken:
                 names[case] = name
+                taken.add(name)
     return names
 
 
@@ -84,28 +87,39 @@ def with_pseudonyms(cohort: Cohort, key: Path, *, outside: Path) -> tuple[Cohort
     return replace(cohort, subjects=tuple(subjects), problems=problems), names
 
 
-def redact(text: str, cases: Mapping[str, str], files: Mapping[str, str]) -> str:
-    """A message without the names of cases and of files, for results that people share.
+class Redaction:
+    """Takes the names of cases and of files out of messages, for results that people share.
+
+    It is made once for many messages: each then costs the same, however many names there are.
 
     Args:
-        text: The message.
         cases: What each case is called instead. A case is a word of its own, or "1" would be found in every number.
         files: What each known file is called instead, by its path, its name or its name without its suffix. Others that
             end as scans do and begin with a case, or hold no space, become "a file".
     """
-    hidden = {case.casefold(): shown for case, shown in cases.items()}
-    known, words = _any_of(files), _any_of(cases)
-    suffix, whole = f"(?:{'|'.join(map(re.escape, SCAN_SUFFIXES))})", r"(?<![^\W_])(?P<{}>{})(?![^\W_])"
-    file = rf"\S{{0,999}}(?:{words})\S{{0,999}}{suffix}|(?<!\S)(?!{_NAME.pattern})\S{{1,999}}{suffix}"
-    pattern = re.compile(f"{whole.format('known', known)}|{file}|{whole.format('case', words)}", re.IGNORECASE)
 
-    def instead(found: re.Match[str]) -> str:
+    def __init__(self, cases: Mapping[str, str], files: Mapping[str, str]) -> None:
+        self._cases, self._files = {case.casefold(): shown for case, shown in cases.items()}, dict(files)
+        words, suffix = any_of(cases), f"(?:{'|'.join(map(re.escape, SCAN_SUFFIXES))})"
+        whole = r"(?<![^\W_])(?P<{}>{})(?![^\W_])"
+        file = rf"\S{{0,999}}(?:{words})\S{{0,999}}{suffix}|(?<!\S)(?!{_NAME.pattern})\S{{1,999}}{suffix}"
+        either = f"{whole.format('known', any_of(files))}|{file}|{whole.format('case', words)}"
+        self._pattern = re.compile(either, re.IGNORECASE)
+
+    def __call__(self, text: str) -> str:
+        """The message without them."""
+        return self._pattern.sub(self._instead, text)  # at once: what is put in is left as it is
+
+    def _instead(self, found: re.Match[str]) -> str:
         if found["known"]:
-            return files.get(found["known"], "a file")  # in other capitals it is another file
+            return self._files.get(found["known"], "a file")  # in other capitals it is another file
         # Upper and lower case of a Turkish i are found as one letter, and are two for `casefold`.
-        return hidden.get(found["case"].casefold(), "a case") if found["case"] else "a file"
+        return self._cases.get(found["case"].casefold(), "a case") if found["case"] else "a file"
 
-    return pattern.sub(instead, text)  # at once: what is put in is left as it is
+
+def redact(text: str, cases: Mapping[str, str], files: Mapping[str, str]) -> str:
+    """One message without the names of cases and files: see `Redaction`."""
+    return Redaction(cases, files)(text)
 
 
 def names_of_files(images: Mapping[str, Image | None], name: str) -> dict[str, str]:
@@ -122,8 +136,3 @@ def names_of_files(images: Mapping[str, Image | None], name: str) -> dict[str, s
             found |= {str(image.path): place, str(image.path.resolve()): place, image.path.name: place}
             found.setdefault(stem(image.path), place)
     return found
-
-
-def _any_of(names: Iterable[str]) -> str:
-    """A pattern for the longest of these names; of none, one that nothing fits."""
-    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or r"(?!)"

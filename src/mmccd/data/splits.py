@@ -15,6 +15,7 @@ from mmccd.data.store import INDEX
 from mmccd.data.tables import read_table
 from mmccd.errors import ConfigError, DataError, MmccdWarning
 from mmccd.system.files import sha256_of_json
+from mmccd.system.plain_text import of_cell
 
 PART_NAMES = ("train", "validation", "test")
 
@@ -80,7 +81,7 @@ def read_split_csv(path: Path) -> Split:
                 f"{path.name} puts subject {row['subject']!r} in the part {row['split']!r}",
                 f"give each row a subject and one of {', '.join(PARTS)}",
             )
-        parts[part].append(row["subject"])
+        parts[part].append(of_cell(row["subject"]))
     return _split(parts)
 
 

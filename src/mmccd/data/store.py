@@ -16,7 +16,8 @@ from mmccd.data.grid import ModelGrid, Protocol, protocol_named
 from mmccd.data.own_folders import MANIFEST
 from mmccd.errors import ConfigError, DataError
 from mmccd.system.documents import Document
-from mmccd.system.files import sha256_of_file, sha256_of_json
+from mmccd.system.files import sha256_of_file, sha256_of_json, write_atomically
+from mmccd.system.plain_text import as_cell, of_cell
 
 FORMAT = 1
 INDEX = "index.csv"
@@ -149,7 +150,18 @@ class Store:
 
 def read_index(path: Path) -> pd.DataFrame:
     """Read an index; a subject may be called NA."""
-    return pd.read_csv(path, dtype={"subject": str}, keep_default_na=False)
+    index = pd.read_csv(path, dtype={"subject": str}, keep_default_na=False)
+    return index.assign(subject=index["subject"].map(of_cell)) if "subject" in index else index
+
+
+def write_index(path: Path, index: pd.DataFrame) -> None:
+    """Write an index as `read_index` reads it, atomically.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    safe = index.assign(subject=index["subject"].map(as_cell))
+    write_atomically(path, safe.to_csv(index=False).encode())
 
 
 def open_store(path: Path) -> Store:
@@ -163,7 +175,7 @@ def open_store(path: Path) -> Store:
         raise DataError(f"{path} is not a prepared store: it has no {MANIFEST}", "run `mmccd prepare DATA STORE`")
     try:
         content = json.loads(manifest.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{MANIFEST} in {path} is damaged: {error}", _AGAIN) from error
     if isinstance(content, dict) and content.get("format") != FORMAT:
         raise DataError(f"{path} has store format {content.get('format')}, expected {FORMAT}", _AGAIN)

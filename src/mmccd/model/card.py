@@ -3,10 +3,12 @@
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr
+import numpy as np
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
 
 from mmccd.data.grid import ModelGrid
 from mmccd.errors import ConfigError, ModelError
+from mmccd.method.intensity import INTENSITY_MAP
 from mmccd.model.config import Config, parse_config
 from mmccd.scoring.thresholds import Threshold, Thresholds
 from mmccd.system.documents import Document
@@ -17,6 +19,41 @@ INTENDED_USE = "Research. Not a medical device: never use it for diagnosis."
 THRESHOLD_KINDS = {"voxel": "threshold", "scan": "scan_threshold", "relative": "relative_threshold"}
 """Of thresholds, and their names on a card."""
 _AGAIN = "copy the model folder again"
+BRIGHTEST = float(np.finfo(np.float16).max)
+"""Of normalised slices, which are stored in float16; see `mmccd.data.volumes.check_range`."""
+HIGHEST = (2 * BRIGHTEST) ** 2
+"""No map exceeds it: it is the largest squared error, and evidence is far below."""
+
+Count = Annotated[int, Field(ge=0, le=10**15)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Intensity = Annotated[float, Field(ge=-HIGHEST, le=HIGHEST, allow_inf_nan=False)]
+MapValue = Annotated[float, Field(ge=0, le=HIGHEST, allow_inf_nan=False)]
+
+
+def _checked(threshold: Threshold, lowest: float) -> Threshold:
+    if not lowest <= threshold.value <= HIGHEST:  # nor NaN
+        raise ValueError(f"the value is {threshold.value:g}, expected from {lowest:g} to {HIGHEST:g}")
+    if threshold.subjects < 0 or threshold.slices < 0:
+        raise ValueError(f"chosen on {threshold.subjects} subjects and {threshold.slices} slices")
+    return threshold
+
+
+def _absolute(threshold: Threshold) -> Threshold:
+    if threshold.added_to is not None:
+        raise ValueError(f"it is to be added to the {threshold.added_to}, and stands for itself")
+    return _checked(threshold, 0)
+
+
+def _relative(threshold: Threshold) -> Threshold:
+    if not threshold.added_to:
+        raise ValueError("it does not say what it is to be added to")
+    return _checked(threshold, -HIGHEST)
+
+
+def _is_ours(values: dict[str, Any]) -> dict[str, Any]:
+    if values and values != INTENSITY_MAP:
+        raise ValueError(f"intensities are mapped otherwise than here: {values}, expected {INTENSITY_MAP}")
+    return values
 
 
 def on_card(thresholds: Thresholds) -> dict[str, Any]:
@@ -29,15 +66,15 @@ def on_card(thresholds: Thresholds) -> dict[str, Any]:
 class IntensityValues(Document):
     """Thresholds of one kind for the plain intensity, and for the smoothed one."""
 
-    plain: float
-    smoothed: float
+    plain: Intensity
+    smoothed: Intensity
 
 
 class IntensityThresholds(Document):
     """Where the intensity of the source modality is cut, chosen as the model's thresholds are."""
 
     polarity: Literal["bright", "dark"]
-    smooth_mm: Annotated[float, Field(ge=0)]
+    smooth_mm: Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)]
     threshold: IntensityValues
     scan_threshold: IntensityValues
     relative_threshold: IntensityValues | None = None
@@ -51,9 +88,9 @@ class IntensityThresholds(Document):
 class PartOfData(Document):
     """How much of a store was used."""
 
-    subjects: int
-    healthy_slices: int
-    seen_by_height: tuple[float, ...] = ()
+    subjects: Count
+    healthy_slices: Count
+    seen_by_height: tuple[Share, ...] = ()
     """Share of the brain that counted as healthy, by tenths of its height from below; older cards do not say."""
 
 
@@ -71,7 +108,11 @@ class Data(Document):
 class Training(Document):
     """How far a training went; the last losses, such as ``validation/cycle``, lie beside."""
 
-    steps: int
+    steps: Count
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"it holds {text}, which is no number")
 
 
 def _settings(values: Any) -> Any:
@@ -93,13 +134,13 @@ class Card(Document):
 
     format: int
     grid: ModelGrid
-    threshold: Threshold
-    scan_threshold: Threshold
-    relative_threshold: Threshold | None = None
-    healthy_scores: tuple[float, ...]
+    threshold: Annotated[Threshold, AfterValidator(_absolute)]
+    scan_threshold: Annotated[Threshold, AfterValidator(_absolute)]
+    relative_threshold: Annotated[Threshold, AfterValidator(_relative)] | None = None
+    healthy_scores: Annotated[tuple[MapValue, ...], Field(min_length=1)]
     score_definition: str
     intensity_baseline: IntensityThresholds
-    intensity: dict[str, Any] = Field(default_factory=dict)
+    intensity: Annotated[dict[str, Any], AfterValidator(_is_ours)] = Field(default_factory=dict)
     training_data: Data = Data()
     calibration: Data | None = None
     training: Training | None = None
@@ -107,7 +148,7 @@ class Card(Document):
     intended_use: str = INTENDED_USE
     config: Annotated[Config | None, BeforeValidator(_settings)] = None
     weights_sha256: str = ""
-    parameters: int = 0
+    parameters: Count = 0
     members: tuple[str, ...] = ()
     _digest: str = PrivateAttr("")
 
@@ -123,7 +164,7 @@ class Card(Document):
             ModelError: it is damaged, or was written by a later version.
         """
         try:
-            values = json.loads(content)
+            values = json.loads(content, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
             raise ModelError(f"{name} is damaged: {error}", _AGAIN) from error
         found = values.get("format") if isinstance(values, dict) else None

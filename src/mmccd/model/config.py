@@ -6,13 +6,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mmccd.errors import ConfigError
 from mmccd.method.registry import METHODS
 from mmccd.model.old_settings import of_today, preset_named, renamed
 from mmccd.scoring.evidence import Polarity
+from mmccd.system.yaml_text import LONGEST, read_yaml
 
 TYPICAL = "typical"
 """In place of some values of `ScoringConfig`: what suits the source modality, as the preset `best` says it."""
@@ -20,6 +20,8 @@ OTHER = "other"
 """In a value by modality: of all that are not named."""
 BY_SOURCE = ("polarity", "unconditional", "total_variation", "false_positive_rate")
 """Settings of `ScoringConfig` that may be told by modality."""
+_SHOWN = 200
+"""Characters of a wrong value in a message."""
 
 
 class _Settings(BaseModel):
@@ -273,14 +275,15 @@ def _read(name: str | Path) -> dict[str, Any]:
         return _preset(name)
     if path.is_file():
         try:
-            text = path.read_text(encoding="utf-8")
+            with path.open(encoding="utf-8") as stream:
+                text = stream.read(LONGEST + 1)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{name} cannot be read: {error}", "give a YAML file in UTF-8") from error
     else:
         raise ConfigError(f"no preset or file named {name!r}", f"presets are {', '.join(presets())}")
     try:
-        values = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
+        values = read_yaml(text) or {}
+    except ValueError as error:
         raise ConfigError(f"{name} is not valid YAML: {error}", "compare it with a preset") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{name} holds a {type(values).__name__}, expected keys and values", "compare with a preset")
@@ -288,7 +291,7 @@ def _read(name: str | Path) -> dict[str, Any]:
 
 
 def _preset(name: str) -> dict[str, Any]:
-    values: dict[str, Any] = yaml.safe_load(_text_of_preset(name))
+    values: dict[str, Any] = read_yaml(_text_of_preset(name))
     return values
 
 
@@ -322,7 +325,7 @@ def parse_config(values: Mapping[str, Any], *, trained: bool = False) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        got = "" if first["type"] in ("missing", "extra_forbidden") else f", got {first['input']!r}"
+        got = "" if first["type"] in ("missing", "extra_forbidden") else f", got {first['input']!r:.{_SHOWN}}"
         reason = "unknown setting" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
         if key.rpartition(".")[2] in BY_SOURCE:
             reason += f", or {TYPICAL}, or a table by modality with {OTHER!r}"
@@ -336,11 +339,14 @@ def parse_override(text: str) -> tuple[str, Any]:
     """Split ``training.steps=500`` into key and value; the value is read as YAML."""
     key, separator, value = text.partition("=")
     try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        separator = ""
+        parsed = read_yaml(value)
+    except ValueError as error:
+        separator, why = "", f": {error}"
+    else:
+        why = ""
     if not separator or not key:
-        raise ConfigError(f"--set {text!r} is not of the form key=value", "for example --set training.steps=500")
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        raise ConfigError(f"--set {shown!r} is not of the form key=value{why}", "for example --set training.steps=500")
     return key.strip(), parsed
 
 

@@ -4,6 +4,7 @@ Several models may be fused: a folder with a card and a folder for each member.
 """
 
 import hashlib
+from collections.abc import Mapping
 from importlib import resources
 from itertools import chain, count
 from pathlib import Path
@@ -143,16 +144,48 @@ def _load(files: ModelFiles, card: Card) -> Model:
         weights = load_tensors(content)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ModelError(f"{files.name} is damaged: {error}", _AGAIN) from error
-    with torch.random.fork_rng(devices=[]):  # initial weights are thrown away, so leave the caller's seed alone
-        method = build_method(config, card.grid.size_px)
+    if wrong := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
+        raise ModelError(f"the weights in {files.name} hold values that are no numbers, in {wrong[0]}", "train again")
     try:
-        measure = build_error(config, weights.pop(COUNTS) if config.scoring.error == "tail" else None)
+        counts = weights.pop(COUNTS) if config.scoring.error == "tail" else None
+        if counts is not None:
+            _check_counts(files, counts)
+        measure = build_error(config, counts)
+        _check_shapes(config, card.grid.size_px, weights)
+        with torch.random.fork_rng(devices=[]):  # initial weights are thrown away, so leave the caller's seed alone
+            method = build_method(config, card.grid.size_px)
         method.load_state_dict(weights)
     except (RuntimeError, KeyError) as reason:
         raise ModelError(
             f"the weights in {files.name} do not fit its card", f"{_AGAIN}; if another version trained it, train again"
         ) from reason
     return Model(method.eval().requires_grad_(False), measure, config, card)
+
+
+def _check_shapes(config: Config, size_px: int, weights: Mapping[str, torch.Tensor]) -> None:
+    """Refuse networks that these weights are not of, before they take memory: a card may claim any size.
+
+    Raises:
+        RuntimeError: as `torch.nn.Module.load_state_dict`.
+    """
+    with torch.device("meta"):
+        method = build_method(config, size_px)
+    method.load_state_dict({name: tensor.to("meta") for name, tensor in weights.items()})
+
+
+def _check_counts(files: ModelFiles, counts: torch.Tensor) -> None:
+    """Evidence is finite, and rises with the distance from what is ordinary, wherever counts are counts.
+
+    Raises:
+        ModelError: one is negative, or there is none.
+    """
+    tables = counts.reshape(-1, *counts.shape[-2:]).double()
+    if (counts < 0).any() or not (tables.sum(dim=(1, 2)) > 0).all():
+        raise ModelError(
+            f"the evidence in {files.name} is of {counts.min():g} to {counts.max():g} healthy pixels a value, expected "
+            "counts from 0 that are not all 0",
+            "calibrate or train the model again",
+        )
 
 
 def members_in(files: ModelFiles, card: Card) -> list[ModelFiles]:

@@ -21,6 +21,7 @@ from mmccd.model.config import Config
 from mmccd.scoring.maps import scored_region, smoothed
 from mmccd.scoring.total_variation import total_variation
 from mmccd.system.devices import uses_bf16
+from mmccd.system.memory import is_lack_of_memory
 
 Slices = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
@@ -146,7 +147,7 @@ class SliceBatch:
     ) -> bool:
         self._open.__exit__(kind, error, trace)
         # The error itself is not kept: it leads to all that lies in the memory.
-        self.out_of_memory = isinstance(error, RuntimeError) and _is_lack_of_memory(error)
+        self.out_of_memory = error is not None and is_lack_of_memory(error)
         return self.out_of_memory
 
 
@@ -173,10 +174,3 @@ def batches_of(slices: Slices, device: torch.device, *, batch_size: int, bf16: b
         batch_size //= 2
         message = f"{device} is out of memory: going on with batches of {batch_size}"
         warnings.warn(message, MmccdWarning, stacklevel=2)
-
-
-def _is_lack_of_memory(error: RuntimeError) -> bool:
-    """PyTorch has an error of its own for GPUs only; on CPUs its allocator says so in words."""
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        words in str(error) for words in ("can't allocate memory", "not enough memory")
-    )

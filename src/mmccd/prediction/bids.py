@@ -12,7 +12,7 @@ from mmccd.data.cohort import Cohort, read_cohort
 from mmccd.data.given import as_paths
 from mmccd.data.layouts.entities import Selection
 from mmccd.data.own_folders import DESCRIPTION, NATIVE, PROGRAM, SUMMARY, is_own_dataset
-from mmccd.errors import ConfigError, DataError, printable
+from mmccd.errors import ConfigError, DataError
 from mmccd.prediction.bids_files import write_case
 from mmccd.prediction.bids_names import RAW
 from mmccd.prediction.bids_roi import ROIS
@@ -22,6 +22,7 @@ from mmccd.prediction.share import Share
 from mmccd.prediction.summary import Outcome, rows_of
 from mmccd.raw.brain import Strip
 from mmccd.system.files import read_record, write_atomically, write_json
+from mmccd.system.plain_text import as_cell
 from mmccd.system.progress import ProgressCallback, no_progress
 from mmccd.version import __version__
 
@@ -193,7 +194,7 @@ def write_table(output: Path) -> Path:
     for case, row in sorted(rows.items()):
         participant, session = labels_of(case)
         cells = (f"sub-{participant}", f"ses-{session}" if session else "", *(row.get(name, "") for name in COLUMNS))
-        lines.append("\t".join(printable(cell or "") or "n/a" for cell in cells))
+        lines.append("\t".join(as_cell(cell or "") or "n/a" for cell in cells))
     write_atomically(output / TABLE, "".join(f"{line}\n" for line in lines).encode())
     return output / TABLE
 

@@ -21,8 +21,9 @@ from mmccd.prediction.summary import Outcome, outcome_of
 from mmccd.raw.brain import Strip
 from mmccd.raw.ready import Ready, ready
 from mmccd.raw.segmentation import says_not_written, write_segmentation
-from mmccd.system.files import sha256_of_json, sole_staging, write_json
+from mmccd.system.files import CHANGED, sha256_of_json, sole_staging, state_of, sync_folder, write_json
 from mmccd.system.locks import one_at_a_time
+from mmccd.system.memory import is_lack_of_memory
 
 SEGMENTED = {"dicom_seg": "yes"}
 """Of an origin: a DICOM segmentation was asked for, and lies there or could not be made."""
@@ -64,6 +65,7 @@ class CaseScorer:
             try:
                 _check_place(item, self.output)
                 replaceable = True
+                files = _states(item)
                 origin = origin_of(self.detector, item) | ({"strip": self.strip} if self.strip == "always" else {})
                 if (kept := self._kept(item, origin)) is not None:
                     _unfinished(item.case, self.output).unlink(missing_ok=True)  # a run may have been killed before
@@ -74,10 +76,14 @@ class CaseScorer:
                     brain=read_volume(made.brain.path, made.brain.channel) if made.brain else None,
                     others={name: made.volume(name) for name in item.others},
                 )
+                if changed := [name for name, state in _states(item).items() if state != files[name]]:
+                    raise DataError(f"{', '.join(changed)} changed while it was read", CHANGED)
                 return outcome_of(self._written(item, detection, made, origin, started), "done")
             except WriteError:  # what an earlier run left stays
                 raise
-            except (MmccdError, OSError, MemoryError) as error:
+            except (MmccdError, OSError, MemoryError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and not is_lack_of_memory(error):
+                    raise
                 return self._failed(item, Problem.of(item.case, error), replaceable)
 
     def _failed(self, item: Input, problem: Problem, replaceable: bool) -> Outcome:
@@ -139,6 +145,12 @@ def _segmentation(stage: Path, item: Input, detection: Detection, origin: Mappin
     return ()
 
 
+def _states(item: Input) -> dict[str, tuple[int, ...]]:
+    """What tells a file from one that is put in its place, by name: what was hashed has to be what was read."""
+    paths = [image.path for image in item.files.values() if image is not None and image.path.exists()]
+    return {path.name: state_of(path) for path in paths}
+
+
 def _check_place(item: Input, output: Path) -> None:
     """Refuse a case whose results would replace a file that is no result: many tools name theirs alike.
 
@@ -167,6 +179,7 @@ def _put_in_place(case: str, stage: Path, output: Path) -> None:
     for path in sorted(stage.iterdir(), key=lambda path: path.suffix == ".json"):
         path.replace(output / path.name)
     _unfinished(case, output).unlink()
+    sync_folder(output)  # what is called done is on the disk
 
 
 def _unfinished(case: str, output: Path) -> Path:

@@ -15,10 +15,11 @@ from mmccd.data.layouts.names import BRAIN, is_mask, named_otherwise, role_of
 from mmccd.data.layouts.registry import LAYOUTS
 from mmccd.data.problems import Problem
 from mmccd.data.trouble import MEND, hint_of_absent
-from mmccd.errors import ConfigError, DataError, printable
+from mmccd.errors import ConfigError, DataError
 from mmccd.raw.convert import LAYOUT as DICOM
 from mmccd.raw.convert import any_cohort
 from mmccd.raw.export import holds_dicom
+from mmccd.system.plain_text import printable
 
 
 @dataclass(frozen=True)

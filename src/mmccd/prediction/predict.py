@@ -10,10 +10,12 @@ from mmccd.data.layouts.entities import Selection
 from mmccd.data.own_folders import is_own_dataset
 from mmccd.data.problems import Problem
 from mmccd.data.pseudonyms import UNUSABLE, pseudonyms
+from mmccd.data.recipe import made_otherwise
 from mmccd.errors import ConfigError, DataError
 from mmccd.prediction.case import CaseScorer
 from mmccd.prediction.detector import Detector
 from mmccd.prediction.inputs import Input, find_inputs
+from mmccd.prediction.record import recipe
 from mmccd.prediction.share import Share
 from mmccd.prediction.summary import Outcome, check_tables, write_tables
 from mmccd.raw.brain import Strip
@@ -79,9 +81,10 @@ def predict(
     Raises:
         DataError: there is no scan to score, or ``output`` cannot be written or holds a `summary.csv` or a
             `findings.csv` of another tool.
-        ConfigError: the output is no folder, or one of BIDS derivatives; the key of the names lies in the output
-            folder, or is none; a DICOM segmentation is asked for without names, or of scans that are no DICOM;
-            several processes, where only one can be; or the cluster is none, or cannot be had.
+        ConfigError: the output is no folder, or one of BIDS derivatives; it holds other cases that another model,
+            threshold or version of mmccd scored; the key of the names lies in the output folder, or is none; a DICOM
+            segmentation is asked for without names, or of scans that are no DICOM; several processes, where only one
+            can be; or the cluster is none, or cannot be had.
     """
     given, output, elsewhere = as_paths(inputs), Path(output), parse_cluster(cluster, workers)
     if elsewhere is not None:  # processes there work in folders of their own
@@ -107,11 +110,19 @@ def predict(
             raise DataError(
                 f"none of the {len(subjects)} subjects asked for is among the scans", "check that ids are spelled alike"
             )
+    everyone = {item.case: item.case for item in found}
+    if anonymize is not None:
+        everyone = pseudonyms(anonymize, [*everyone, *problems], outside=output)
+    if left := made_otherwise(output, recipe(detector), {everyone[item.case] for item in found}):
+        raise ConfigError(
+            f"{output} holds {left}, and it is not among these scans: one folder takes results of one kind",
+            "choose another output folder; or give all the scans that were scored there, which replaces their results",
+        )
     if share is not None:
         found = [item for item in found if share.holds(item.case)]
         problems = {case: problem for case, problem in problems.items() if share.holds(case)}
     if anonymize is not None:
-        names = pseudonyms(anonymize, [*(item.case for item in found), *problems], outside=output)
+        names = everyone
         found = [replace(item, case=names[item.case], private_id=item.case) for item in found]
         found.sort(key=lambda item: item.case)  # the order of the work says nothing either
         problems = {
@@ -136,9 +147,8 @@ def predict(
             progress(f"waiting for another process at {item.case}", len(outcomes) - len(problems), len(found))
             outcomes.extend(filter(None, [replace(scored, overwrite=False)(item, wait=True)]))
     progress("done", len(found), len(found))
-    outcomes.sort(key=lambda outcome: outcome.case)
-    write_tables(output, outcomes)
-    return outcomes
+    looked_for = {outcome.case: outcome for outcome in write_tables(output, outcomes)}
+    return [looked_for[case] for case in sorted(outcome.case for outcome in outcomes)]
 
 
 def _processes(asked: int | None, detector: Detector, scans: int, elsewhere: Cluster | None) -> int:

@@ -10,8 +10,8 @@ from mmccd.system.provenance import provenance
 from mmccd.version import __version__
 
 
-def origin_of(detector: Detector, item: Input) -> dict[str, str]:
-    """All that decides a result, files by their digests: what is kept must have been made from the same."""
+def recipe(detector: Detector) -> dict[str, str]:
+    """What decides a result besides the files of the case: the beginning of its origin."""
     origin = {
         "version": __version__,
         "model": detector.model.card.digest,
@@ -20,6 +20,12 @@ def origin_of(detector: Detector, item: Input) -> dict[str, str]:
     }
     if detector.min_lesion_ml > 0:
         origin["min_lesion_ml"] = repr(detector.min_lesion_ml)
+    return origin
+
+
+def origin_of(detector: Detector, item: Input) -> dict[str, str]:
+    """All that decides a result, files by their digests: what is kept must have been made from the same."""
+    origin = recipe(detector)
     for name, image in item.files.items():
         if image is not None:
             check_is_file(image.path)

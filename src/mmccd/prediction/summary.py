@@ -1,18 +1,21 @@
 """What became of each scan: `summary.csv`, a row per case of a folder, whichever run scored it; and `findings.csv`."""
 
 import csv
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mmccd.data.case_record import CaseRecord, kept_case_record
-from mmccd.data.own_folders import FINDINGS, SUMMARY, kind_of, results_in
+from mmccd.data.case_record import AGAIN, CaseRecord, is_case_record, read_case_record
+from mmccd.data.own_folders import FINDINGS, MAPS, SUMMARY, kind_of, results_in
 from mmccd.data.problems import Problem
-from mmccd.errors import DataError
+from mmccd.data.recipe import mixture
+from mmccd.errors import DataError, MmccdWarning
 from mmccd.system.files import remove_partial, write_csv
 from mmccd.system.locks import one_at_a_time
+from mmccd.system.plain_text import of_cell
 
 SUMMED_UP = ("case", "score", "p_value", "threshold", "lesion_volume_ml", "brain_volume_ml", "seconds")
 """What a row takes from the record of its case, beside the warnings."""
@@ -103,14 +106,17 @@ def write_tables(folder: Path, outcomes: Sequence[Outcome]) -> list[Outcome]:
     with one_at_a_time(folder, SUMMARY, wait=True):
         for name in (SUMMARY, FINDINGS):
             remove_partial(folder, name)
-        records = _finished(folder)
+        records, lost = _finished(folder)
         known = {case: Outcome.failed(problem) for case, problem in failed_cases(folder / SUMMARY).items()}
         known |= {case: outcome_of(record, "done") for case, record in records.items()}
-        known |= {outcome.case: outcome for outcome in outcomes}
+        known |= {problem.subject: Outcome.failed(problem) for problem in lost}
+        known |= {outcome.case: _looked_for(outcome, records) for outcome in outcomes}
         found = [known[case] for case in sorted(known)]
         parts = (row for case in sorted(records) for row in finding_rows(records[case]))
         write_csv(folder / FINDINGS, parts, FINDING_COLUMNS)
         write_csv(folder / SUMMARY, [asdict(outcome) for outcome in found])
+    if what := mixture(record.origin for record in records.values()):
+        warnings.warn(f"{what}: do not compare their scores; {AGAIN}", MmccdWarning, stacklevel=2)
     return found
 
 
@@ -136,10 +142,35 @@ def rows_of(path: Path) -> dict[str, dict[str, str]]:
         return {}
     with suppress(OSError, ValueError, csv.Error), path.open(newline="", encoding="utf-8") as stream:
         rows = [row for row in csv.DictReader(stream) if row.get("case")]
-        return {row["case"].removeprefix("'"): row for row in rows}  # the mark is of the table, see `write_csv`
+        return {of_cell(row["case"]): {key: _text(value) for key, value in row.items()} for row in rows}
     return {}
 
 
-def _finished(folder: Path) -> dict[str, CaseRecord]:
-    records = (kept_case_record(path) for path in folder.glob("*.json"))
-    return {record.case: record for record in records if record is not None}
+def _text(cell: Any) -> str:
+    """What a cell says; nothing where its row is shorter than the header, or longer."""
+    return of_cell(cell) if isinstance(cell, str) else ""
+
+
+def _finished(folder: Path) -> tuple[dict[str, CaseRecord], list[Problem]]:
+    """The records of cases whose maps are there, and what is wrong with others: no status without a look."""
+    names = {path.name for path in folder.iterdir()}
+    records: dict[str, CaseRecord] = {}
+    lost = []
+    for path in (folder / name for name in sorted(names) if name.endswith(".json")):
+        if absent := [f"{path.stem}{end}" for end in MAPS if f"{path.stem}{end}" not in names]:
+            if is_case_record(path):
+                lost.append(Problem(path.stem, f"half-written: {', '.join(absent)} not there", AGAIN))
+            continue
+        try:
+            records[path.stem] = read_case_record(path)
+        except DataError as error:
+            if is_case_record(path):  # of another version, or damaged; else it is none of ours
+                lost.append(Problem.of(path.stem, error))
+    return records, lost
+
+
+def _looked_for(outcome: Outcome, records: Mapping[str, CaseRecord]) -> Outcome:
+    """An outcome of this run, as far as its files are there at the end."""
+    if outcome.status == "failed" or outcome.case in records:
+        return outcome
+    return Outcome.failed(Problem(outcome.case, "its files are gone: something removed them during the run", AGAIN))

@@ -18,6 +18,7 @@ from mmccd.raw.export import dicom_files, kinds_in
 from mmccd.raw.series import Series, series_in
 from mmccd.raw.studies import names_of, studies_of
 from mmccd.system.extra import needed
+from mmccd.system.files import CHANGED
 
 LAYOUT = "dicom"
 LONGEST_S = 600
@@ -51,6 +52,7 @@ def dicom_cohort(
     _check_chosen(chosen or {}, found)
     studies = studies_of(found)
     names = names_of(root, studies)
+    spoilt = {path.parent for path in broken}
     subjects: list[Subject] = []
     problems: dict[str, Problem] = {}
     useless: dict[str, Problem] = {}
@@ -58,7 +60,7 @@ def dicom_cohort(
         if isinstance(name, Problem):
             problems[name.subject] = name
             continue
-        roles, refused = _roles(of_study, wanted, chosen or {}, {path.parent for path in broken})
+        roles, refused = _roles(of_study, wanted, chosen or {}, spoilt)
         lines += [
             f"{name}: {series.name} is {role}, {series.modality[1]}" for role, some in roles.items() for series in some
         ]
@@ -142,7 +144,7 @@ def converted(series: Series) -> Path:
     Raises:
         DataError: dcm2niix cannot convert it to one volume.
     """
-    stamps = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in series.files]
+    stamps = _stamps(series)
     tool = needed("dcm2niix", "a DICOM scan")
 
     def make(place: Path) -> None:
@@ -152,6 +154,8 @@ def converted(series: Series) -> Path:
             out.mkdir()
             for number, path in enumerate(series.files):
                 shutil.copyfile(path, into / f"{number:05d}.dcm")
+            if _stamps(series) != stamps:
+                raise DataError(f"{series.name} changed while it was read", CHANGED)
             # -m y: one volume, whatever the scanner split; -i n: what is derived was refused or chosen before.
             command = [tool.bin, "-b", "n", "-z", "n", "-m", "y", "-i", "n", "-f", "scan", "-o", str(out), str(into)]
             try:
@@ -170,6 +174,10 @@ def converted(series: Series) -> Path:
             write_volume(place, volume.data, volume)
 
     return kept("dicom", [getattr(tool, "__version__", ""), stamps], ".nii.gz", make)
+
+
+def _stamps(series: Series) -> list[list[str | int]]:
+    return [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in series.files]
 
 
 def chosen_series(texts: Sequence[str]) -> dict[int, str | None]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from mmccd.data.cohort import unsafe_id
@@ -29,8 +29,12 @@ def names_of(root: Path, studies: Sequence[Sequence[Series]]) -> list[str | Prob
     home = root.resolve() if root.is_dir() else root.resolve().parent
     if len(studies) == 1:
         return [_safe(home.name)]
-    below = [[path.parent.relative_to(root).parts for path in _files(study)] for study in studies]
-    places = [_own_folder(mine, below[:index] + below[index + 1 :]) for index, mine in enumerate(below)]
+    below = [{path.parent.relative_to(root).parts for path in _files(study)} for study in studies]
+    # Of each folder, how many studies lie in it or further below.
+    shared = Counter(
+        place for mine in below for place in {folder[:n] for folder in mine for n in range(len(folder) + 1)}
+    )
+    places = [_own_folder(mine, shared) for mine in below]
     names = [None if place is None else _safe("_".join(place)) for place in places]
     often = Counter(name.casefold() for name in names if name is not None)
     persons = len({study[0].first.person for study in studies})
@@ -52,14 +56,17 @@ def _files(study: Sequence[Series]) -> list[Path]:
     return [path for series in usable for path in series.files]
 
 
-def _own_folder(mine: Sequence[tuple[str, ...]], others: Sequence[Sequence[tuple[str, ...]]]) -> tuple[str, ...] | None:
-    """The parts of the outermost folder that holds all of ``mine`` and nothing of the others; None where none does."""
-    first = mine[0]
-    for depth in range(1, len(first) + 1):
-        place = first[:depth]
-        if not any(folder[:depth] == place for other in others for folder in other):
-            return place if all(folder[:depth] == place for folder in mine) else None
+def _own_folder(mine: Collection[tuple[str, ...]], shared: Mapping[tuple[str, ...], int]) -> tuple[str, ...] | None:
+    """The parts of the outermost folder that holds all of ``mine`` and no other study; None where none does."""
+    for place in _above(next(iter(mine))):
+        if shared[place] == 1:
+            return place if all(folder[: len(place)] == place for folder in mine) else None
     return None
+
+
+def _above(folder: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The folder and those that it lies in, from the outermost."""
+    return [folder[:depth] for depth in range(1, len(folder) + 1)]
 
 
 def _safe(name: str) -> str:

@@ -7,6 +7,8 @@ import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from mmccd.system.plain_text import on_page
+
 WIDTH = 900
 NARROW = 620
 ROW = 24
@@ -195,7 +197,9 @@ def _text(x: float, y: float, text: str, kind: str, anchor: str, title: str = ""
 
 def _svg(form: str, *values: object) -> Markup:
     """Fill a piece of SVG; whatever is not markup already is escaped."""
-    return Markup(form).format(*(value if isinstance(value, Markup) else escape(str(value)) for value in values))
+    return Markup(form).format(
+        *(value if isinstance(value, Markup) else escape(on_page(str(value))) for value in values)
+    )
 
 
 def _chart(height: float, name: str, parts: Sequence[Markup], width: float = WIDTH) -> Markup:

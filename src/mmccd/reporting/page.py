@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mmccd.system.files import write_atomically
+from mmccd.system.plain_text import on_page
 from mmccd.version import __version__
 
 NIIVUE = "niivue/niivue.umd.js"
@@ -40,7 +41,7 @@ def render(template: str, values: Mapping[str, Any], *, viewer: bool = False) ->
     """The page as text."""
     environment = Environment(
         loader=PackageLoader("mmccd.reporting", "assets"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        lstrip_blocks=True, finalize=_shown,
     )  # fmt: skip
     environment.filters["number"] = number
     style, script = asset("report.css"), asset("report.js")
@@ -57,6 +58,10 @@ def render(template: str, values: Mapping[str, Any], *, viewer: bool = False) ->
         disclaimer=DISCLAIMER,
         version=__version__,
     )
+
+
+def _shown(value: Any) -> Any:
+    return on_page(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def asset(name: str) -> str:

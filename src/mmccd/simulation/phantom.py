@@ -230,7 +230,7 @@ def _check_record(record: Path, parameters: Parameters) -> None:
     hint = "choose another output folder, or delete this one"
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{record} cannot be read: {error}", hint) from error
     wanted = asdict(parameters)
     if found == wanted:

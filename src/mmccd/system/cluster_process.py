@@ -16,7 +16,7 @@ class Work(WorkerPlugin):
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function
 
-    def setup(self, worker: Worker) -> None:
+    def setup(self, worker: Worker) -> None:  # noqa: ARG002
         """Make a process of it that is as those of `mmccd.system.workers`."""
         settle()
 

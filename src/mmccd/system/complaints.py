@@ -1,12 +1,14 @@
 """What is said on standard error: lines that begin with `error:`, `hint:` or `warning:`, and nothing of Python."""
 
+import logging
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mmccd.errors import MmccdWarning, printable
+from mmccd.errors import MmccdWarning
+from mmccd.system.plain_text import in_one_line
 
 
 def complain(message: str, hint: str) -> None:
@@ -23,14 +25,16 @@ def warn(text: str) -> None:
 
 @contextmanager
 def warnings_as_lines() -> Iterator[None]:
-    """Let `MmccdWarning` be printed by `warn`; warnings of others stay as they are."""
+    """Let `MmccdWarning` be printed by `warn`; those of others, and their logs, stay as they are, in one line."""
     usual = warnings.showwarning
+    if logging.lastResort is not None:  # what libraries log where nobody asked them to: it may hold names of files
+        logging.lastResort.setFormatter(_OneLine())
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, MmccdWarning):
             warn(str(message))
         else:
-            usual(message, category, *place, **more)
+            usual(in_one_line(str(message)), category, *place, **more)
 
     warnings.showwarning = show
     try:
@@ -39,6 +43,6 @@ def warnings_as_lines() -> Iterator[None]:
         warnings.showwarning = usual
 
 
-def in_one_line(text: str) -> str:
-    """A message without line breaks and without anything that a terminal would obey."""
-    return printable(" ".join(text.split()))
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return in_one_line(super().format(record))

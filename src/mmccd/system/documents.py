@@ -34,8 +34,9 @@ class Document(BaseModel):
             return cls.model_validate(values)
         except ValidationError as reason:
             first = reason.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            raise error(f"{name} is damaged: {key}: {first['msg']}", remedy) from reason
+            key, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+            got = f", got {first['input']!r:.80}" if isinstance(first["input"], str | int | float | None) else ""
+            raise error(f"{name} is damaged: {key}: {said}{got}", remedy) from reason
         except MmccdError as reason:  # of a value that is a type of its own
             raise error(f"{name}: {reason.message}", reason.hint or remedy) from reason
 

@@ -10,16 +10,19 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from mmccd.errors import WriteError
+from mmccd.system.plain_text import as_cell
 
 PARTIAL = ".partial"
 """End of the names, hidden ones, of what is being written."""
+CHANGED = "whatever writes it has to be done first: run the same command again then"
+"""What to do about a file that changed while it was read."""
 
 
 @contextmanager
@@ -44,6 +47,7 @@ def whole_or_absent(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(path)
+            sync_folder(path.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -152,9 +156,9 @@ def read_record(path: Path) -> dict[str, Any] | None:
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
     """Write rows with ``columns`` as the header, or the keys of the first row, atomically.
 
-    Text that a spreadsheet would take for a formula gets a ``'`` in front: names come from files of unknown origin.
+    All text goes through `as_cell`: names come from files of unknown origin.
     """
-    rows = [{key: _inert(value) for key, value in row.items()} for row in rows]
+    rows = [{key: as_cell(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows]
     stream = io.StringIO(newline="")
     if columns is None and rows:
         columns = list(rows[0])
@@ -163,6 +167,26 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[s
         writer.writeheader()
         writer.writerows(rows)
     write_atomically(path, stream.getvalue().encode(errors="backslashreplace"))
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk, as far as its file system can."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def state_of(path: Path) -> tuple[int, ...]:
+    """What changes when a file is written, or another is put in its place.
+
+    Raises:
+        OSError: it cannot be looked up.
+    """
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def sha256_of_file(path: Path) -> str:
@@ -174,10 +198,6 @@ def sha256_of_file(path: Path) -> str:
 def sha256_of_json(value: Any) -> str:
     """Hex digest of a JSON-able value, independent of key order."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _inert(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _without_nan(value: Any) -> Any:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from mmccd.system.plain_text import in_one_line
+
 ProgressCallback = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
@@ -26,7 +28,7 @@ def reported_progress(verb: str, *, quiet: bool = False) -> Iterator[ProgressCal
         yield no_progress
     elif console.is_terminal:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -35,7 +37,9 @@ def reported_progress(verb: str, *, quiet: bool = False) -> Iterator[ProgressCal
         )
         with Progress(*columns, console=console) as bar:
             task = bar.add_task(verb, total=None)
-            yield lambda what, done, total: bar.update(task, description=f"{verb}  {what}", completed=done, total=total)
+            yield lambda what, done, total: bar.update(
+                task, description=f"{verb}  {in_one_line(what)}", completed=done, total=total
+            )
     else:
         yield _Lines(verb)
 
@@ -63,7 +67,7 @@ class _Lines:
         if self.first < done < total:
             left = f", about {duration((now - self.since) / (done - self.first) * (total - done))} left"
         elapsed = duration(now - self.started)
-        print(f"{self.verb}: {done}/{total} {what} ({elapsed}{left})", file=sys.stderr, flush=True)
+        print(f"{self.verb}: {done}/{total} {in_one_line(what)} ({elapsed}{left})", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from mmccd.errors import DataError
 from mmccd.system.complaints import warnings_as_lines
 from mmccd.system.own_process import settle
+from mmccd.system.streams import steady_streams
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -109,6 +110,7 @@ def _begin(function: bytes) -> None:
     global _function
     settle()
     _function = pickle.loads(function)
+    steady_streams()
     warnings_as_lines().__enter__()  # until the end
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the parent answers it
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -141,6 +141,8 @@ def test_a_protocol_goes_by_its_name_or_its_old_one(name, today):
         (("volume", 10_000, 1.875), "slices of 10000 pixels"),
         (("volume", 128, 0.0), "of 0 mm"),
         (("volume", 128, float("nan")), "of nan mm"),
+        (("volume", 128, float("inf")), "of inf mm"),
+        (("volume", 128, 10.0), "of 10 mm, expected from 1 to 4096 over 240 mm"),
     ],
 )
 def test_grids_that_cannot_be_are_refused(grid, message):

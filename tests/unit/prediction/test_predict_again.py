@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from mmccd.data.volumes import read_volume, write_volume
-from mmccd.errors import DataError
+from mmccd.errors import ConfigError, DataError, MmccdWarning
 from mmccd.model.folder import load_model, save_model
 from mmccd.prediction import case as prediction
 from mmccd.prediction.detector import Detector
 from mmccd.prediction.inputs import find_inputs
 from mmccd.prediction.predict import predict
+from mmccd.prediction.share import Share
 
 
 def times(output):
@@ -64,6 +65,64 @@ def test_another_threshold_is_another_model(detector, scans, output, no_pictures
     predict(detector, [scans / "b.nii.gz"], output)
     (outcome,) = predict(Detector.load(other_model, device="cpu"), [scans / "b.nii.gz"], output)
     assert outcome.status == "done"
+
+
+@pytest.mark.parametrize("how", [{}, {"overwrite": True}, {"share": Share(1, 1)}])
+def test_no_folder_gets_results_of_two_models(detector, scans, output, no_pictures, other_model, how):
+    """What would stay of the first is named; given all scans, the second replaces the first."""
+    predict(detector, [scans], output)
+    before = times(output)
+    second = Detector.load(other_model, device="cpu")
+
+    with pytest.raises(ConfigError, match=r"holds b, made by another recipe \(model \w+, not \w+\)") as caught:
+        predict(second, [scans / "a.nii.gz"], output, **how)
+    assert "choose another output folder" in caught.value.hint
+    assert times(output) == before
+
+    assert [outcome.status for outcome in predict(second, [scans], output, **how)] == ["done", "done"]
+
+
+@pytest.mark.parametrize("settings", [{"threshold": "scan"}, {"min_lesion_ml": 0.5}])
+def test_nor_of_two_thresholds(detector, scans, output, no_pictures, model_folder, settings):
+    predict(detector, [scans], output)
+    other = Detector.load(model_folder, device="cpu", **settings)
+    with pytest.raises(ConfigError, match="holds b, made by another recipe"):
+        predict(other, [scans / "a.nii.gz"], output)
+
+
+def test_nor_of_two_versions_and_shares_of_a_cohort_may_replace_it(detector, scans, output, no_pictures, monkeypatch):
+    predict(detector, [scans], output)
+    monkeypatch.setattr("mmccd.prediction.record.__version__", "99")
+    with pytest.raises(ConfigError, match=r"version of mmccd [\d.]+, not 99"):
+        predict(detector, [scans / "a.nii.gz"], output)
+    with pytest.warns(MmccdWarning, match="results made in 2 ways lie here"):
+        predict(detector, [scans], output, share=Share(1, 5))  # that of b follows
+    predict(detector, [scans], output, share=Share(2, 5))
+    assert {json.loads((output / f"{case}.json").read_text())["origin"]["version"] for case in "ab"} == {"99"}
+
+
+# --- replaced amid a run ---
+
+
+@pytest.mark.parametrize("when", ["once it was hashed", "once it was read"])
+def test_a_scan_that_is_replaced_while_it_is_read_is_noticed(
+    detector, scans, output, no_pictures, monkeypatch, lesioned_scan, when
+):
+    """Else the record would name a scan that was not scored."""
+    name = "origin_of" if when == "once it was hashed" else "ready"
+    usual = getattr(prediction, name)
+
+    def replaced(*arguments):
+        found = usual(*arguments)
+        shutil.copy(lesioned_scan, scans / "new.nii.gz")
+        (scans / "new.nii.gz").replace(scans / "a.nii.gz")
+        return found
+
+    monkeypatch.setattr(prediction, name, replaced)
+    (outcome,) = predict(detector, [scans / "a.nii.gz"], output)
+    assert (outcome.status, outcome.error) == ("failed", "a.nii.gz changed while it was read")
+    assert "run the same command again" in outcome.hint
+    assert not (output / "a.json").exists()
 
 
 @pytest.mark.openvino

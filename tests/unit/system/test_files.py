@@ -57,7 +57,7 @@ def test_json_has_null_for_nan_at_any_depth(tmp_path):
 
 def test_csv_has_the_keys_of_the_first_row(tmp_path):
     write_csv(tmp_path / "a.csv", [{"a": 1, "b": "x,y"}, {"a": None, "b": "z\n"}])
-    assert (tmp_path / "a.csv").read_bytes() == b'a,b\n1,"x,y"\n,"z\n"\n'
+    assert (tmp_path / "a.csv").read_bytes() == b'a,b\n1,"x,y"\n,z\\n\n'
     write_csv(tmp_path / "c.csv", [], ["a", "b"])
     assert (tmp_path / "c.csv").read_text() == "a,b\n"
     write_csv(tmp_path / "b.csv", [])

@@ -8,12 +8,12 @@ ASK = "from mmccd.system.own_process import settle; settle(); import os; print(o
 
 
 @pytest.mark.parametrize(
-    ("set_by_the_user", "found"),
+    ("theirs", "found"),
     [({}, "30000"), ({"OMP_WAIT_POLICY": "active"}, "None"), ({"GOMP_SPINCOUNT": "7"}, "7")],
 )
-def test_threads_soon_sleep_unless_the_user_says_otherwise(set_by_the_user, found):
+def test_threads_soon_sleep_unless_the_user_says_otherwise(theirs, found):
     left = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
-    done = subprocess.run([sys.executable, "-c", ASK], env=left | set_by_the_user, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", ASK], env=left | theirs, capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, found)
 
 
@@ -31,5 +31,5 @@ for _ in range(2):
 """
     done = subprocess.run([sys.executable, "-c", faults], capture_output=True, text=True, check=True)
     first, second = map(int, done.stdout.split())
-    assert first > 4000
-    assert second < 100
+    assert first > 100
+    assert second < 10

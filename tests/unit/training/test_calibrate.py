@@ -170,7 +170,11 @@ def test_only_sampling_and_scoring_may_change(model_folder, phantom_store, tmp_p
 @pytest.mark.parametrize(
     ("manifest", "message", "hint"),
     [
-        ({"size_px": 64}, "the store has slices of .*64.*, the model was trained on .*48", "--size and --protocol"),
+        (
+            {"size_px": 64, "pixel_mm": 3.75},
+            "the store has slices of .*64.*, the model was trained on .*48",
+            "--size and --protocol",
+        ),
         ({"protocol": "paper-slices"}, "the store has slices of paper-slices", "--size and --protocol"),
         ({"modalities": ["t1", "t2"]}, "the model scores flair, the store has t1, t2", "prepare a store with flair"),
     ],

@@ -54,8 +54,8 @@ def _selected(root: Path, selection: Selection) -> Listing:
         listing.entries.extend(Entry(subject, role, path) for path in _native(wanted))
     listing.entries.extend(_masks(masks, listing, selection))
     listing.splits.update(_splits(datasets, sorted({subject for subject, _ in found})))
-    used = {entry.path for entry in listing.entries}
-    listing.unused.extend(path for path in masks if path not in used and (path in images or _may_be_lesion(path)))
+    used, scans = {entry.path for entry in listing.entries}, set(images)
+    listing.unused.extend(path for path in masks if path not in used and (path in scans or _may_be_lesion(path)))
     return listing
 
 
@@ -107,14 +107,21 @@ def _native(paths: Sequence[Path]) -> list[Path]:
 
 def _masks(files: Iterable[Path], listing: Listing, selection: Selection) -> list[Entry]:
     """Masks of subjects with images; of several, those in the space of an image (fMRIPrep writes more)."""
-    subjects = sorted({entry.subject for entry in listing.entries} | {subject for subject, _ in listing.lacking})
+    subjects = {entry.subject for entry in listing.entries} | {subject for subject, _ in listing.lacking}
+    sessions: dict[str, list[str]] = {}
+    for subject in subjects:
+        sessions.setdefault(subject.partition("_ses-")[0], []).append(subject)
     spaces = {(image.subject, entities_of(image.path).get("space")) for image in listing.entries}
     found: dict[tuple[str, str], list[Path]] = {}
     for path in files:
         name = bids_name(path)
         role = _mask_role(name) if name else None
-        for subject in _masked_by(name.subject, subjects) if name and role else []:
-            found.setdefault((subject, str(role)), []).append(path)
+        if not name or not role:
+            continue
+        # A mask without a session is that of the only session; of several, nobody can tell which.
+        meant = [name.subject] if name.subject in subjects else sessions.get(name.subject, [])
+        if len(meant) == 1:
+            found.setdefault((meant[0], role), []).append(path)
     masks: list[Entry] = []
     for (subject, role), paths in found.items():
         wanted = choose(paths, selection, leave=_OF_MASKS)
@@ -143,14 +150,6 @@ def _may_be_lesion(path: Path) -> bool:
     """A mask that is not understood; segmentations of tissue are `dseg`."""
     name = bids_name(path)
     return name is not None and name.suffix in _MASKS and name.suffix != "dseg" and _mask_role(name) is None
-
-
-def _masked_by(key: str, subjects: list[str]) -> list[str]:
-    if key in subjects:
-        return [key]
-    # A mask without a session is that of the only session; of several, nobody can tell which.
-    sessions = [subject for subject in subjects if subject.startswith(f"{key}_ses-")]
-    return sessions if len(sessions) == 1 else []
 
 
 def _splits(datasets: Iterable[Path], subjects: Iterable[str]) -> dict[str, str]:

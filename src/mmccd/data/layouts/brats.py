@@ -1,7 +1,7 @@
 """BraTS: ``<subject>_flair.nii.gz`` (to 2021), ``<subject>-t2f.nii.gz`` (from 2023)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from mmccd.data.formats import stem
@@ -16,14 +16,17 @@ def _entries(files: Iterable[Path]) -> dict[Path, Entry | None]:
     """Each file with what its name says of it; None where it is none of a BraTS cohort."""
     paths = list(files)
     # "P7_T2_T1": a T1 of the second visit. Then "P7_T2_FLAIR" beside it is of that visit, too.
-    visits = {(path.parent, found["subject"]) for path in paths if (found := _VISIT.fullmatch(stem(path)))}
-    return {path: _entry(path, [subject for folder, subject in visits if folder == path.parent]) for path in paths}
+    visits: dict[Path, set[str]] = {}
+    for path in paths:
+        if found := _VISIT.fullmatch(stem(path)):
+            visits.setdefault(path.parent, set()).add(found["subject"])
+    return {path: _entry(path, visits.get(path.parent, set())) for path in paths}
 
 
-def _entry(path: Path, visits: Iterable[str]) -> Entry | None:
+def _entry(path: Path, visits: Collection[str]) -> Entry | None:
     name = stem(path)
-    for visit in visits:
-        if name.startswith((f"{visit}_", f"{visit}-")):
+    for visit in _beginnings(name) if visits else ():
+        if visit in visits:
             role = role_of(Path(f"{name[len(visit) + 1 :]}.nii"))
             return Entry(visit, role, path) if role else None
     subject, role = subject_and_role(name)
@@ -73,7 +76,13 @@ def _owners(entries: Iterable[Entry]) -> dict[Path, set[str]]:
 
 def _is_of_known(path: Path, owners: dict[Path, set[str]]) -> bool:
     """Whether a name begins with a subject of its folder: one of its further files."""
-    return stem(path).startswith(tuple(name + mark for name in owners.get(path.parent, set()) for mark in "_-"))
+    known = owners.get(path.parent, set())
+    return any(name in known for name in _beginnings(stem(path)))
+
+
+def _beginnings(name: str) -> list[str]:
+    """What stands before each of its marks, the longest first: one of them may be a subject, of however many."""
+    return [name[:place] for place in range(len(name) - 1, 0, -1) if name[place] in "_-"]
 
 
 LAYOUT = Layout(_detect, _read, "<subject>/<subject>_{flair,t1,t1ce,t2,seg}.nii.gz, or -t2f, -t1n, ...")

@@ -1,5 +1,6 @@
 """A CSV manifest: a row a subject, a column a modality."""
 
+from collections import Counter
 from pathlib import Path
 
 from mmccd.data.formats import is_scan_name
@@ -26,8 +27,8 @@ def _read(path: Path) -> Listing:
             )
     if not set(columns) - {BRAIN, LESION}:
         raise DataError(f"{path.name} has no modality column or no row", "write subject,flair,t1 and one row each")
-    ids = [row["subject"] for row in rows]
-    repeated = sorted({name or "(empty)" for name in ids if ids.count(name) > 1 or not name})
+    ids = Counter(row["subject"] for row in rows)
+    repeated = sorted(name or "(empty)" for name, times in ids.items() if times > 1 or not name)
     if repeated:
         raise DataError(
             f"{path.name} has rows without a subject of their own: {', '.join(repeated)}",
