@@ -8,12 +8,14 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmccd.data.cohort import Cohort, read_cohort
 from mmccd.data.layouts.entities import Selection
 from mmccd.data.own_folders import results_in
 from mmccd.data.problems import Problem
 from mmccd.data.pseudonyms import names_of_files, redact, with_pseudonyms
+from mmccd.data.recipe import mixture, recipe_of
 from mmccd.errors import DataError, MmccdWarning
 from mmccd.evaluation.case import BASELINES, predicted_cases
 from mmccd.evaluation.intervals import Interval, bootstrap_mean, by_patient
@@ -90,6 +92,7 @@ def evaluate(
     _check_writable(output)
     found: dict[str, tuple[Row, ...]] = {}
     trained_on: list[str] = []
+    origins: list[Mapping[str, Any]] = []
     pictures: dict[str, MontageRow] = {}
     failures: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="mmccd-", ignore_cleanup_errors=True) as folder:
@@ -104,6 +107,7 @@ def evaluate(
                     scratch.keep(case, answer.curves, answer.slices)
                     found[case] = answer.rows
                     trained_on += [case] * answer.trained_on
+                    origins.append(recipe_of(answer.origin))
                     pictures = _first(pictures | {case: answer.picture})
                 progress(case, len(failures) + len(found), len(cases))
         if not found:
@@ -128,12 +132,15 @@ def evaluate(
         failures=dict(sorted(failures.items())),
         not_predicted=len({subject.id for subject in cohort.subjects} - set(cases)),
         trained_on=tuple(sorted(trained_on)),
+        mixture=mixture(origins),
     )
     write_csv(output / "metrics.csv", evaluation.rows)
     write_json(output / "evaluation.json", evaluation.record(resamples=resamples, seed=seed))
     write_atomically(output / "table.md", evaluation.markdown().encode())
     write_montage(output / "montage.png", list(pictures.values()), "Findings beside the expert's outlines")
     progress("done", len(cases), len(cases))
+    if evaluation.mixture:
+        warnings.warn(evaluation.mixture, MmccdWarning, stacklevel=2)
     if evaluation.trained_on:
         warnings.warn(f"{evaluation.about_trained_on()}: {_REMEDY}", MmccdWarning, stacklevel=2)
     return evaluation
@@ -141,12 +148,12 @@ def evaluate(
 
 def _nameless(text: str, cohort: Cohort, case: str) -> str:
     """A message about a case that has a random name."""
-    files: dict[str, str] = {}
-    for subject in cohort.subjects:
-        if subject.id == case:
-            images = {**subject.images, "brain": subject.brain, "lesion": subject.lesion}
-            files = names_of_files(images, case)
-    return redact(text, {}, files)
+    try:
+        subject = cohort.subject(case)
+    except DataError:  # a case without one has no files
+        return text
+    images = {**subject.images, "brain": subject.brain, "lesion": subject.lesion}
+    return redact(text, {}, names_of_files(images, case))
 
 
 def _lost(case: str) -> Problem:

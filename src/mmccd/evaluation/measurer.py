@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmccd.data.cohort import Cohort
 from mmccd.data.problems import Problem
@@ -19,6 +20,7 @@ class Measured:
 
     Attributes:
         rows: One for each method.
+        origin: What the prediction was made of.
         trained_on: Whether the model was trained or calibrated on this very scan.
         picture: Its row of the montage.
         curves: Dice by threshold, of each method.
@@ -26,6 +28,7 @@ class Measured:
     """
 
     rows: tuple[Row, ...]
+    origin: dict[str, Any]
     trained_on: bool
     picture: MontageRow
     curves: dict[str, DiceCurve]
@@ -55,6 +58,7 @@ class CaseMeasurer:
         slices = {one.method: loaded.largest_lesion_slice(one.score) for one in loaded.scored}
         return Measured(
             rows=tuple(measure(expert, one) | {"source": loaded.record.source} for one in loaded.scored),
+            origin=loaded.record.origin,
             trained_on=loaded.record.trained_on,
             picture=montage_row(loaded),
             curves={one.method: DiceCurve.of(one.score[expert.brain], lesion, size) for one in loaded.scored},

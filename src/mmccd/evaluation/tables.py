@@ -35,6 +35,7 @@ class Evaluation:
         failures: Case to the reason why it is in no table.
         not_predicted: How many subjects of the cohort have no prediction.
         trained_on: Cases whose very scan the model was trained or calibrated on.
+        mixture: How the predictions were made in several ways, in words; empty where they were made in one.
     """
 
     rows: tuple[Row, ...]
@@ -47,6 +48,7 @@ class Evaluation:
     failures: dict[str, str]
     not_predicted: int
     trained_on: tuple[str, ...] = ()
+    mixture: str = ""
 
     def about_trained_on(self) -> str:
         """One sentence without its full stop."""
@@ -82,6 +84,7 @@ class Evaluation:
             "failures": self.failures,
             "not_predicted": self.not_predicted,
             "trained_on": list(self.trained_on),
+            "mixture": self.mixture,
             "provenance": provenance(command="evaluate", resamples=resamples, seed=seed),
         }
 
@@ -92,6 +95,7 @@ class Evaluation:
             "# Evaluation",
             _EXPLANATION.strip(),
             *([f"**Beware:** {self.about_trained_on()}."] if self.trained_on else []),
+            *([f"**Beware:** {self.mixture}."] if self.mixture else []),
             markdown_table(self.table()),
             "## Cases",
             markdown_table(per_case),

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from known_predictions import SHAPE, add_prediction, add_subject, intensity_of, lesion_of, row_of
 
+from mmccd.data.cohort import read_cohort
+from mmccd.data.pseudonyms import with_pseudonyms
 from mmccd.errors import DataError, MmccdWarning
 from mmccd.evaluation.evaluate import evaluate
 
@@ -60,6 +62,38 @@ def test_cases_that_the_model_was_trained_on_are_not_passed_over(folders):
     assert found.trained_on == ("a",)
     assert json.loads((output / "evaluation.json").read_text())["trained_on"] == ["a"]
     assert "**Beware:** the model was trained or calibrated on 1 of these 3 scans" in (output / "table.md").read_text()
+
+
+def test_predictions_that_were_made_in_several_ways_are_not_passed_over(folders):
+    data, predictions, output = folders
+    for name, model in (("a", "1" * 64), ("b", "1" * 64), ("c", "2" * 64)):
+        add_subject(data, name)
+        add_prediction(predictions, name, lesion_of() * 1.0, origin={"model": model, "version": "0.1.0"})
+
+    with pytest.warns(MmccdWarning, match="made in 2 ways lie here: 1 of 3 by model 222222222222, not 111111111111"):
+        evaluate(predictions, data, output)
+    assert "**Beware:** results made in 2 ways" in (output / "table.md").read_text()
+    assert "1 of 3 by model" in json.loads((output / "evaluation.json").read_text())["mixture"]
+
+
+def test_a_message_about_a_case_with_a_random_name_names_no_file(folders, tmp_path):
+    data, predictions, output = folders
+    add_subject(data, "secret")
+    add_prediction(predictions, "secret", lesion_of() * 1.0)
+    names = with_pseudonyms(read_cohort(data), tmp_path / "key" / "names.json", outside=output)[1]
+    for end in (".json", "_anomaly.nii.gz", "_mask.nii.gz"):
+        (predictions / f"secret{end}").rename(predictions / f"{names['secret']}{end}")
+    for case in (names["secret"], "stranger"):
+        add_prediction(predictions, case, np.ones((5, 5, 5)))
+    add_subject(data, "other")
+    other = with_pseudonyms(read_cohort(data), tmp_path / "key" / "names.json", outside=output)[1]["other"]
+    add_prediction(predictions, other, lesion_of() * 1.0)
+
+    failures = evaluate(predictions, data, output, anonymize=tmp_path / "key" / "names.json").failures
+
+    assert set(failures) == {names["secret"], "stranger"}
+    assert "not co-registered" in failures[names["secret"]]
+    assert "secret" not in " ".join(failures.values())
 
 
 def test_unusable_cases_are_listed_and_the_others_go_on(folders):
