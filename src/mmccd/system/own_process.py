@@ -8,12 +8,15 @@ SPINS = "30000"
 
 On idle cores nothing is lost. Where other processes are at work, threads that look on keep them, and the one thread
 that they wait for, from their cores."""
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+"""Of NumPy, whose products here are small: for hundreds of them a second thread is waited for each time."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Of mallopt(3)."""
 
 
 def settle() -> None:
-    """Share the cores with others, and keep memory at hand; to be called before PyTorch is imported."""
+    """Share the cores with others, and keep memory at hand; to be called before NumPy and PyTorch are imported."""
+    os.environ.setdefault(BLAS_THREADS, "1")
     if not os.environ.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}:
         os.environ["GOMP_SPINCOUNT"] = SPINS
     _keep_freed_memory()

@@ -17,6 +17,14 @@ def test_threads_soon_sleep_unless_the_user_says_otherwise(theirs, found):
     assert (done.returncode, done.stdout.strip()) == (0, found)
 
 
+def test_numpy_multiplies_small_matrices_with_one_thread():
+    ask = ASK.replace("GOMP_SPINCOUNT", "OPENBLAS_NUM_THREADS")
+    for theirs, found in (({}, "1"), ({"OPENBLAS_NUM_THREADS": "4"}, "4")):
+        left = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+        done = subprocess.run([sys.executable, "-c", ask], env=left | theirs, capture_output=True, text=True)
+        assert (done.returncode, done.stdout.strip()) == (0, found)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="of glibc")
 def test_memory_that_is_let_go_is_used_again():
     """The second time a large block is asked for the system gives, and clears, nothing."""
