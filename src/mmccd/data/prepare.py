@@ -90,7 +90,7 @@ def prepare(
     _check_is_ours(output)
     parts = output / PARTS
     if parts.exists() or not (output / MANIFEST).exists():
-        with sole_use(output):
+        with sole_use(output) as claim:
             if not (output / MANIFEST).exists():
                 failed = _prepare_parts(subjects, keys, settings, healthy_cohort, ready, parts, workers, progress)
                 failures |= {problem.subject: str(problem) for problem in failed}
@@ -98,6 +98,7 @@ def prepare(
                 _assemble(parts, usable, wanted, failures, output, settings, progress)
                 scans = {id_: (read_record(parts / id_ / PART) or {}).get("scans_sha256", {}) for id_ in usable}
                 facts["scans_sha256"] = scans
+                claim.check()
                 _write_manifest(output, settings, facts, usable, wanted, failures)
             shutil.rmtree(parts, ignore_errors=True)
     store = open_store(output)

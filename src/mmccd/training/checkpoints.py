@@ -15,6 +15,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from mmccd.data.store import Store
 from mmccd.errors import ConfigError, MmccdWarning, ModelError
 from mmccd.model.config import Config, parse_config
+from mmccd.system.claims import Claim
 from mmccd.system.files import write_atomically
 from mmccd.system.signals import listen
 
@@ -26,10 +27,22 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     Lightning writes to the system's folder for temporary files and moves that; from another disk it is copied, so
     that a kill or a full disk would leave half a checkpoint and no former one.
+
+    Args:
+        claim: Of the folder; None in a process that writes none.
     """
 
+    def __init__(self, claim: Claim | None) -> None:
+        self.claim = claim
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write ``checkpoint`` beside ``path``, then let it take that name."""
+        """Write ``checkpoint`` beside ``path``, then let it take that name.
+
+        Raises:
+            ClaimLost: another process trains there now.
+        """
+        if self.claim is not None:
+            self.claim.check()
         stream = BytesIO()
         torch.save(checkpoint, stream)
         write_atomically(Path(path), stream.getbuffer())

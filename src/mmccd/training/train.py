@@ -28,6 +28,7 @@ from mmccd.model.config import Config
 from mmccd.model.folder import load_model, save_model
 from mmccd.model.model import Model
 from mmccd.scoring.maps import SCORE_DEFINITION
+from mmccd.system.claims import Claim
 from mmccd.system.devices import choose_device, uses_bf16
 from mmccd.system.locks import sole_use
 from mmccd.system.progress import ProgressCallback, no_progress
@@ -100,12 +101,18 @@ def train(
             there; or the training diverged, so that weights or healthy errors are no numbers.
         DataError: the store has no healthy training or validation slice, a data worker died, or the disk is full.
     """
-    with sole_use(output) if is_first() else nullcontext():
-        return _train(store, output, config, resume, hardware, progress)
+    with sole_use(output) if is_first() else nullcontext() as claim:
+        return _train(store, output, config, resume, hardware, progress, claim)
 
 
 def _train(
-    store: Store, output: Path, config: Config, resume: bool, hardware: Hardware, progress: ProgressCallback
+    store: Store,
+    output: Path,
+    config: Config,
+    resume: bool,
+    hardware: Hardware,
+    progress: ProgressCallback,
+    claim: Claim | None,
 ) -> Model:
     tissue = healthy_tissue(store, config)
     healthy = {part: tissue.rows(part) for part in ("train", "validation")}
@@ -118,7 +125,7 @@ def _train(
     torch.manual_seed(config.seed)
     task = TranslationTask(config, store.size_px).to(memory_format=torch.channels_last)
     callbacks = [_Report(progress), Fingerprint(config, store), PictureCallback(store, logs), CurveCallback(logs)]
-    trainer = _trainer(logs, config, hardware, device, first_step, callbacks)
+    trainer = _trainer(logs, config, hardware, device, first_step, callbacks, claim)
     pairs = SlicePairs(tissue, config.source, config.targets or (config.source,))
     sampler = StepSampler(
         healthy["train"],
@@ -146,13 +153,15 @@ def _train(
     if not fitted:
         del trainer, task, callbacks  # each of them leads to what is on the device
         halved = _with_half_the_batch(config, device)
-        return _train(store, output, halved, resume, hardware, progress)
+        return _train(store, output, halved, resume, hardware, progress, claim)
     steps = first_step if finished else trainer.global_step
     _check_finite(task, trainer, steps)
     if trainer.is_global_zero:
         kept = KeptArrays(logs / KEPT, deciding(task.method, config, store))
         found = calibration_of(task.method, store, config, device, kept=kept, progress=progress)
         card = _card(tissue, config, healthy, trainer, device, steps, found)
+        if claim is not None:
+            claim.check()
         save_model(output, task.method, found.error, config, card)
         kept.clear()
     trainer.strategy.barrier()
@@ -269,6 +278,7 @@ def _trainer(
     device: torch.device,
     first_step: int,
     callbacks: list[Callback],
+    claim: Claim | None,
 ) -> pl.Trainer:
     training = config.training
     every = min(training.validate_every, training.steps)
@@ -299,7 +309,7 @@ def _trainer(
                 log_every_n_steps=min(25, every),
                 # Pictures before the average leaves the networks; a checkpoint on demand after it took the step.
                 callbacks=[*callbacks, average, *stopping, leaving, saving],
-                plugins=[WholeCheckpoints(), *environment()],
+                plugins=[WholeCheckpoints(claim), *environment()],
                 logger=loggers,
                 use_distributed_sampler=False,
                 enable_model_summary=False,
