@@ -82,7 +82,8 @@ class Claim:
             elif self._touch():
                 self.path.unlink()
         with self._guard:
-            os.close(self._descriptor)
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
             self._descriptor = -1
 
     def _write(self) -> None:

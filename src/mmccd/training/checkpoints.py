@@ -2,6 +2,7 @@
 
 import signal
 import warnings
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from types import FrameType
@@ -15,7 +16,6 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from mmccd.data.store import Store
 from mmccd.errors import ConfigError, MmccdWarning, ModelError
 from mmccd.model.config import Config, parse_config
-from mmccd.system.claims import Claim
 from mmccd.system.files import write_atomically
 from mmccd.system.signals import listen
 
@@ -29,11 +29,11 @@ class WholeCheckpoints(TorchCheckpointIO):
     that a kill or a full disk would leave half a checkpoint and no former one.
 
     Args:
-        claim: Of the folder; None in a process that writes none.
+        check: Raises ``ClaimLost`` where the folder is no longer this training's.
     """
 
-    def __init__(self, claim: Claim | None) -> None:
-        self.claim = claim
+    def __init__(self, check: Callable[[], None]) -> None:
+        self.check = check
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write ``checkpoint`` beside ``path``, then let it take that name.
@@ -41,8 +41,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         Raises:
             ClaimLost: another process trains there now.
         """
-        if self.claim is not None:
-            self.claim.check()
+        self.check()
         stream = BytesIO()
         torch.save(checkpoint, stream)
         write_atomically(Path(path), stream.getbuffer())

@@ -20,14 +20,14 @@ CPU = Hardware(device="cpu")
 def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path, monkeypatch):
     path = tmp_path / "last.ckpt"
     content = {"global_step": 1, "callbacks": {}, "state_dict": {}, "mmccd": {}}
-    WholeCheckpoints(None).save_checkpoint(content, path)
+    WholeCheckpoints(lambda: None).save_checkpoint(content, path)
 
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(WriteError, match="No space left"):
-        WholeCheckpoints(None).save_checkpoint(content | {"global_step": 2}, path)
+        WholeCheckpoints(lambda: None).save_checkpoint(content | {"global_step": 2}, path)
     assert read_checkpoint(path) == content
     assert list(tmp_path.iterdir()) == [path]
 
@@ -37,7 +37,7 @@ def test_a_training_that_another_process_has_taken_over_replaces_no_checkpoint(t
     path.write_text("of the other one")
     claim.path.write_text('{"token": "0badcafe"}')
     with pytest.raises(ClaimLost):
-        WholeCheckpoints(claim).save_checkpoint({}, path)
+        WholeCheckpoints(claim.check).save_checkpoint({}, path)
     claim.release()
     assert path.read_text() == "of the other one"
 
