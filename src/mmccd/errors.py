@@ -50,6 +50,30 @@ class WriteError(DataError):
         return type(self), (self.path, self.error)
 
 
+class LockError(DataError):
+    """A disk on which a folder cannot be locked.
+
+    Args:
+        folder: Whose lock it is.
+        error: What the system said.
+    """
+
+    def __init__(self, folder: Path, error: OSError) -> None:
+        super().__init__(
+            f"cannot lock {folder}, by which processes keep out of each other's way: {error.strerror or error}",
+            "give the same command again; if that does not help, choose a folder on another disk",
+        )
+        self.folder, self.error = folder, error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep folder and reason when an error crosses a process boundary."""
+        return type(self), (self.folder, self.error)
+
+
+class ClaimLost(MmccdError):  # noqa: N818  # nothing is wrong with the work, which another process has taken over
+    """Another process has taken over what this one was working on."""
+
+
 class GridError(DataError):
     """Two images that must share one voxel grid do not."""
 

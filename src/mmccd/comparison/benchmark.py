@@ -71,17 +71,19 @@ def benchmark(
     rows = contenders(plan.chosen, paper_sampler=plan.paper_sampler)
     jobs = [(source, contender) for source in plan.sources for contender in rows]
     records = []
-    with sole_use(output):
+    with sole_use(output) as ours:
         claim(output, store, plan, others)
         for done, (source, contender) in enumerate(jobs):
             name = f"{source}: {contender.name}"
             progress(name, done, len(jobs))
             record = kept_record(record_path(output, source, contender.name))
             if record is None:
+                ours.check()
                 training = _training(progress, f"{name}, row {done + 1} of {len(jobs)}")
                 record = _run(store, output, plan, others, source, contender, training)
             records.append(record)
         progress("write", len(jobs), len(jobs))
+        ours.check()
         return write_results(output, records, store, command, sorted(others))
 
 

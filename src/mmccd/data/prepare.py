@@ -99,7 +99,7 @@ def prepare(
     _check_is_ours(output)
     parts = output.absolute() / PARTS
     if parts.exists() or not (output / MANIFEST).exists():
-        with sole_use(output):
+        with sole_use(output) as claim:
             if not (output / MANIFEST).exists():
                 preparer = _PartPreparer(parts, settings, healthy_cohort, ready)
                 todo = [(one, keys[one.id]) for one in subjects if not _part_is_done(parts / one.id, keys[one.id])]
@@ -110,6 +110,7 @@ def prepare(
                 _assemble(parts, usable, wanted, failures, output, settings, progress)
                 scans = {id_: (read_record(parts / id_ / PART) or {}).get("scans_sha256", {}) for id_ in usable}
                 facts["scans_sha256"] = scans
+                claim.check()
                 _write_manifest(output, settings, facts, usable, wanted, failures)
             shutil.rmtree(parts, ignore_errors=True)
     store = open_store(output)

@@ -41,9 +41,11 @@ def pseudonyms(key: Path, cases: Iterable[str], *, outside: Path) -> dict[str, s
     wanted = list(dict.fromkeys(cases))
     names = _read(key)
     if not names.keys() >= set(wanted):  # else nothing is written: the key may lie where nobody may write
-        with one_at_a_time(key.parent, key.name, wait=True):
+        with one_at_a_time(key.parent, key.name, wait=True) as claim:
+            assert claim is not None, "it was waited for"
             remove_partial(key.parent, key.name)
             names = _extended(_read(key), wanted)
+            claim.check()
             write_json(key, names, mode=0o600)
     return {case: names[case] for case in wanted}
 

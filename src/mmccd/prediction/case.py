@@ -12,7 +12,7 @@ from mmccd.data.case_record import CaseRecord, is_case_record, kept_case_record
 from mmccd.data.own_folders import BRAIN_END, ENDS, MAPS, NOT_ALWAYS, PICTURE_END, SEGMENTATION_END
 from mmccd.data.problems import Problem
 from mmccd.data.volumes import read_volume, write_volume
-from mmccd.errors import DataError, MmccdError, WriteError
+from mmccd.errors import ClaimLost, DataError, MmccdError, WriteError
 from mmccd.prediction.detector import Detection, Detector
 from mmccd.prediction.inputs import Input
 from mmccd.prediction.preview import write_preview
@@ -21,6 +21,7 @@ from mmccd.prediction.summary import Outcome, outcome_of
 from mmccd.raw.brain import Strip
 from mmccd.raw.ready import Ready, ready
 from mmccd.raw.segmentation import says_not_written, write_segmentation
+from mmccd.system.claims import Claim
 from mmccd.system.files import CHANGED, sha256_of_json, sole_staging, state_of, sync_folder, write_json
 from mmccd.system.locks import one_at_a_time
 from mmccd.system.memory import is_lack_of_memory
@@ -53,14 +54,16 @@ class CaseScorer:
         """Score a case, or find it scored; whatever is wrong with it becomes its outcome.
 
         Returns:
-            None where another process does so now, unless it is waited for.
+            None where another process does so now, unless it is waited for; or where one has taken over meanwhile,
+            because this one stood still.
 
         Raises:
             WriteError: nothing can be written, of other cases neither.
+            LockError: the disk cannot lock it.
         """
         started, replaceable = time.perf_counter(), False
-        with one_at_a_time(self.output, item.case, wait=wait) as mine:
-            if not mine:
+        with suppress(ClaimLost), one_at_a_time(self.output, item.case, wait=wait) as claim:
+            if claim is None:
                 return None
             try:
                 _check_place(item, self.output)
@@ -78,13 +81,15 @@ class CaseScorer:
                 )
                 if changed := [name for name, state in _states(item).items() if state != files[name]]:
                     raise DataError(f"{', '.join(changed)} changed while it was read", CHANGED)
-                return outcome_of(self._written(item, detection, made, origin, started), "done")
-            except WriteError:  # what an earlier run left stays
+                return outcome_of(self._written(item, detection, made, origin, started, claim), "done")
+            except (WriteError, ClaimLost):  # what an earlier run left stays
                 raise
             except (MmccdError, OSError, MemoryError, RuntimeError) as error:
                 if isinstance(error, RuntimeError) and not is_lack_of_memory(error):
                     raise
+                claim.check()
                 return self._failed(item, Problem.of(item.case, error), replaceable)
+        return None
 
     def _failed(self, item: Input, problem: Problem, replaceable: bool) -> Outcome:
         what, hint = nameless(item, problem.what), nameless(item, problem.hint)
@@ -107,10 +112,10 @@ class CaseScorer:
         return kept if same and all((self.output / f"{item.case}{end}").is_file() for end in ends) else None
 
     def _written(
-        self, item: Input, detection: Detection, made: Ready, origin: dict[str, str], started: float
+        self, item: Input, detection: Detection, made: Ready, origin: dict[str, str], started: float, claim: Claim
     ) -> CaseRecord:
         detection = replace(detection, warnings=(*detection.warnings, *made.warnings))
-        with sole_staging(self.output, item.case) as stage:
+        with sole_staging(self.output, item.case, claim.token) as stage:
             if self._segments(item):
                 origin = origin | SEGMENTED
                 doubts = _segmentation(stage, item, detection, origin)
@@ -126,6 +131,7 @@ class CaseScorer:
                     write_preview(picture, item.case, record.source, detection, head=bool(made.brain_from))
                 saved.result()
             write_json(stage / f"{item.case}.json", record.as_json())
+            claim.check()
             _put_in_place(item.case, stage, self.output)
         return record
 

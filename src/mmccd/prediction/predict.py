@@ -145,7 +145,9 @@ def predict(
                 others.append(item)
         for item in others:
             progress(f"waiting for another process at {item.case}", len(outcomes) - len(problems), len(found))
-            outcomes.extend(filter(None, [replace(scored, overwrite=False)(item, wait=True)]))
+            while (outcome := replace(scored, overwrite=False)(item, wait=True)) is None:
+                pass  # taken over once more
+            outcomes.append(outcome)
     progress("done", len(found), len(found))
     looked_for = {outcome.case: outcome for outcome in write_tables(output, outcomes)}
     return [looked_for[case] for case in sorted(outcome.case for outcome in outcomes)]

@@ -103,7 +103,8 @@ def write_tables(folder: Path, outcomes: Sequence[Outcome]) -> list[Outcome]:
     Returns:
         One outcome per case, by name.
     """
-    with one_at_a_time(folder, SUMMARY, wait=True):
+    with one_at_a_time(folder, SUMMARY, wait=True) as claim:
+        assert claim is not None, "it was waited for"
         for name in (SUMMARY, FINDINGS):
             remove_partial(folder, name)
         records, lost = _finished(folder)
@@ -113,6 +114,7 @@ def write_tables(folder: Path, outcomes: Sequence[Outcome]) -> list[Outcome]:
         known |= {outcome.case: _looked_for(outcome, records) for outcome in outcomes}
         found = [known[case] for case in sorted(known)]
         parts = (row for case in sorted(records) for row in finding_rows(records[case]))
+        claim.check()
         write_csv(folder / FINDINGS, parts, FINDING_COLUMNS)
         write_csv(folder / SUMMARY, [asdict(outcome) for outcome in found])
     if what := mixture(record.origin for record in records.values()):

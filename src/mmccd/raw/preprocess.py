@@ -13,10 +13,11 @@ from mmccd.data.cohort import Cohort, Image, Subject
 from mmccd.data.layouts.names import BRAIN, LESION
 from mmccd.data.problems import Problem
 from mmccd.data.volumes import Volume, brain_mask, check_same_grid, read_volume, write_volume
-from mmccd.errors import ConfigError, DataError, GridError, MmccdError, WriteError
+from mmccd.errors import ClaimLost, ConfigError, DataError, GridError, LockError, MmccdError, WriteError
 from mmccd.raw.brain import Strip
 from mmccd.raw.ready import Ready, ready
 from mmccd.raw.registration import resampled, rigid, without_bias_field
+from mmccd.system.claims import Claim
 from mmccd.system.files import read_record, sole_staging, write_json
 from mmccd.system.locks import one_at_a_time
 from mmccd.system.progress import ProgressCallback, no_progress
@@ -53,6 +54,7 @@ def preprocess(
     Raises:
         ConfigError: the output is no folder, or no subject has the reference.
         WriteError: nothing can be written there.
+        LockError: the disk cannot lock what is made there.
     """
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output} is not a folder, results need one", "choose another output folder")
@@ -63,9 +65,8 @@ def preprocess(
     for done, subject in enumerate(cohort.subjects):
         progress(subject.id, done, len(cohort.subjects))
         try:
-            with one_at_a_time(output, subject.id, wait=True):
-                _one(subject, output, reference, strip, bias_field)
-        except WriteError:
+            _in_turn(subject, output, reference, strip, bias_field)
+        except (WriteError, LockError):
             raise
         except (MmccdError, OSError, MemoryError) as error:
             problems[subject.id] = Problem.of(subject.id, error)
@@ -73,7 +74,15 @@ def preprocess(
     return dict(sorted(problems.items()))
 
 
-def _one(subject: Subject, output: Path, reference: str | None, strip: Strip, bias_field: bool) -> None:
+def _in_turn(subject: Subject, output: Path, reference: str | None, strip: Strip, bias_field: bool) -> None:
+    while True:
+        with suppress(ClaimLost), one_at_a_time(output, subject.id, wait=True) as claim:
+            assert claim is not None, "it was waited for"
+            _one(subject, output, reference, strip, bias_field, claim)
+            return
+
+
+def _one(subject: Subject, output: Path, reference: str | None, strip: Strip, bias_field: bool, claim: Claim) -> None:
     subject.check_usable(*subject.modalities, BRAIN, LESION)
     first = reference or next(iter(subject.images))
     if first not in subject.images:
@@ -95,7 +104,7 @@ def _one(subject: Subject, output: Path, reference: str | None, strip: Strip, bi
     else:
         mask = _mask(subject.brain, subject, grid) if subject.brain else None
     brain = brain_mask(grid, mask)
-    with sole_staging(output, subject.id) as stage:
+    with sole_staging(output, subject.id, claim.token) as stage:
         for name, volume in volumes.items():
             data = without_bias_field(volume, brain) if bias_field else volume.data
             write_volume(stage / f"{subject.id}_{name}.nii.gz", np.where(brain, data, np.float32(0)), grid)
@@ -104,6 +113,7 @@ def _one(subject: Subject, output: Path, reference: str | None, strip: Strip, bi
             lesion = _mask(subject.lesion, subject, grid, allow_zero=True)
             write_volume(stage / f"{subject.id}_seg.nii.gz", lesion.data.astype(np.uint8), grid)
         write_json(stage / RECORD, _record(made, first, made_from, brain, grid, bias_field))
+        claim.check()
         _replace(stage, place)
 
 

@@ -99,12 +99,13 @@ def phantom(
     cohort = plan_cohort(subjects, lesions)
     jobs = [(output, subject, seed, Grid(float(spacing_mm))) for subject in cohort]
     lesion_ml: dict[str, float] = {}
-    with sole_use(output):
+    with sole_use(output) as claim:
         for subject_id, volume_ml in _run(jobs, workers or os.cpu_count() or 1):
             lesion_ml[subject_id] = volume_ml
             progress("making phantoms", len(lesion_ml), len(cohort))
         facts = [(s.id, s.kind, s.split, f"{lesion_ml[s.id]:.3f}") for s in cohort]
         names = ("subject", "kind", "split", "lesion_ml")
+        claim.check()
         write_csv(output / "split.csv", [dict(zip(names, values, strict=True)) for values in facts])
         write_atomically(output / "README.txt", _readme(parameters).encode())
 

@@ -23,6 +23,8 @@ PARTIAL = ".partial"
 """End of the names, hidden ones, of what is being written."""
 CHANGED = "whatever writes it has to be done first: run the same command again then"
 """What to do about a file that changed while it was read."""
+UNSHARED = "unshared"
+"""In the place of a token, of 8 characters too."""
 
 
 @contextmanager
@@ -82,15 +84,21 @@ def staging(folder: Path, name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def sole_staging(folder: Path, name: str) -> Iterator[Path]:
+def sole_staging(folder: Path, name: str, token: str = UNSHARED) -> Iterator[Path]:
     """As `staging`, where one process at a time makes what has this name.
 
     What a killed one left is then known without a look at the whole folder, which may hold many thousands of results.
 
+    Args:
+        folder: Made where there is none.
+        name: Of what is made.
+        token: Of the claim of this process to that name (`mmccd.system.locks`), so that one which was taken for dead
+            writes nothing among the files of the next; none is needed where a whole folder is claimed.
+
     Raises:
         WriteError: it cannot be made.
     """
-    made = _sole_stage(folder, name)
+    made = _sole_stage(folder, name, token)
     try:
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir(parents=True)
@@ -99,16 +107,16 @@ def sole_staging(folder: Path, name: str) -> Iterator[Path]:
     try:
         yield made
     finally:
-        remove_sole_stage(folder, name)
+        remove_sole_stage(folder, name, token)
 
 
-def remove_sole_stage(folder: Path, name: str) -> None:
+def remove_sole_stage(folder: Path, name: str, token: str = UNSHARED) -> None:
     """Remove what a killed process left in `sole_staging`; none may be at work there."""
-    shutil.rmtree(_sole_stage(folder, name), ignore_errors=True)
+    shutil.rmtree(_sole_stage(folder, name, token), ignore_errors=True)
 
 
-def _sole_stage(folder: Path, name: str) -> Path:
-    return folder / f".{name}.unshared{PARTIAL}"
+def _sole_stage(folder: Path, name: str, token: str) -> Path:
+    return folder / f".{name}.{token}{PARTIAL}"
 
 
 def partial_names(folder: Path) -> list[str]:

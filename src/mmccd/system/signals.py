@@ -1,13 +1,19 @@
 """Signals that ask a command to stop, as users, schedulers and lost connections send them."""
 
+import os
 import signal
+import socket
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Any
+
+from mmccd.system.complaints import complain
 
 Handlers = dict[signal.Signals, Any]
 STOPPING = tuple(
@@ -16,6 +22,9 @@ STOPPING = tuple(
     if (number := getattr(signal, name, None)) is not None
 )
 ASK_AGAIN_S = 0.01
+MOMENT_S = 0.5
+_HEARD: deque[float] = deque(maxlen=1)
+"""When Python last heard a signal that asks to stop."""
 _ASKED: list[BaseException] = []
 """What signals have raised; a library that closes its files badly may raise something else in its place."""
 
@@ -29,9 +38,50 @@ def listen(handler: Callable[[int, FrameType | None], None]) -> Handlers:
         return {}
     former = {number: signal.getsignal(number) for number in STOPPING}
     former = {number: before for number, before in former.items() if before not in (signal.SIG_IGN, None)}
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        _HEARD.append(time.monotonic())
+        handler(number, frame)
+
     for number in former:
-        signal.signal(number, handler)
+        signal.signal(number, heard)
     return former
+
+
+class Patience:
+    """How long code that is not Python's may keep a signal from being heard.
+
+    Attributes:
+        seconds: May be changed meanwhile.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+@contextmanager
+def leaving_though_blocked(patience: Patience, before: Callable[[], None]) -> Iterator[None]:
+    """End this process when a signal asks and is not heard: code that waits for other machines may wait for hours.
+
+    Args:
+        patience: What is heard within it is answered by who listens.
+        before: Done last.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    former = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    watching = threading.Thread(target=_watch, args=(receiver, patience, before), name="signals", daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(former)
+        sender.close()
+        watching.join()  # at once, or this process ends
+        receiver.close()
 
 
 @contextmanager
@@ -87,6 +137,20 @@ def _ask_again(otherwise: Callable[[Any], Any], raised: Any) -> None:
     again = threading.Timer(ASK_AGAIN_S, ask)
     again.daemon = True
     again.start()
+
+
+def _watch(receiver: socket.socket, patience: Patience, before: Callable[[], None]) -> None:
+    while number := receiver.recv(1):
+        if number[0] not in STOPPING:
+            continue
+        came = time.monotonic()
+        while not _HEARD or _HEARD[-1] < came - MOMENT_S:
+            if time.monotonic() > came + patience.seconds:
+                name = signal.Signals(number[0]).name
+                complain(f"stopped by {name}, while waiting for another process", "look at what the others said")
+                before()
+                os._exit(128 + number[0])
+            time.sleep(ASK_AGAIN_S)
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

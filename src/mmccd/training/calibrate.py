@@ -59,7 +59,7 @@ def calibrate(
             is a store or holds a model, or another process works there.
         DataError: the store has no healthy validation slice.
     """
-    with sole_use(output):
+    with sole_use(output) as claim:
         old = load_model(model)
         config = override_config(old.config, presets, overrides or {}, sections=SECTIONS)
         _check(old, config, store, output)
@@ -75,6 +75,7 @@ def calibrate(
             provenance=provenance(device=str(chosen)),
         )
         card = with_thresholds(old.card.model_copy(update={"calibration": data}), found)
+        claim.check()
         save_model(output, method, found.error, config, card)
         kept.clear()
         return load_model(output)

@@ -2,6 +2,7 @@
 
 import signal
 import warnings
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from types import FrameType
@@ -26,10 +27,21 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     Lightning writes to the system's folder for temporary files and moves that; from another disk it is copied, so
     that a kill or a full disk would leave half a checkpoint and no former one.
+
+    Args:
+        check: Raises ``ClaimLost`` where the folder is no longer this training's.
     """
 
+    def __init__(self, check: Callable[[], None]) -> None:
+        self.check = check
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write ``checkpoint`` beside ``path``, then let it take that name."""
+        """Write ``checkpoint`` beside ``path``, then let it take that name.
+
+        Raises:
+            ClaimLost: another process trains there now.
+        """
+        self.check()
         stream = BytesIO()
         torch.save(checkpoint, stream)
         write_atomically(Path(path), stream.getbuffer())

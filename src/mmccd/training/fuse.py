@@ -18,6 +18,7 @@ from mmccd.model.folder import load_model, save_fusion
 from mmccd.model.model import Fusion, Model
 from mmccd.model.scorer import FusedScorer, ModelScorer
 from mmccd.scoring.maps import SCORE_DEFINITION
+from mmccd.system.claims import Claim
 from mmccd.system.devices import choose_device
 from mmccd.system.locks import sole_use
 from mmccd.system.progress import ProgressCallback, no_progress
@@ -57,11 +58,13 @@ def fuse(
             model or is in use by another process.
         DataError: the store has no healthy validation slice.
     """
-    with sole_use(output):
-        return _fuse(models, store, output, device, progress)
+    with sole_use(output) as claim:
+        return _fuse(models, store, output, device, progress, claim)
 
 
-def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str, progress: ProgressCallback) -> Fusion:
+def _fuse(
+    models: Sequence[Path | str], store: Store, output: Path, device: str, progress: ProgressCallback, claim: Claim
+) -> Fusion:
     members = tuple(load_model(model) for model in models)
     sources = list(dict.fromkeys(member.config.source for member in members))
     if len({member.card.weights_sha256 for member in members}) < max(2, len(members)):
@@ -118,6 +121,7 @@ def _fuse(models: Sequence[Path | str], store: Store, output: Path, device: str,
         ),
         provenance=provenance(device=str(chosen)),
     )
+    claim.check()
     return save_fusion(output, members, card)
 
 

@@ -4,8 +4,9 @@ import gc
 import logging
 import shutil
 import warnings
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ from mmccd.model.folder import load_model, save_model
 from mmccd.model.model import Model
 from mmccd.scoring.maps import SCORE_DEFINITION
 from mmccd.system.devices import choose_device, uses_bf16
-from mmccd.system.locks import sole_use
 from mmccd.system.progress import ProgressCallback, no_progress
 from mmccd.system.provenance import provenance
 from mmccd.training.batches import SlicePairs, StepSampler, batch_loader
@@ -46,8 +46,9 @@ from mmccd.training.checkpoints import (
 )
 from mmccd.training.kept import KeptArrays
 from mmccd.training.pictures import CurveCallback, PictureCallback
-from mmccd.training.processes import environment, is_first
+from mmccd.training.processes import check_launch, environment
 from mmccd.training.task import TranslationTask, curve_rows
+from mmccd.training.together import Together, TrainingFolder
 
 VALIDATION_BATCH = 32
 Batches = DataLoader[dict[str, torch.Tensor]]
@@ -100,16 +101,22 @@ def train(
             there; or the training diverged, so that weights or healthy errors are no numbers.
         DataError: the store has no healthy training or validation slice, a data worker died, or the disk is full.
     """
-    with sole_use(output) if is_first() else nullcontext():
-        return _train(store, output, config, resume, hardware, progress)
+    started = check_launch(hardware.num_nodes, hardware.devices)
+    if started is not None and hardware.devices == "auto" and choose_device(hardware.device).type == "cpu":
+        hardware = replace(hardware, devices=f"{started}")
+    folder = TrainingFolder(output, apart=started is not None or hardware.num_nodes > 1)
+    with folder.claimed():
+        return _train(store, folder, config, resume, hardware, progress)
 
 
 def _train(
-    store: Store, output: Path, config: Config, resume: bool, hardware: Hardware, progress: ProgressCallback
+    store: Store, folder: TrainingFolder, config: Config, resume: bool, hardware: Hardware, progress: ProgressCallback
 ) -> Model:
+    output = folder.output
     tissue = healthy_tissue(store, config)
     healthy = {part: tissue.rows(part) for part in ("train", "validation")}
-    _check(tissue, output, config, healthy, resume)
+    check_again = partial(_check, tissue, output, config, healthy, resume)
+    check_again()
     device = choose_device(hardware.device)
     logs = output / "training"
     checkpoint = logs / CHECKPOINT if resume and (logs / CHECKPOINT).is_file() else None
@@ -117,8 +124,10 @@ def _train(
 
     torch.manual_seed(config.seed)
     task = TranslationTask(config, store.size_px).to(memory_format=torch.channels_last)
-    callbacks = [_Report(progress), Fingerprint(config, store), PictureCallback(store, logs), CurveCallback(logs)]
-    trainer = _trainer(logs, config, hardware, device, first_step, callbacks)
+    together = Together(folder, check_again)
+    reports = [_Report(progress), PictureCallback(store, logs), CurveCallback(logs)]
+    callbacks = [together, Fingerprint(config, store), *reports]
+    trainer = _trainer(logs, config, hardware, device, first_step, callbacks, folder.check)
     pairs = SlicePairs(tissue, config.source, config.targets or (config.source,))
     sampler = StepSampler(
         healthy["train"],
@@ -135,28 +144,29 @@ def _train(
     workers, pinned = config.training.loader_workers, device.type == "cuda"
     validation = batch_loader(pairs, order, 0, pin_memory=pinned)
     fitted = True
-    with warnings.catch_warnings():
-        _silence_lightning()
-        if checkpoint and finished:  # killed between the last step and the model file
-            task.load_state_dict(read_checkpoint(checkpoint)["state_dict"])  # the averaged weights
-            trainer.validate(task, validation, verbose=False)
-        else:
-            training = batch_loader(pairs, sampler, workers, pin_memory=pinned)
-            fitted = _fit(trainer, task, training, validation, checkpoint, logs)
-    if not fitted:
-        del trainer, task, callbacks  # each of them leads to what is on the device
-        halved = _with_half_the_batch(config, device)
-        return _train(store, output, halved, resume, hardware, progress)
-    steps = first_step if finished else trainer.global_step
-    _check_finite(task, trainer, steps)
-    if trainer.is_global_zero:
-        kept = KeptArrays(logs / KEPT, deciding(task.method, config, store))
-        found = calibration_of(task.method, store, config, device, kept=kept, progress=progress)
-        card = _card(tissue, config, healthy, trainer, device, steps, found)
-        save_model(output, task.method, found.error, config, card)
-        kept.clear()
-    trainer.strategy.barrier()
-    return load_model(output)
+    with together.at_work(trainer, config.training.batch_size):
+        with warnings.catch_warnings():
+            _silence_lightning()
+            if checkpoint and finished:  # killed between the last step and the model file
+                task.load_state_dict(read_checkpoint(checkpoint)["state_dict"])  # the averaged weights
+                trainer.validate(task, validation, verbose=False)
+            else:
+                training = batch_loader(pairs, sampler, workers, pin_memory=pinned)
+                fitted = _fit(trainer, task, training, validation, checkpoint, logs)
+        if fitted:
+            steps = first_step if finished else trainer.global_step
+            _check_finite(task, trainer, steps)
+            with together.first_alone(trainer) as first:
+                if first:
+                    kept = KeptArrays(logs / KEPT, deciding(task.method, config, store))
+                    found = calibration_of(task.method, store, config, device, kept=kept, progress=progress)
+                    card = _card(tissue, config, healthy, trainer, device, steps, found)
+                    folder.check()
+                    save_model(output, task.method, found.error, config, card)
+                    kept.clear()
+            return load_model(output)
+    del trainer, task, callbacks, reports, together  # each of them leads to what is on the device
+    return _train(store, folder, _with_half_the_batch(config, device), resume, hardware, progress)
 
 
 def _fit(
@@ -269,6 +279,7 @@ def _trainer(
     device: torch.device,
     first_step: int,
     callbacks: list[Callback],
+    check: Callable[[], None],
 ) -> pl.Trainer:
     training = config.training
     every = min(training.validate_every, training.steps)
@@ -299,7 +310,7 @@ def _trainer(
                 log_every_n_steps=min(25, every),
                 # Pictures before the average leaves the networks; a checkpoint on demand after it took the step.
                 callbacks=[*callbacks, average, *stopping, leaving, saving],
-                plugins=[WholeCheckpoints(), *environment()],
+                plugins=[WholeCheckpoints(check), *environment()],
                 logger=loggers,
                 use_distributed_sampler=False,
                 enable_model_summary=False,

@@ -5,10 +5,11 @@ import shutil
 import pytest
 
 from mmccd.data.cohort import Image
-from mmccd.errors import ConfigError
+from mmccd.errors import ClaimLost, ConfigError, DataError
 from mmccd.prediction.case import CaseScorer
 from mmccd.prediction.inputs import Input
 from mmccd.prediction.predict import predict
+from mmccd.system.claims import Claim
 from mmccd.system.locks import one_at_a_time
 from mmccd.system.workers import each
 
@@ -56,6 +57,38 @@ def test_a_case_of_another_process_is_left_to_it(detector, many, tmp_path):
     with one_at_a_time(tmp_path, "a", wait=False):
         assert CaseScorer(detector, tmp_path)(item) is None
     assert CaseScorer(detector, tmp_path)(item).status == "done"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_case_that_another_process_has_taken_over_is_left_to_it(detector, many, tmp_path, monkeypatch, fails):
+    detect, item, lock = detector.detect, Input("a", Image(many / "a.nii.gz")), tmp_path / ".a.lock"
+
+    def slowly(*arguments, **more):
+        lock.write_text('{"token": "0badcafe"}')
+        (tmp_path / "a.json").write_text("of the other one")
+        if fails:
+            raise DataError("what it reads is gone")
+        return detect(*arguments, **more)
+
+    monkeypatch.setattr(detector, "detect", slowly)
+    assert CaseScorer(detector, tmp_path)(item) is None
+    assert (tmp_path / "a.json").read_text() == "of the other one"
+    assert sorted(path.name for path in tmp_path.glob("[.a]*")) == [".a.lock", "a.json"]
+
+
+def test_a_case_that_was_taken_over_is_waited_for(detector, many, tmp_path, monkeypatch):
+    lost = ["a", "a", "c"]
+
+    def sometimes(self):
+        case = self.path.name.split(".")[1]
+        if case in lost:
+            lost.remove(case)
+            raise ClaimLost("another process has it")
+
+    monkeypatch.setattr(Claim, "check", sometimes)
+    outcomes = predict(detector, many, tmp_path / "out", preview=False, workers=1)
+    assert [outcome.status for outcome in outcomes] == ["done"] * 4 + ["failed"]
+    assert lost == []
 
 
 def test_what_cannot_be_handed_to_processes_is_refused(detector, many, tmp_path, monkeypatch):

@@ -58,7 +58,8 @@ def test_a_killed_run_goes_on(raw, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             preprocess(read_cohort(raw), out)
     assert not (out / "P" / "preprocess.json").exists()
-    (out / ".P.unshared.partial").mkdir()  # which a process that is killed for good leaves
+    (out / ".P.0badcafe.partial").mkdir()  # which a process that is killed for good leaves
+    (out / ".P.lock").write_text('{"token": "0badcafe", "pid": 1, "host": "gone", "expires_s": 0.1}')
     assert preprocess(read_cohort(raw), out) == {}
     assert (out / "P" / "preprocess.json").exists()
     assert [path.name for path in out.iterdir()] == ["P"]

@@ -1,7 +1,10 @@
 """One process at a time where two would spoil each other's work."""
 
 import errno
+import json
 import os
+import pickle
+import socket
 import subprocess
 import sys
 import threading
@@ -16,8 +19,9 @@ from mmccd.data.cohort import read_cohort
 from mmccd.data.prepare import prepare
 from mmccd.data.slices import StoreSettings
 from mmccd.data.splits import Split
-from mmccd.errors import ConfigError, WriteError
+from mmccd.errors import ClaimLost, ConfigError, LockError, MmccdWarning, WriteError
 from mmccd.simulation.phantom import phantom
+from mmccd.system.claims import take
 from mmccd.system.locks import one_at_a_time, sole_use
 from mmccd.training.calibrate import calibrate
 from mmccd.training.fuse import fuse
@@ -80,15 +84,15 @@ def test_cases_are_locked_one_by_one(tmp_path):
     order = []
 
     def other():
-        with one_at_a_time(tmp_path, "a", wait=False) as mine:
-            order.append(mine)
-        with one_at_a_time(tmp_path, "b", wait=False) as mine:
-            order.append(mine)
-        with one_at_a_time(tmp_path, "a", wait=True) as mine:
-            order.append(mine)
+        with one_at_a_time(tmp_path, "a", wait=False) as claim:
+            order.append(bool(claim))
+        with one_at_a_time(tmp_path, "b", wait=False) as claim:
+            order.append(bool(claim))
+        with one_at_a_time(tmp_path, "a", wait=True) as claim:
+            order.append(bool(claim))
 
-    with one_at_a_time(tmp_path, "a", wait=False) as mine:
-        assert mine
+    with one_at_a_time(tmp_path, "a", wait=False) as claim:
+        assert claim
         thread = threading.Thread(target=other)
         thread.start()
         while len(order) < 2:
@@ -101,13 +105,15 @@ def test_cases_are_locked_one_by_one(tmp_path):
 
 
 def test_what_a_killed_process_left_of_a_case_goes_without_a_look_at_the_others(tmp_path, monkeypatch):
+    dead = {"token": "0badcafe", "pid": 1, "host": "gone", "expires_s": 0.1}
     for name in ("a[1]", "a1", "a[1].b"):
-        (tmp_path / f".{name}.unshared.partial" / "deep").mkdir(parents=True)
+        (tmp_path / f".{name}.0badcafe.partial" / "deep").mkdir(parents=True)
+    (tmp_path / ".a[1].lock").write_text(json.dumps(dead))
     monkeypatch.setattr("os.listdir", None)
-    with one_at_a_time(tmp_path, "a[1]", wait=False):
+    with one_at_a_time(tmp_path, "a[1]", wait=True):
         pass
     monkeypatch.undo()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".a1.unshared.partial", ".a[1].b.unshared.partial"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a1.0badcafe.partial", ".a[1].b.0badcafe.partial"]
 
 
 def test_a_folder_that_cannot_be_is_named(tmp_path):
@@ -116,15 +122,72 @@ def test_a_folder_that_cannot_be_is_named(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
-def test_a_disk_without_locks_is_named_as_such(tmp_path, monkeypatch, number):
-    def none_left(*_, **__):
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+def test_a_disk_that_cannot_lock_is_named_as_such(tmp_path, monkeypatch, number):
+    def fails(path):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("mmccd.system.locks.FileLock.acquire", none_left)
-    with pytest.raises(ConfigError, match="gives no locks") as refused, one_at_a_time(tmp_path, "a", wait=True):
+    monkeypatch.setattr("mmccd.system.locks.take", fails)
+    with pytest.raises(LockError, match=f"cannot lock .*{os.strerror(number)}") as refused, sole_use(tmp_path):
         pass
     assert "make space" not in str(refused.value) + refused.value.hint
+    assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value)
+
+
+def test_who_waits_says_for_whom(tmp_path, monkeypatch):
+    monkeypatch.setattr("mmccd.system.locks.SAID_AFTER_S", 0.1)
+    threading.Timer(0.5, take(tmp_path / ".here.lock").release).start()
+    near = f"waits for here, which pid {os.getpid()} on {socket.gethostname()} works on since .*[0-9]$"
+    with pytest.warns(MmccdWarning, match=near), one_at_a_time(tmp_path, "here", wait=True) as claim:
+        assert claim
+    facts = {"token": "0badcafe", "pid": 1, "host": "node7", "since": "May", "expires_s": 0.6}
+    (tmp_path / ".there.lock").write_text(json.dumps(facts))
+    far = (
+        r"for there, which pid 1 on node7 works on since May; no sign of life for 0 s, and after 1 s it counts as dead"
+    )
+    with pytest.warns(MmccdWarning, match=far), one_at_a_time(tmp_path, "there", wait=True) as claim:
+        assert claim
+
+
+def test_a_folder_of_another_machine_is_refused_once_that_gives_a_sign_of_life(tmp_path):
+    lock = tmp_path / ".mmccd.lock"
+    lock.write_text(json.dumps({"token": "0badcafe", "pid": 12, "host": "node7", "since": "May", "expires_s": 30}))
+    sign = threading.Timer(0.3, os.utime, [lock])
+    sign.start()
+    began = time.monotonic()
+    with pytest.raises(ConfigError, match=r"\(pid 12 on node7 since May\)"), sole_use(tmp_path):
+        pass
+    assert 0.2 < time.monotonic() - began < 5
+    assert lock.exists()
+
+
+def test_a_folder_of_a_dead_machine_is_free_once_its_lock_expires(tmp_path):
+    lock = tmp_path / ".mmccd.lock"
+    lock.write_text(json.dumps({"token": "0badcafe", "pid": 12, "host": "node7", "since": "May", "expires_s": 0.5}))
+    began = time.monotonic()
+    with sole_use(tmp_path):
+        assert time.monotonic() - began > 0.4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_ends_after_another_took_over_is_no_success(tmp_path):
+    def replace():
+        (tmp_path / ".mmccd.lock").write_text(json.dumps({"token": "0badcafe"}))
+
+    with pytest.raises(ClaimLost, match=r"\.mmccd\.lock in .* is no longer this process's"), sole_use(tmp_path):
+        replace()
+    assert "0badcafe" in (tmp_path / ".mmccd.lock").read_text()
+    (tmp_path / ".mmccd.lock").unlink()
+    with pytest.raises(FileNotFoundError), sole_use(tmp_path):
+        raise FileNotFoundError("while it has the folder")
+
+    def lost():
+        with sole_use(tmp_path):
+            replace()
+            raise FileNotFoundError("as the other one has removed the file")
+
+    with pytest.raises(ClaimLost):
+        lost()
 
 
 @pytest.mark.parametrize("command", ["phantom", "prepare", "calibrate", "fuse", "benchmark"])

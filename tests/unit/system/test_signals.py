@@ -1,6 +1,8 @@
 """Signals that ask to stop."""
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -104,3 +106,34 @@ def test_a_signal_during_a_callback_whose_exceptions_python_drops_is_raised_a_mo
     assert dropped() is None
     assert caught.value.code == 128 + signal.SIGTERM
     assert capsys.readouterr().err == ""
+
+
+BLOCKED = """
+import ctypes, sys, threading
+from mmccd.system.signals import Patience, leaving_though_blocked, leaving_when_asked
+mutex = ctypes.create_string_buffer(64)
+library = ctypes.CDLL(None)
+with leaving_when_asked(), leaving_though_blocked(Patience(0.3), lambda: print("given back", flush=True)):
+    print("began", flush=True)
+    {wait}
+"""
+
+
+@pytest.mark.parametrize(
+    ("wait", "said", "code"),
+    [
+        ("[library.pthread_mutex_lock(mutex) for _ in range(2)]", "given back\n", 143),  # which hears no signals
+        ("__import__('time').sleep(60)", "", 143),
+        ("pass", "", 0),
+    ],
+)
+def test_a_process_that_is_blocked_leaves_when_asked(wait, said, code):
+    command = [sys.executable, "-c", BLOCKED.format(wait=wait)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "began\n"
+        time.sleep(0.1)
+        if code:
+            process.terminate()
+        rest, errors = process.communicate(timeout=20)
+        assert (rest, process.returncode) == (said, code)
+        assert ("stopped by SIGTERM, while waiting for another process" in errors) == bool(said)

@@ -5,8 +5,9 @@ import signal
 
 import pytest
 
-from mmccd.errors import MmccdWarning, WriteError
+from mmccd.errors import ClaimLost, MmccdWarning, WriteError
 from mmccd.model.folder import load_model
+from mmccd.system.claims import take
 from mmccd.system.progress import no_progress
 from mmccd.system.signals import leaving_when_asked
 from mmccd.training.checkpoints import WholeCheckpoints, read_checkpoint
@@ -19,16 +20,26 @@ CPU = Hardware(device="cpu")
 def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path, monkeypatch):
     path = tmp_path / "last.ckpt"
     content = {"global_step": 1, "callbacks": {}, "state_dict": {}, "mmccd": {}}
-    WholeCheckpoints().save_checkpoint(content, path)
+    WholeCheckpoints(lambda: None).save_checkpoint(content, path)
 
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(WriteError, match="No space left"):
-        WholeCheckpoints().save_checkpoint(content | {"global_step": 2}, path)
+        WholeCheckpoints(lambda: None).save_checkpoint(content | {"global_step": 2}, path)
     assert read_checkpoint(path) == content
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_training_that_another_process_has_taken_over_replaces_no_checkpoint(tmp_path):
+    path, claim = tmp_path / "last.ckpt", take(tmp_path / ".mmccd.lock")
+    path.write_text("of the other one")
+    claim.path.write_text('{"token": "0badcafe"}')
+    with pytest.raises(ClaimLost):
+        WholeCheckpoints(claim.check).save_checkpoint({}, path)
+    claim.release()
+    assert path.read_text() == "of the other one"
 
 
 def stopped(store, config, output, progress=no_progress, *, warned):
