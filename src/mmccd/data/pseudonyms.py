@@ -6,8 +6,10 @@ The names are drawn, not computed: a digest of a name or of a hospital number is
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 from mmccd.data.cohort import Cohort, Image
 from mmccd.data.formats import SCAN_SUFFIXES, stem
@@ -17,6 +19,8 @@ from mmccd.system.files import read_record, remove_partial, write_json
 from mmccd.system.locks import one_at_a_time
 
 _NAME = re.compile(r"case-[0-9a-f]{8}")
+_Branch: TypeAlias = dict[str, "_Branch"]
+"""Names by their characters, one after the other; the empty one is the end of a name."""
 UNUSABLE = "cannot be used; `mmccd validate` says why"
 
 
@@ -60,12 +64,13 @@ def _read(key: Path) -> dict[str, str]:
 
 
 def _extended(names: dict[str, str], cases: Iterable[str]) -> dict[str, str]:
-    names = dict(names)
+    names, taken = dict(names), set(names.values())
     for case in cases:
         while case not in names:
             name = f"case-{secrets.token_hex(4)}"
-            if name not in names.values():
+            if name not in taken:
                 names[case] = name
+                taken.add(name)
     return names
 
 
@@ -85,27 +90,43 @@ def with_pseudonyms(cohort: Cohort, key: Path, *, outside: Path) -> tuple[Cohort
 
 
 def redact(text: str, cases: Mapping[str, str], files: Mapping[str, str]) -> str:
-    """A message without the names of cases and of files, for results that people share.
+    """A message without the names of cases and of files, for results that people share; see `Redaction`."""
+    return Redaction(cases, files)(text)
 
-    Args:
-        text: The message.
+
+@dataclass(frozen=True)
+class Redaction:
+    """Takes names out of messages; what it searches for is put together once, for any number of messages.
+
+    Attributes:
         cases: What each case is called instead. A case is a word of its own, or "1" would be found in every number.
         files: What each known file is called instead, by its path, its name or its name without its suffix. Others that
             end as scans do and begin with a case, or hold no space, become "a file".
     """
-    hidden = {case.casefold(): shown for case, shown in cases.items()}
-    known, words = _any_of(files), _any_of(cases)
-    suffix, whole = f"(?:{'|'.join(map(re.escape, SCAN_SUFFIXES))})", r"(?<![^\W_])(?P<{}>{})(?![^\W_])"
-    file = rf"\S{{0,999}}(?:{words})\S{{0,999}}{suffix}|(?<!\S)(?!{_NAME.pattern})\S{{1,999}}{suffix}"
-    pattern = re.compile(f"{whole.format('known', known)}|{file}|{whole.format('case', words)}", re.IGNORECASE)
 
-    def instead(found: re.Match[str]) -> str:
+    cases: Mapping[str, str]
+    files: Mapping[str, str]
+
+    def __call__(self, text: str) -> str:
+        """The message without them."""
+        return self._pattern.sub(self._instead, text)  # at once: what is put in is left as it is
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        known, words = any_of(self.files), any_of(self.cases)
+        suffix, whole = f"(?:{'|'.join(map(re.escape, SCAN_SUFFIXES))})", r"(?<![^\W_])(?P<{}>{})(?![^\W_])"
+        file = rf"\S{{0,999}}(?:{words})\S{{0,999}}{suffix}|(?<!\S)(?!{_NAME.pattern})\S{{1,999}}{suffix}"
+        return re.compile(f"{whole.format('known', known)}|{file}|{whole.format('case', words)}", re.IGNORECASE)
+
+    @cached_property
+    def _hidden(self) -> dict[str, str]:
+        return {case.casefold(): shown for case, shown in self.cases.items()}
+
+    def _instead(self, found: re.Match[str]) -> str:
         if found["known"]:
-            return files.get(found["known"], "a file")  # in other capitals it is another file
+            return self.files.get(found["known"], "a file")  # in other capitals it is another file
         # Upper and lower case of a Turkish i are found as one letter, and are two for `casefold`.
-        return hidden.get(found["case"].casefold(), "a case") if found["case"] else "a file"
-
-    return pattern.sub(instead, text)  # at once: what is put in is left as it is
+        return self._hidden.get(found["case"].casefold(), "a case") if found["case"] else "a file"
 
 
 def names_of_files(images: Mapping[str, Image | None], name: str) -> dict[str, str]:
@@ -124,6 +145,35 @@ def names_of_files(images: Mapping[str, Image | None], name: str) -> dict[str, s
     return found
 
 
-def _any_of(names: Iterable[str]) -> str:
-    """A pattern for the longest of these names; of none, one that nothing fits."""
-    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or r"(?!)"
+def any_of(names: Iterable[str]) -> str:
+    """A pattern for the longest of these names, however many there are; of none, one that fits nothing.
+
+    Names that begin alike share that part of the pattern: tried one after the other, thousands take long for each
+    message. It is to be used without regard to capitals.
+    """
+    root: _Branch = {}
+    for name in names:
+        branch = root
+        for char in name:
+            lower = char.lower()
+            branch = branch.setdefault(lower if len(lower) == 1 else char, {})
+        branch[""] = {}
+    return _pattern_of(root)[0] if root else r"(?!)"
+
+
+def _pattern_of(branch: _Branch) -> tuple[str, int]:
+    """The pattern of what follows, and the longest it may be; a chain of single characters is one piece."""
+    chain = ""
+    while len(branch) == 1 and "" not in branch:
+        ((char, branch),) = branch.items()
+        chain += re.escape(char)
+    rest = []
+    for char, following in branch.items():
+        if char:
+            pattern, longest = _pattern_of(following)
+            rest.append((re.escape(char) + pattern, 1 + longest))
+    rest.sort(key=lambda one: -one[1])
+    if not rest:
+        return chain, len(chain)
+    end = "?" if "" in branch else ""
+    return f"{chain}(?:{'|'.join(one for one, _ in rest)}){end}", len(chain) + rest[0][1]
