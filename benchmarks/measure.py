@@ -15,12 +15,16 @@ import mmccd
 
 @dataclass(frozen=True)
 class Measured:
-    """One command: as a reader would type it, seconds, and peak resident memory of any one process in GB."""
+    """One command: as a reader would type it, seconds, and peak resident memory of any one process in GB.
+
+    ``cpu_seconds`` are those that it and its processes computed: what else the machine does hardly counts there.
+    """
 
     command: str
     seconds: float
     peak_gb: float
     output: str
+    cpu_seconds: float = 0.0
 
 
 def run(command: str, *, log: Path) -> Measured:
@@ -42,7 +46,8 @@ def run(command: str, *, log: Path) -> Measured:
     if process.returncode not in (0, 3):
         raise SystemExit(f"{command}\nended with {process.returncode}: see {log}")
     seconds = round(time.perf_counter() - started, 1)
-    measured = Measured(command, seconds, round(usage.ru_maxrss / 1e6, 2), log.read_text())
+    cpu = round(usage.ru_utime + usage.ru_stime, 1)
+    measured = Measured(command, seconds, round(usage.ru_maxrss / 1e6, 2), log.read_text(), cpu)
     record.write_text(json.dumps(asdict(measured)))
     return measured
 

@@ -1,10 +1,11 @@
-"""What a finished case costs, by how many a folder holds; and what several processes gain.
+"""What a finished case costs, by how many a folder holds; what several processes gain; what a page of many costs.
 
-    python benchmarks/scale.py WORK
+    python benchmarks/scale.py WORK [kept] [processes] [report]
 
 Scores the scans of a phantom once, copies the results to as many cases as are asked for, with their scans, and has
 `mmccd predict` find them all finished: what is left is what each case costs besides its own work. Then scores full
-scans of the phantom with one process and with two. Writes scale.json and .md here.
+scans of the phantom with one process and with two, and writes and opens pages of many cases, see scale_report.py.
+Writes scale.json and .md here; parts that are not asked for stay as they were measured.
 """
 
 import json
@@ -14,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+import scale_report
 from measure import write_page
 
 from mmccd.evaluation.tables import markdown_table
@@ -29,29 +31,47 @@ MODEL = "builtin:flair"
 
 
 def main() -> None:
-    work = Path(sys.argv[1])
+    work, *asked = sys.argv[1:]
+    if unknown := set(asked) - {"kept", "processes", "report"}:
+        raise SystemExit(f"no such part: {', '.join(unknown)}")
     detector = Detector.load(MODEL, device="cpu")
-    kept = [finished(detector, work / "kept", count) for count in CASES]
-    processes = [scored(detector, work / "processes", count) for count in PROCESSES]
-    one = kept[0]
+    record = HERE / "scale.json"
+    found = json.loads(record.read_text()) if asked and record.exists() else {}
+    for part, measured in (("kept", _kept), ("processes", _processes), ("report", scale_report.measured)):
+        if not asked or part in asked:
+            found[part] = measured(detector, Path(work) / part)
+    what = (
+        f"Written by `python benchmarks/scale.py WORK`: {MODEL}; scans of the phantom, 1 mm in the second table and "
+        f"4 mm in the others, {SCANS} of them in the second; one run each, the first after one that is not counted"
+    )
+    write_page(HERE / "scale", "Large cohorts", what, tables(found), found)
+
+
+def tables(found: dict[str, list[dict[str, float]]]) -> list[str]:
+    """What was found, part by part."""
+    one, alone = found["kept"][0], found["processes"][0]
     growth = markdown_table(
         [["cases", "seconds", "ms a case", "more a case than with 100"], *(
             [f"{row['cases']:,}", f"{row['seconds']:.1f}", f"{row['ms_a_case']:.2f}",
-             f"{row['ms_a_case'] / one['ms_a_case'] - 1:+.0%}"] for row in kept
+             f"{row['ms_a_case'] / one['ms_a_case'] - 1:+.0%}"] for row in found["kept"]
         )]
     )  # fmt: skip
     gain = markdown_table(
         [["processes, one thread each", "seconds", "times as fast as one"], *(
-            [str(row["processes"]), f"{row['seconds']:.1f}", f"{processes[0]['seconds'] / row['seconds']:.2f}"]
-            for row in processes
+            [str(row["processes"]), f"{row['seconds']:.1f}", f"{alone['seconds'] / row['seconds']:.2f}"]
+            for row in found["processes"]
         )]
     )  # fmt: skip
-    what = (
-        f"Written by `python benchmarks/scale.py WORK`: {MODEL}; scans of the phantom, 4 mm in the first table and 1 mm"
-        f" in the second, {SCANS} of them; one run each, the first table after one that is not counted"
-    )
-    tables = ["## A folder in which all is done", growth, "## Several scans at once", gain]
-    write_page(HERE / "scale", "Large cohorts", what, tables, {"kept": kept, "processes": processes})
+    parts = ["## A folder in which all is done", growth, "## Several scans at once", gain]
+    return [*parts, *scale_report.tables(found["report"])]
+
+
+def _kept(detector: Detector, work: Path) -> list[dict[str, float]]:
+    return [finished(detector, work, count) for count in CASES]
+
+
+def _processes(detector: Detector, work: Path) -> list[dict[str, float]]:
+    return [scored(detector, work, count) for count in PROCESSES]
 
 
 def finished(detector: Detector, work: Path, count: int) -> dict[str, float]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mmccd.cli.options import Layout, Quiet, Select
+from mmccd.cli.options import IdleWorkers, Layout, Quiet, Select
 from mmccd.cli.output import finish, out
 from mmccd.system.progress import reported_progress
 
@@ -14,7 +14,7 @@ def report(
     folder: Annotated[
         Path, typer.Argument(help="Folder written by `mmccd predict`, `train` or `benchmark`; or builtin:flair.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page, one file.")] = Path("report.html"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
     scans: Annotated[
         list[Path] | None,
         typer.Option(help="The scans that were predicted: files, a folder or a cohort. May be repeated."),
@@ -30,11 +30,18 @@ def report(
     ] = None,
     anonymize: Annotated[bool, typer.Option("--anonymize", help="Number the cases instead of naming them.")] = False,
     viewer: Annotated[bool, typer.Option("--viewer/--no-viewer", help="With an interactive viewer.")] = True,
-    max_mb: Annotated[float, typer.Option(min=1, help="What the page may weigh; viewers get coarser to fit.")] = 30.0,
+    max_mb: Annotated[
+        float, typer.Option(min=1, help="What a page may weigh; viewers get coarser, then fewer, then cases on a page.")
+    ] = 30.0,
+    cases_per_page: Annotated[
+        int, typer.Option(min=1, help="Cases in full on a page, the most unusual first; the rest on pages beside it.")
+    ] = 50,
+    workers: IdleWorkers = None,
     quiet: Quiet = False,
 ) -> None:
     """One offline page of predictions, of a model or of a benchmark: pictures, figures, tables, a viewer."""
     from mmccd.data.layouts.entities import parse_selection
+    from mmccd.reporting.beside import pages_of
     from mmccd.reporting.predictions import Settings
     from mmccd.reporting.report import report as write_report
 
@@ -47,8 +54,12 @@ def report(
         anonymize=anonymize,
         viewer=viewer,
         max_mb=max_mb,
+        cases_per_page=cases_per_page,
+        workers=workers,
     )
     with reported_progress("report", quiet=quiet) as progress:
         written = write_report(folder, output, settings, progress=progress)
     out.print(f"page  {written.path} ({written.size / 1e6:.1f} MB)")
+    if written.pages:
+        out.print(f"      {written.pages} page{'s' * (written.pages > 1)} of further cases in {pages_of(written.path)}")
     finish(written.problems, len(set(written.problems)) + written.cases)

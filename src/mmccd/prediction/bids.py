@@ -27,12 +27,12 @@ from mmccd.system.progress import ProgressCallback, no_progress
 from mmccd.version import __version__
 
 BIDS_VERSION = "1.10.0"
-PAGE, TABLE = "report.html", "summary.tsv"
-"""What `mmccd-bids` writes of all participants together."""
+PAGE, PAGES, TABLE = "report.html", "report_pages", "summary.tsv"
+"""What `mmccd-bids` writes of all participants together; the pages beside the page lie in a folder."""
 COLUMNS = (
     "status", "score", "p_value", "threshold", "lesion_volume_ml", "brain_volume_ml", "seconds", "warnings", "error",
 )  # fmt: skip
-_IGNORED = (PAGE, TABLE)
+_IGNORED = (PAGE, PAGES, TABLE)
 _README = f"""# Anomaly maps by mmccd
 
 What should not be there in a brain MRI, found without a single annotation. Research use only, not a medical device.

@@ -13,6 +13,10 @@ WIDTH = 900
 NARROW = 620
 ROW = 24
 MOST_ROWS = 40
+MOST_MARKS = 400
+"""More scans are counted, not marked one by one."""
+_BAR = 10.0  # width of a bar, with the gap
+_COUNTS = 56  # width of the numbers beside bars
 _LABELS = 235  # width of the labels of rows
 _LETTERS = 25  # that fit there, in bold
 _BOTTOM = 46
@@ -57,15 +61,7 @@ def strip_chart(marks: Sequence[Mark], healthy: Sequence[float], *, axis: str) -
     top = 40.0
     bottom = top + (len(rows) * ROW if rows else 90)
     parts = [_frame(place, ticks, top - 14, bottom, axis)]
-    if healthy:
-        low, high = place(min(healthy)), place(max(healthy))
-        parts.append(_svg(
-            '<rect class="healthy-range" x="{}" y="{}" width="{}" height="{}"/>', low, top - 14,
-            max(high - low, 1.5), bottom - top + 14,
-        ))  # fmt: skip
-        parts += [_svg('<line class="healthy" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>', place(value), top - 14, top - 2)
-                  for value in healthy]  # fmt: skip
-        parts.append(_text((low + high) / 2, 14, f"healthy reference, n = {len(healthy)}", "note", "middle"))
+    parts += _healthy(place, healthy, top, bottom)
     for index, mark in enumerate(rows):
         parts.append(_row(mark, place, top + (index + 0.5) * ROW))
     if not rows:
@@ -75,8 +71,44 @@ def strip_chart(marks: Sequence[Mark], healthy: Sequence[float], *, axis: str) -
     return _chart(bottom + _BOTTOM, f"{axis}: {len(marks)} scans beside {len(healthy)} healthy subjects", parts)
 
 
+def histogram(plain: Sequence[float], marked: Sequence[float], healthy: Sequence[float], *, axis: str) -> Markup:
+    """How many scans have which score, too many for a mark each: those above all healthy ones stand on the others."""
+    every = np.array([*plain, *marked], dtype=np.float64)
+    every = every[np.isfinite(every)]
+    place, ticks = _scale([*every, *healthy], _COUNTS)
+    top, bottom = 40.0, 220.0
+    edges = np.arange(_COUNTS, WIDTH + _BAR, _BAR)
+    counts = [np.histogram([place(value) for value in values if np.isfinite(value)], edges)[0]
+              for values in (plain, marked)]  # fmt: skip
+    rungs = [
+        float(tick) for tick in MaxNLocator(4, integer=True).tick_values(0, max(1, int((counts[0] + counts[1]).max())))
+    ]
+    high = rungs[-1]
+    parts = [_frame(place, ticks, top - 14, bottom, axis)]
+    for count in rungs:
+        y = bottom - count / high * (bottom - top)
+        parts.append(_svg('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>', _COUNTS, WIDTH, y, y))
+        parts.append(_text(_COUNTS - 8, y + 4, f"{count:,.0f}", "tick", "end"))
+    parts += _healthy(place, healthy, top, bottom)
+    for left, *heights in zip(edges, *counts, strict=False):
+        base = bottom
+        for kind, count in zip(("plain", "marked"), heights, strict=True):
+            if count:  # one scan among thousands is seen, too
+                tall = max(count / high * (bottom - top), 2.0)
+                base -= tall
+                parts.append(_svg('<rect class="bar-{}" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>',
+                                  kind, round(left + 0.5, 1), round(base, 1), _BAR - 1, round(tall, 1),
+                                  f"{count:,} scan" + ("s" if count > 1 else "")))  # fmt: skip
+    low, middle, upper = np.quantile(every, (0.05, 0.5, 0.95)) if len(every) else (0.0, 0.0, 0.0)
+    name = (
+        f"{axis}: {len(plain) + len(marked):,} scans beside {len(healthy)} healthy subjects; half of them up to "
+        f"{middle:.3g}, nine of ten from {low:.3g} to {upper:.3g}; {len(marked):,} above all healthy subjects"
+    )
+    return _chart(bottom + _BOTTOM, name, parts)
+
+
 def small_strip(value: float, healthy: Sequence[float], every: Sequence[float]) -> Markup:
-    """One scan's score on the axis of all: ticks are healthy subjects, the point is this scan."""
+    """One scan's score on the axis of all, of whom the ends are enough: ticks are healthy subjects, the point is it."""
     place, _ = _scale([*every, *healthy], 0, width=300, edge=8)
     parts = [_svg('<line class="axis" x1="0" x2="300" y1="22" y2="22"/>')]
     parts += [_svg('<line class="healthy" x1="{0}" x2="{0}" y1="12" y2="22"/>', place(one)) for one in healthy]
@@ -133,6 +165,20 @@ def line_chart(
                       (top + bottom) / 2, y_axis))  # fmt: skip
     named = ", ".join(line.label for line in lines)
     return _chart(bottom + _BOTTOM, f"{y_axis} against {x_axis}: {named}", parts, width + 6)
+
+
+def _healthy(place: Callable[[float], float], healthy: Sequence[float], top: float, bottom: float) -> list[Markup]:
+    """The range of healthy reference subjects, and a tick for each of them on top of it."""
+    if not healthy:
+        return []
+    low, high = place(min(healthy)), place(max(healthy))
+    band = _svg(
+        '<rect class="healthy-range" x="{}" y="{}" width="{}" height="{}"/>', low, top - 14, max(high - low, 1.5),
+        bottom - top + 14,
+    )  # fmt: skip
+    ticks = [_svg('<line class="healthy" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>', place(value), top - 14, top - 2)
+             for value in healthy]  # fmt: skip
+    return [band, *ticks, _text((low + high) / 2, 14, f"healthy reference, n = {len(healthy)}", "note", "middle")]
 
 
 def _row(mark: Mark, place: Callable[[float], float], y: float, width: float = WIDTH) -> Markup:

@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from mmccd.data.case_record import CaseRecord
 from mmccd.method.registry import METHODS
@@ -26,23 +27,62 @@ REFERENCES = {
 """What is cited whatever the method is; each method brings its own."""
 
 
-def methods_of_predictions(
-    records: Sequence[CaseRecord], card: Card | None, *, expert: bool, viewer: bool
-) -> tuple[str, list[str]]:
+@dataclass
+class Scored:
+    """What the records of one model have in common and where they differ, gathered one at a time.
+
+    Attributes:
+        first: One of them.
+        count: How many there are.
+        extracted: Whose brain had to be found.
+        masked: Whose brain mask was given.
+        thresholds: Which voxels were marked, to a threshold and how many scans that holds of.
+        least_ml: Volume below which parts were removed, to the number of scans.
+        healthy_scores: Of the healthy reference subjects; empty where no record holds them.
+    """
+
+    first: CaseRecord
+    count: int = 0
+    extracted: int = 0
+    masked: int = 0
+    thresholds: dict[str, tuple[Threshold, int]] = field(default_factory=dict)
+    least_ml: Counter[float] = field(default_factory=Counter)
+    healthy_scores: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, records: Iterable[CaseRecord]) -> "Scored":
+        """All records of one model, one at least."""
+        first, *others = records
+        scored = cls(first)
+        for record in (first, *others):
+            scored.add(record)
+        return scored
+
+    def add(self, record: CaseRecord) -> None:
+        """Count one more."""
+        self.count += 1
+        self.extracted += bool(record.brain_from)
+        self.masked += "brain" in record.origin
+        above = _above(record)
+        threshold, scans = self.thresholds.get(above, (record.threshold_origin, 0))
+        self.thresholds[above] = threshold, scans + 1
+        self.least_ml[record.min_lesion_ml] += 1
+        self.healthy_scores = self.healthy_scores or record.p_value_of.healthy_scores
+
+
+def methods_of_predictions(scored: Scored, card: Card | None, *, expert: bool, viewer: bool) -> tuple[str, list[str]]:
     """One paragraph about how scans were scored, and its references.
 
     Args:
-        records: Of the cases, from one model.
+        scored: The scans, of one model.
         card: Of that model, where it is at hand.
         expert: Whether expert masks are shown.
         viewer: Whether the page has a viewer.
     """
-    first = records[0]
+    first, found = scored.first, scored.extracted
     source = first.source.upper()
-    found = sum(bool(record.brain_from) for record in records)
-    masked = any("brain" in record.origin for record in records)
-    stripped = "" if masked or found else "skull-stripped "
-    scans = f"{len(records)} {stripped}{source} scan" + ("s" if len(records) > 1 else "")
+    stripped = "" if scored.masked or found else "skull-stripped "
+    scans = f"{scored.count} {stripped}{source} scan" + ("s" if scored.count > 1 else "")
     targets = ", ".join(name.upper() for name in first.model.targets)
     through = f" through {targets}" if targets and first.model.method in METHODS else ""
     versions = first.provenance.get("versions", {})
@@ -55,11 +95,8 @@ def methods_of_predictions(
         sentences.append(f"The brains of {found} scan{'s' * (found > 1)} were extracted by HD-BET [@hd_bet].")
     if card is not None:
         sentences += _training(card)
-    thresholds: dict[str, list[Threshold]] = {}
-    for record in records:
-        thresholds.setdefault(_above(record), []).append(record.threshold_origin)
-    for above, origins in thresholds.items():
-        threshold, where = origins[0], f" in {len(origins)} scans" if len(thresholds) > 1 else ""
+    for above, (threshold, count) in scored.thresholds.items():
+        where = f" in {count} scans" if len(scored.thresholds) > 1 else ""
         sentences.append(
             f"Voxels {above} were marked{where}. No lesion label was used for this threshold: it was chosen on "
             f"{threshold.chosen_on or 'healthy slices'} of {threshold.subjects or '?'} subjects such that "
@@ -74,7 +111,7 @@ def methods_of_predictions(
         "Findings are connected parts of the mask (26 neighbours); positions are millimetres from the middle of the "
         "brain."
     )
-    sentences += _removed(records)
+    sentences += _removed(scored)
     if expert:
         sentences.append("Expert masks were drawn beside the results and had no part in them.")
     sentences.append(
@@ -116,13 +153,12 @@ def _cited(method: str) -> str:
     return "".join(f" [@method{i}]" for i in range(len(references)))
 
 
-def _removed(records: Sequence[CaseRecord]) -> list[str]:
+def _removed(scored: Scored) -> list[str]:
     """What was removed from masks for being small, and why the guarantee still holds."""
-    counted = Counter(record.min_lesion_ml for record in records)
     return [
         f"Parts smaller than {least:g} ml were removed from the masks"
-        f"{f' of {count} scans' if count < len(records) else ''}: less is marked, so the guarantee holds."
-        for least, count in sorted(counted.items())
+        f"{f' of {count} scans' if count < scored.count else ''}: less is marked, so the guarantee holds."
+        for least, count in sorted(scored.least_ml.items())
         if least > 0
     ]
 

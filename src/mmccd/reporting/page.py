@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from mmccd.system.plain_text import on_page
 from mmccd.version import __version__
 
 NIIVUE = "niivue/niivue.umd.js"
+GENERATOR = "mmccd report"
 DISCLAIMER = "Research use only. Not a medical device."
 # The viewer fetches its font and colour tables from addresses that hold them (data:), and nothing from anywhere else.
 _POLICY = (
@@ -39,24 +41,23 @@ def write_page(path: Path, template: str, values: Mapping[str, Any], *, viewer: 
 
 def render(template: str, values: Mapping[str, Any], *, viewer: bool = False) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("mmccd.reporting", "assets"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, finalize=_shown,
-    )  # fmt: skip
-    environment.filters["number"] = number
     style, script = asset("report.css"), asset("report.js")
     library = asset(NIIVUE) if viewer else ""
     policy = _POLICY.format(
         scripts=" ".join(f"'{_hash(text)}'" for text in (script, library) if text), styles=f"'{_hash(style)}'"
     )
-    return environment.get_template(f"{template}.html.jinja").render(
-        **values,
-        policy=policy,
-        style=Markup(style),
-        script=Markup(script),
-        library=Markup(library),
-        disclaimer=DISCLAIMER,
-        version=__version__,
+    return fill(
+        template,
+        {
+            **values,
+            "policy": policy,
+            "generator": GENERATOR,
+            "style": Markup(style),
+            "script": Markup(script),
+            "library": Markup(library),
+            "disclaimer": DISCLAIMER,
+            "version": __version__,
+        },
     )
 
 
@@ -64,6 +65,23 @@ def _shown(value: Any) -> Any:
     return on_page(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
+def fill(template: str, values: Mapping[str, Any]) -> str:
+    """A template with its values, all of whose text is escaped; a part of a page, or a page that has all it needs."""
+    return _environment().get_template(f"{template}.html.jinja").render(**values)
+
+
+@cache
+def _environment() -> Environment:
+    """One for all: it keeps the templates that it has compiled."""
+    environment = Environment(
+        loader=PackageLoader("mmccd.reporting", "assets"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, auto_reload=False, finalize=_shown,
+    )  # fmt: skip
+    environment.filters |= {"number": number, "thousands": "{:,}".format}
+    return environment
+
+
+@cache
 def asset(name: str) -> str:
     """A text file of `assets`."""
     return (resources.files("mmccd.reporting") / "assets" / name).read_text(encoding="utf-8")

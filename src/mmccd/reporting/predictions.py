@@ -1,28 +1,27 @@
-"""The page of a folder of predictions: a cohort at a glance, then case by case."""
+"""The pages of a folder of predictions: all cases in one table, the most unusual in full, the rest on pages beside."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from mmccd.data.case_record import CaseRecord
 from mmccd.data.layouts.entities import Selection
 from mmccd.data.problems import Problem
-from mmccd.data.pseudonyms import redact
-from mmccd.errors import DataError, MmccdError
+from mmccd.errors import ConfigError, DataError
 from mmccd.model.card import Card
 from mmccd.model.folder import builtin_models, read_card
-from mmccd.reporting.case import CaseView, view_of
-from mmccd.reporting.charts import Mark, small_strip, strip_chart
-from mmccd.reporting.methods_text import methods_of_predictions
-from mmccd.reporting.page import NIIVUE, asset, write_page
-from mmccd.reporting.scans import Scans, load_shown, read_predictions
+from mmccd.reporting.article import CaseDrawer, Drawn, Task
+from mmccd.reporting.beside import pages_beside
+from mmccd.reporting.cohort_page import CohortPage
+from mmccd.reporting.hidden_names import Secrets, names_of_cases
+from mmccd.reporting.listing import read_predictions
+from mmccd.reporting.more_pages import MorePages
+from mmccd.reporting.scans import Found, Scans
+from mmccd.reporting.sheet import Sheet, share_of
 from mmccd.system.progress import ProgressCallback, no_progress
+from mmccd.system.workers import each_in_order, usual_workers
 
-PICTURES_PER_CASE = 260_000
-"""Characters that are set aside for the pictures and text of a case, beside its viewer's data."""
-LEAST_BUDGET = 20_000
+MB = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,11 @@ class Settings:
         brain: Brain mask of a single scan, as it was given to `predict`.
         model: Folder of the model, for its healthy scores and its training; those that ship are found without.
         anonymize: Number the cases instead of naming them.
-        viewer: Whether the page has an interactive viewer.
-        max_mb: What the page may weigh; viewers get coarser, then fewer.
+        viewer: Whether the pages have interactive viewers.
+        max_mb: What a page may weigh; viewers get coarser, then fewer, then fewer cases stand in full on a page.
+        cases_per_page: How many cases stand in full on a page; the most unusual on the first.
+        workers: Processes of one thread each; the pages are the same for any number. None takes as many as cores are
+            idle where there are cases enough.
     """
 
     scans: tuple[Path, ...] = ()
@@ -48,22 +50,8 @@ class Settings:
     anonymize: bool = False
     viewer: bool = True
     max_mb: float = 30.0
-
-
-@dataclass(frozen=True)
-class Secrets:
-    """Names that a page of numbered cases must not hold, and what stands in their place."""
-
-    cases: Mapping[str, str]
-    files: Mapping[str, str]
-
-    def redact(self, text: str) -> str:
-        """A message without them."""
-        return redact(text, self.cases, self.files)
-
-    def redacted(self, problem: Problem) -> Problem:
-        """A problem without them."""
-        return Problem(self.cases[problem.subject], self.redact(problem.what), self.redact(problem.hint))
+    cases_per_page: int = 50
+    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,121 +61,121 @@ class Written:
     Attributes:
         path: Of the page.
         size: In bytes.
-        cases: How many it shows.
+        cases: How many are shown.
         problems: Case to what is wrong with it; the page says the same.
+        pages: How many lie beside it, with further cases in full.
     """
 
     path: Path
     size: int
     cases: int
     problems: dict[str, str]
+    pages: int = 0
 
 
 def report_predictions(
     folder: Path, output: Path, settings: Settings, *, progress: ProgressCallback = no_progress
 ) -> Written:
-    """Write the page of a folder of predictions.
+    """Write the page of a folder of predictions, and pages beside it where not all cases fit onto it.
 
     Raises:
         DataError: the folder holds no case at all, or scans were given that are not there.
+        ConfigError: the page would be larger than is allowed, were it with one case; or something else lies where the
+            pages beside it would.
     """
     predictions = read_predictions(folder)
-    records = predictions.records
-    if not records and not predictions.broken and not predictions.failed:
+    if not predictions.cases and not predictions.broken and not predictions.failed:
         raise DataError(f"{folder} holds no case", "give the folder that `mmccd predict` wrote")
-    source = Counter(record.source for record in records.values()).most_common(1)[0][0] if records else ""
+    if settings.cases_per_page < 1:
+        raise ConfigError(f"{settings.cases_per_page} cases per page, expected 1 at least", "for example 50")
+    workers = usual_workers(len(predictions.cases)) if settings.workers is None else settings.workers
     scans = None
-    if settings.scans and records:
+    if settings.scans and predictions.cases:
         scans = Scans.found_in(
-            settings.scans, source, layout=settings.layout, brain=settings.brain, select=settings.select
+            settings.scans, predictions.source, layout=settings.layout, brain=settings.brain, select=settings.select
         )
-    main = _main_model(list(records.values()))
-    card = _card_of(main, settings.model)
-    everyone = sorted({*records, *(problem.subject for problem in (*predictions.broken, *predictions.failed))})
-    names = _names(everyone, anonymize=settings.anonymize)
+    found: dict[str, Found | Problem] = {}
+    if scans is not None:
+        found = scans.of_all({case: listed.scan for case, listed in predictions.cases.items()}, workers)
+    every = (*predictions.cases, *(problem.subject for problem in (*predictions.broken, *predictions.failed)))
+    names = names_of_cases(set(every), anonymize=settings.anonymize)
+    secrets = _secrets(scans, names) if settings.anonymize else None
+    card = _card_of(predictions.model, settings.model)
+    expert = any(isinstance(one, Found) and one.outlined is not None for one in found.values())
+    given = scans is not None
+    del scans  # thousands of paths that are of no use any more
+    with pages_beside(output) as beside:
+        page = CohortPage(predictions, card, names, secrets, beside, scans_given=given, expert=expert)
+        return _written(page, found, settings, workers, progress)
+
+
+def _written(
+    page: CohortPage,
+    found: dict[str, Found | Problem],
+    settings: Settings,
+    workers: int,
+    progress: ProgressCallback,
+) -> Written:
+    limit, most, total = int(settings.max_mb * MB), settings.cases_per_page, len(page.order)
+    if total > most:
+        page.beside.check()
+    first = sheet = Sheet(limit, page.most_bytes(), most)
+    more = MorePages(page, first, settings.max_mb)
+    shares = [share_of(limit, fixed, min(most, total)) for fixed in (first.fixed, more.fixed)]
+    drawer = CaseDrawer(
+        page.predictions.folder, page.predictions.model, page.healthy, page.span, page.unit, page.expert,
+        settings.viewer, page.secrets,
+    )  # fmt: skip
+    tasks = _tasks(page, found, lambda place: shares[place >= most])
+    with each_in_order(drawer, tasks, workers) as answers:
+        for done, (task, drawn) in enumerate(answers):
+            progress(task.name, done, total)
+            if drawn.row is not None and not sheet.fits(drawn):
+                if not first.drawn:
+                    raise _too_small(settings.max_mb, first.least(drawn))
+                following = more.sheet()
+                if not following.fits(drawn):
+                    drawn = _too_large(task.name, following.least(drawn))
+                else:
+                    if sheet is not first:
+                        more.write(sheet, last=False)
+                    sheet = following
+            if drawn.row is not None:
+                sheet.add(drawn)
+            page.add(drawn, number=1 if sheet is first else more.number)
+    progress("done", total, total)
+    if sheet is not first:
+        more.write(sheet, last=True)
+    content = page.content(first, settings.max_mb)
+    if len(content) > limit:
+        raise _too_small(settings.max_mb, len(content))
+    page.beside.publish(content)
+    return Written(page.beside.page, len(content), page.shown, page.problems, page.beside.count)
+
+
+def _tasks(page: CohortPage, found: dict[str, Found | Problem], share: Callable[[int], int]) -> Iterator[Task]:
+    for place, case in enumerate(page.order):
+        yield Task(case, page.names[case], page.keys[case], found.get(case), share(place))
+
+
+def _too_large(name: str, least: int) -> Drawn:
+    """Of a case that is larger than a page of its own may be."""
+    what = "it is not shown: with its pictures alone a page would be larger than --max-mb"
+    return Drawn(None, problem=Problem(name, what, f"--max-mb {_mb(least)} or more"))
+
+
+def _too_small(max_mb: float, least: int) -> ConfigError:
+    what = f"--max-mb {max_mb:g} is too small for the page: its table and its first case take {least / MB:.2f} MB"
+    return ConfigError(what, f"--max-mb {_mb(least)} or more")
+
+
+def _mb(size: int) -> str:
+    return f"{math.ceil(size / MB * 10) / 10:g}"
+
+
+def _secrets(scans: Scans | None, names: dict[str, str]) -> Secrets:
     others, files = scans.names() if scans is not None else (set(), set())
-    secrets = Secrets(dict.fromkeys(others, "another case") | names, dict.fromkeys(files, "a file"))
-    budget = _budget(settings, len(records))
-    cases: list[CaseView] = []
-    problems = list(predictions.broken)
-    for done, (case, record) in enumerate(records.items()):
-        progress(names[case], done, len(records))
-        try:
-            shown = load_shown(predictions, case, scans)
-        except MmccdError as error:
-            problems.append(Problem.of(case, error))
-            continue
-        view = view_of(names[case], f"case-{done + 1}", record, shown, budget=budget)
-        if shown.problem is not None:
-            problems.append(shown.problem)
-        if record.origin.get("model") != main:
-            view.warnings.append("scored by another model than most cases here: do not compare its score with theirs")
-        if budget is not None and view.embedded is None:
-            view.warnings.append("no viewer: the page would be too large (--max-mb)")
-        if settings.anonymize:
-            view.warnings = [secrets.redact(text) for text in view.warnings]
-            view.problem = secrets.redacted(view.problem) if view.problem else None
-        cases.append(view)
-    progress("done", len(records), len(records))
-    if settings.anonymize:
-        problems = [secrets.redacted(problem) for problem in problems]
-        failed = [secrets.redacted(problem) for problem in predictions.failed]
-    else:
-        failed = list(predictions.failed)
-    values = _values(cases, problems, failed, source, card, main, scans is not None)
-    viewer = any(case.embedded for case in cases)
-    size = write_page(output, "predictions", values, viewer=viewer)
-    return Written(output, size, len(cases), {problem.subject: str(problem) for problem in problems})
-
-
-def _values(
-    cases: list[CaseView],
-    problems: Sequence[Problem],
-    failed: Sequence[Problem],
-    source: str,
-    card: Card | None,
-    main: str,
-    scans_given: bool,
-) -> dict[str, Any]:
-    cases.sort(key=lambda case: (case.p_value, -case.score))
-    alike = [case for case in cases if case.record.origin.get("model") == main]
-    healthy = _healthy_scores(alike, card)
-    for case in cases:
-        same = case in alike
-        case.strip = small_strip(case.score, healthy if same else [], [one.score for one in alike if same] or [1.0])
-    marks = [
-        Mark(case.name, case.score, case.score, case.score, "marked" if case.unusual else "plain", f"#{case.key}")
-        for case in sorted(alike, key=lambda case: -case.score)
-    ]
-    by_case = {problem.subject: problem for problem in problems}
-    methods, references = "", list[str]()
-    if alike:
-        methods, references = methods_of_predictions(
-            [case.record for case in alike], card, expert=any(case.expert for case in cases),
-            viewer=any(case.embedded for case in cases),
-        )  # fmt: skip
-    return {
-        "cases": cases,
-        "problems": [problem for problem in by_case.values() if problem.subject not in {case.name for case in cases}],
-        "failed": failed,
-        "source": source,
-        "healthy": healthy,
-        "chart": strip_chart(marks, healthy, axis="score of the scan") if marks else "",
-        "threshold": alike[0].record.threshold_origin if alike else None,
-        "unit": _unit(card),
-        "scans_given": scans_given,
-        "expert": any(case.expert for case in cases),
-        "model": _model_words(alike, card),
-        "unusual": sum(case.unusual for case in cases),
-        "with_findings": sum(case.count > 0 for case in cases),
-        "methods": methods,
-        "references": references,
-    }
-
-
-def _main_model(records: Sequence[CaseRecord]) -> str:
-    counted = Counter(record.origin.get("model", "") for record in records).most_common(1)
-    return counted[0][0] if counted else ""
+    return Secrets(dict.fromkeys(others, "another case") | names, dict.fromkeys(files, "a file"))
 
 
 def _card_of(digest: str, given: Path | None) -> Card | None:
@@ -206,40 +194,3 @@ def _card_of(digest: str, given: Path | None) -> Card | None:
             f"{given} is not the model that these cases were scored with", "give that one, or leave --model out"
         )
     return None
-
-
-def _healthy_scores(cases: Sequence[CaseView], card: Card | None) -> list[float]:
-    for case in cases:
-        if scores := case.record.p_value_of.healthy_scores:
-            return list(scores)
-    return list(card.healthy_scores) if card else []
-
-
-def _unit(card: Card | None) -> str:
-    if card is None or card.config is None:
-        return ""
-    return "nats" if card.config.scoring.error == "tail" else "squared error"
-
-
-def _model_words(cases: Sequence[CaseView], card: Card | None) -> str:
-    if not cases:
-        return ""
-    record = cases[0].record
-    through = f", {record.source} → {', '.join(record.model.targets)}" if record.model.targets else ""
-    steps = f", {card.training.steps:,} steps" if card and card.training else ""
-    return f"{record.model.method}{through}{steps}"
-
-
-def _names(cases: Sequence[str], *, anonymize: bool) -> dict[str, str]:
-    if not anonymize:
-        return {case: case for case in cases}
-    digits = max(2, len(str(len(cases))))
-    return {case: f"case {index:0{digits}d}" for index, case in enumerate(cases, start=1)}
-
-
-def _budget(settings: Settings, cases: int) -> int | None:
-    """Characters for the viewer's data of each case; None where there is no viewer to be had."""
-    if not settings.viewer or not cases:
-        return None
-    left = settings.max_mb * 1e6 - len(asset(NIIVUE)) - PICTURES_PER_CASE * cases
-    return max(LEAST_BUDGET, int(left / cases))

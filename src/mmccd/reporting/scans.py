@@ -1,44 +1,30 @@
-"""What a folder of predictions holds: complete cases, what is torn or lacks files, and what failed; and their scans."""
+"""The scans of predictions: where they lie, and what is shown of them."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmccd.data.case_record import CaseRecord, read_case_record
+from mmccd.data.case_record import CaseRecord
 from mmccd.data.cohort import Cohort, Image, Subject, read_cohort
+from mmccd.data.formats import is_scan_name
 from mmccd.data.forms import lies_in_mni
 from mmccd.data.layouts.entities import Selection
-from mmccd.data.own_folders import ANOMALY_END, BRAIN_END, MASK_END, SUMMARY
+from mmccd.data.own_folders import ANOMALY_END, BRAIN_END, MASK_END
 from mmccd.data.problems import Problem
 from mmccd.data.pseudonyms import names_of_files, redact
 from mmccd.data.subject import load_predicted
 from mmccd.data.volumes import Volume, brain_mask, check_same_grid, read_volume
 from mmccd.errors import DataError, MmccdError
 from mmccd.prediction.inputs import Input, find_inputs
-from mmccd.prediction.summary import failed_cases, rows_of
 from mmccd.system.files import sha256_of_file
 
-_AGAIN = "predict this scan again"
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """A folder written by `mmccd predict`.
-
-    Attributes:
-        records: The case's `<case>.json`, by case.
-        broken: Cases that are half there.
-        failed: Cases that `predict` could not score, from `summary.csv`.
-    """
-
-    folder: Path
-    records: dict[str, CaseRecord]
-    broken: tuple[Problem, ...]
-    failed: tuple[Problem, ...]
+_AT_A_TIME = 500
+"""Files that wait for a thread: each that waits takes a kilobyte."""
 
 
 @dataclass(frozen=True)
@@ -73,48 +59,38 @@ class Shown:
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
 
-def read_predictions(folder: Path) -> Predictions:
-    """Read the records of a folder; nothing here stops at a case that is torn."""
-    records: dict[str, CaseRecord] = {}
-    broken: list[Problem] = []
-    failed, listed = failed_cases(folder / SUMMARY), rows_of(folder / SUMMARY)
-    maps, masks, written = (
-        {path.name.removesuffix(end) for path in folder.glob(f"*{end}")} for end in (ANOMALY_END, MASK_END, ".json")
-    )
-    for case in sorted(maps | masks | written | listed.keys()):
-        of_other = case in written and not _may_be_record(folder / f"{case}.json")
-        if case in failed and (case not in written or of_other):
-            continue
-        lacking = [
-            end for end, there in ((ANOMALY_END, maps), (MASK_END, masks), (".json", written)) if case not in there
-        ]
-        if case not in listed and (
-            lacking == [ANOMALY_END, ".json"] or (lacking == [ANOMALY_END, MASK_END] and of_other)
-        ):
-            continue  # a mask or a JSON file of something else
-        if lacking:
-            names = ", ".join(f"{case}{end}" for end in lacking)
-            broken.append(Problem(case, f"half-written: {names} not there", _AGAIN))
-            continue
-        try:
-            records[case] = read_case_record(folder / f"{case}.json")
-        except DataError as error:
-            broken.append(Problem.of(case, error))
-    return Predictions(folder, records, tuple(broken), tuple(failed.values()))
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The scan of a case.
+
+    Attributes:
+        item: Where it lies, with its brain mask.
+        outlined: The subject of a cohort whose scan it is, if that has an expert mask.
+    """
+
+    item: Input
+    outlined: Subject | None
 
 
-@dataclass
 class Scans:
     """Where the scans of predictions lie: by name first, then by content, because files are renamed.
 
-    Attributes:
-        inputs: All that was found, by path.
+    Args:
+        inputs: All that was found.
         cohorts: Cohorts among them, for their expert masks.
+        source: Modality of the scans.
     """
 
-    inputs: list[Input] = field(default_factory=list)
-    cohorts: list[Cohort] = field(default_factory=list)
-    _digests: dict[Path, str] = field(default_factory=dict)
+    def __init__(self, inputs: Sequence[Input], cohorts: Sequence[Cohort], source: str) -> None:
+        self.inputs, self.cohorts = inputs, cohorts
+        self._named: dict[str, list[Input]] = {}
+        for item in inputs:
+            self._named.setdefault(item.case, []).append(item)
+        self._outlined: dict[Image, Subject] = {}
+        for subject in (subject for cohort in cohorts for subject in cohort.subjects):
+            if subject.lesion is not None and source in subject.images:
+                self._outlined.setdefault(subject.images[source], subject)
+        self._digests: dict[Path, str] = {}
 
     @classmethod
     def found_in(
@@ -131,79 +107,115 @@ class Scans:
         Raises:
             DataError: a path does not exist, or holds no such scan.
         """
-        scans = cls()
+        inputs: list[Input] = []
+        cohorts: list[Cohort] = []
         for path in paths:
             if not path.exists():
                 raise DataError(f"{path} does not exist", "give the scans that were predicted, or leave --scans out")
-            scans.inputs += find_inputs([path], source, layout=layout, brain=brain, select=select)[0]
-            try:
-                scans.cohorts.append(read_cohort(path, layout, select))
-            except MmccdError:
-                continue  # loose files
-        return scans
+            inputs += find_inputs([path], source, layout=layout, brain=brain, select=select)[0]
+            with suppress(MmccdError):  # loose files
+                cohorts.append(read_cohort(path, layout, select))
+        return cls(inputs, cohorts, source)
 
     def names(self) -> tuple[set[str], set[str]]:
-        """Cases and subjects, and files, whose names a message may hold."""
-        subjects = [subject for cohort in self.cohorts for subject in cohort.subjects]
-        files = [image for item in self.inputs for image in item.files.values()]
-        for subject in subjects:
-            files += [*subject.images.values(), subject.brain, subject.lesion]
-        cases = {item.case for item in self.inputs} | {subject.id for subject in subjects}
-        return cases, {image.path.name for image in files if image is not None}
+        """Cases and subjects, and files, whose names a message may hold; no file that is known by its case's name."""
+        cases = {item.case for item in self.inputs}
+        files = {image.path.name for item in self.inputs for image in item.files.values()
+                 if image is not None and not _tells_its_case(image, item.case)}  # fmt: skip
+        for subject in (subject for cohort in self.cohorts for subject in cohort.subjects):
+            cases.add(subject.id)
+            files |= {image.path.name for image in (*subject.images.values(), subject.brain, subject.lesion)
+                      if image is not None and not _tells_its_case(image, subject.id)}  # fmt: skip
+        return cases, files
 
-    def of(self, case: str, origin: Mapping[str, str]) -> Input:
-        """The scan that a result was made from.
+    def of_all(self, digests: Mapping[str, str], workers: int = 1) -> dict[str, Found | Problem]:
+        """The scans that results were made from, or why there is none: it has moved, or changed.
 
-        Raises:
-            DataError: there is none, or it has changed.
+        Args:
+            digests: Of the scan, by case.
+            workers: Files that are read at a time.
         """
-        named = [item for item in self.inputs if item.case == case]
-        for item in (*named, *self.inputs):
-            if item.image.path.is_file() and self._digest(item.image) == origin.get("scan"):
-                return item
-        if named:
-            raise DataError(
-                f"{named[0].image.path.name} has changed since it was predicted", "predict it again, or restore it"
-            )
-        raise DataError("its scan is not among the scans given: it has moved", "give --scans the place where it lies")
+        self._read([item.image for case in digests for item in self._named.get(case, ())], workers)
+        matched = {case: self._first(self._named.get(case, ()), digest) for case, digest in digests.items()}
+        by_content: dict[str, Input] = {}
+        if not all(matched.values()):
+            self._read([item.image for item in self.inputs], workers)
+            for item in self.inputs:
+                by_content.setdefault(self._digest(item.image), item)
+            by_content.pop("", None)  # what cannot be read
+        found: dict[str, Found | Problem] = {}
+        for case, match in matched.items():
+            there = match or by_content.get(digests[case])
+            found[case] = Found(there, self._outlined.get(there.image)) if there else self._absent(case)
+        return found
 
-    def outlined(self, item: Input, source: str) -> Subject | None:
-        """The subject of a cohort whose scan this is, if it has an expert mask."""
-        subjects = (subject for cohort in self.cohorts for subject in cohort.subjects if subject.lesion is not None)
-        return next((one for one in subjects if one.images.get(source) == item.image), None)
+    def of(self, case: str, origin: Mapping[str, str]) -> Found | Problem:
+        """The scan that a result was made from, as its record says, or why there is none."""
+        return self.of_all({case: origin.get("scan", "")})[case]
+
+    def _absent(self, case: str) -> Problem:
+        if named := self._named.get(case):
+            what = f"{named[0].image.path.name} has changed since it was predicted"
+            return Problem(case, what, "predict it again, or restore it")
+        what = "its scan is not among the scans given: it has moved"
+        return Problem(case, what, "give --scans the place where it lies")
+
+    def _first(self, items: Iterable[Input], digest: str) -> Input | None:
+        return next((item for item in items if digest and self._digest(item.image) == digest), None)
 
     def _digest(self, image: Image) -> str:
-        if image.path not in self._digests:
-            self._digests[image.path] = sha256_of_file(image.path)
-        return self._digests[image.path] + ("" if image.channel is None else f"#{image.channel}")
+        """Of a scan that was read; empty of another."""
+        digest = self._digests.get(image.path, "")
+        return digest and digest + ("" if image.channel is None else f"#{image.channel}")
+
+    def _read(self, images: Iterable[Image], workers: int) -> None:
+        new = [path for path in dict.fromkeys(image.path for image in images)
+               if path not in self._digests and path.is_file()]  # fmt: skip
+        with ThreadPoolExecutor(max(1, workers)) as threads:
+            for start in range(0, len(new), _AT_A_TIME):
+                some = new[start : start + _AT_A_TIME]
+                self._digests |= zip(some, threads.map(_digest_of, some), strict=True)
 
 
-def load_shown(predictions: Predictions, case: str, scans: Scans | None) -> Shown:
+def _digest_of(path: Path) -> str:
+    try:
+        return sha256_of_file(path)
+    except OSError:  # as good as not there
+        return ""
+
+
+def _tells_its_case(image: Image, case: str) -> bool:
+    name = image.path.name
+    return is_scan_name(name) and name.startswith(case) and " " not in name.removeprefix(case)
+
+
+def load_shown(folder: Path, record: CaseRecord, found: Found | Problem | None) -> Shown:
     """Read the map and mask of a case, and its scan where it is still the one that was predicted.
+
+    Args:
+        folder: Of the predictions.
+        record: Of the case.
+        found: Its scan, or why it is not there; None where no scans were given.
 
     Raises:
         DataError: map or mask cannot be read.
     """
-    anomaly = read_volume(predictions.folder / f"{case}{ANOMALY_END}", allow_zero=True)
-    mask = read_volume(predictions.folder / f"{case}{MASK_END}", allow_zero=True)
+    case = record.case
+    anomaly = read_volume(folder / f"{case}{ANOMALY_END}", allow_zero=True)
+    mask = read_volume(folder / f"{case}{MASK_END}", allow_zero=True)
     check_same_grid(anomaly, mask)
     alone = Shown(
         anomaly.data, mask.data > 0, anomaly.affine, None, anomaly.data > 0, in_mni=lies_in_mni(anomaly.header)
     )
-    if scans is None:
-        return alone
-    origin = predictions.records[case].origin
-    try:
-        item = scans.of(case, origin)
-    except MmccdError as error:
-        return replace(alone, problem=Problem.of(case, error))
-    outlined = scans.outlined(item, predictions.records[case].source)
-    if predictions.records[case].brain_from:  # found by `predict`, and kept beside the map
-        item = replace(item, brain=Image(predictions.folder / f"{case}{BRAIN_END}"))
+    if not isinstance(found, Found):
+        return replace(alone, problem=found)
+    item = found.item
+    if record.brain_from:  # found by `predict`, and kept beside the map
+        item = replace(item, brain=Image(folder / f"{case}{BRAIN_END}"))
     try:
         volume = read_volume(item.image.path, item.image.channel)
         check_same_grid(anomaly, volume)
-        if "brain" in origin and item.brain is None:
+        if "brain" in record.origin and item.brain is None:
             raise DataError(
                 "it was predicted with a brain mask that is not there, and no voxel outside the brain is shown",
                 "give --brain, or the cohort that holds the mask",
@@ -213,9 +225,9 @@ def load_shown(predictions: Predictions, case: str, scans: Scans | None) -> Show
     except MmccdError as error:
         shown = replace(alone, problem=Problem.of(case, error))
     else:
-        expert, warnings, problem = _expert(predictions, case, outlined)
+        expert, warnings, problem = _expert(folder, record, found.outlined)
         shown = replace(alone, volume=volume, brain=brain, expert=expert, problem=problem, warnings=warnings)
-    return shown if item.case == case else _nameless(case, item, outlined, shown)
+    return shown if item.case == case else _nameless(case, item, found.outlined, shown)
 
 
 def _nameless(case: str, item: Input, subject: Subject | None, shown: Shown) -> Shown:
@@ -231,20 +243,12 @@ def _nameless(case: str, item: Input, subject: Subject | None, shown: Shown) -> 
 
 
 def _expert(
-    predictions: Predictions, case: str, subject: Subject | None
+    folder: Path, record: CaseRecord, subject: Subject | None
 ) -> tuple[NDArray[np.bool_] | None, tuple[str, ...], Problem | None]:
     if subject is None:
         return None, (), None
     try:
-        loaded = load_predicted(subject, predictions.records[case], predictions.folder)
+        loaded = load_predicted(subject, record, folder)
     except MmccdError as error:
-        return None, (), Problem(case, f"no expert mask is shown: {error.message}", error.hint)
+        return None, (), Problem(record.case, f"no expert mask is shown: {error.message}", error.hint)
     return loaded.lesion, loaded.warnings, None
-
-
-def _may_be_record(path: Path) -> bool:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return True  # torn: it may be one
-    return isinstance(values, dict) and "case" in values

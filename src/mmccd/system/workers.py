@@ -5,8 +5,9 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import parent_process
@@ -23,6 +24,8 @@ Made = TypeVar("Made")
 THREADS = "OMP_NUM_THREADS"
 ITEMS_EACH = 4
 """A process takes seconds to start: for fewer scans each it is not worth it."""
+AHEAD_EACH = 4
+"""Items of one process that `each_in_order` has begun while it waits for an earlier one."""
 _starting = threading.Lock()
 _function: Callable[..., Any] | None = None
 """Of a worker process: what `each` asked for."""
@@ -58,6 +61,35 @@ def each(
     with worker_processes(min(workers, len(items)), function) as pool:
         waiting = {pool.submit(_apply, item): item for item in items}
         yield ((waiting[done], done.result()) for done in as_completed(waiting))
+
+
+@contextmanager
+def each_in_order(
+    function: Callable[[Item], Made], items: Iterable[Item], workers: int
+) -> Iterator[Iterator[tuple[Item, Made]]]:
+    """As `each`, in the order of the items; few of them are begun ahead, so that what is made need not fit into memory.
+
+    Raises:
+        DataError: a process died.
+    """
+    if workers <= 1:
+        yield ((item, function(item)) for item in items)
+        return
+    with worker_processes(workers, function) as pool:
+        yield _few_ahead(pool, items, AHEAD_EACH * workers)
+
+
+def _few_ahead(pool: ProcessPoolExecutor, items: Iterable[Item], most: int) -> Iterator[tuple[Item, Any]]:
+    waiting: deque[tuple[Item, Future[Any]]] = deque()
+    for item in items:
+        if len(waiting) == most:
+            begun, made = waiting.popleft()
+            yield begun, made.result()
+            del made  # and what it holds
+        waiting.append((item, pool.submit(_apply, item)))
+    while waiting:
+        begun, made = waiting.popleft()
+        yield begun, made.result()
 
 
 @contextmanager

@@ -3,10 +3,13 @@
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 
 from mmccd.cli.bids_app import main, parser
+from mmccd.prediction.bids import PAGE, PAGES
+from mmccd.reporting.beside import pages_of
 from mmccd.version import __version__
 
 
@@ -46,6 +49,10 @@ def test_participants_one_by_one_then_all_of_them(run, dataset, output, model_fo
     rows = [line.split("\t")[:3] for line in (output / "summary.tsv").read_text().splitlines()]
     assert rows == [["participant_id", "session_id", "status"], ["sub-01", "n/a", "done"], ["sub-02", "ses-a", "done"]]
     assert "sub-02_ses-a" in (output / "report.html").read_text()
+
+
+def test_validators_are_told_of_the_pages_beside_the_page():
+    assert pages_of(Path(PAGE)).name == PAGES
 
 
 def test_one_that_fails_does_not_stop_the_others(run, dataset, output, model_folder):

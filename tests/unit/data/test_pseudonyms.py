@@ -11,7 +11,7 @@ import pytest
 from mmccd.data import pseudonyms as pseudonyms_module
 from mmccd.data.cohort import Cohort, Image, Subject
 from mmccd.data.problems import Problem
-from mmccd.data.pseudonyms import names_of_files, pseudonyms, redact, with_pseudonyms
+from mmccd.data.pseudonyms import Redaction, names_of_files, pseudonyms, redact, with_pseudonyms
 from mmccd.errors import ConfigError
 
 
@@ -151,3 +151,16 @@ def test_what_is_put_in_is_left_as_it_is():
 def test_without_names_of_cases_or_files_a_message_stays_as_it_is():
     text = "case-00000000 (flair) has voxels of up to 1e+25, allowed: 10,000 times"
     assert redact(text, {}, {}) == text
+
+
+def test_a_message_costs_the_same_with_thousands_of_names():
+    """One after the other, 20,000 names took tenths of a second for each message."""
+    names = {f"Doe {number} Jane": f"case {number}" for number in range(20_000)}
+    redaction = Redaction(names, {})
+    text = "the scan of Doe 19999 Jane is odd, and Doe 7 Jane.nii.gz too; " + "words " * 50
+    assert redaction(text).startswith("the scan of case 19999 is odd, and a file too; words ")
+
+    started = time.perf_counter()
+    for _ in range(200):
+        redaction(text)
+    assert time.perf_counter() - started < 4

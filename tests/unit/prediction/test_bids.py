@@ -79,6 +79,8 @@ def derivatives(dataset, score, no_pictures):
 def test_the_validator_finds_no_error_before_and_after(dataset, derivatives):
     (derivatives / "summary.tsv").write_text("participant_id\nsub-01\n")
     (derivatives / "report.html").write_text("a page")
+    (derivatives / "report_pages").mkdir()
+    (derivatives / "report_pages" / "page-2.html").write_text("a page beside it")
     assert validated(derivatives) == []
     assert validated(dataset) == []
 

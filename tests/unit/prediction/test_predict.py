@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmccd.data.case_record import read_case_record
 from mmccd.data.cohort import Image, read_cohort
 from mmccd.data.validate import validate
 from mmccd.data.volumes import new_volume, read_volume, write_volume
@@ -19,7 +20,7 @@ from mmccd.prediction.case import CaseScorer
 from mmccd.prediction.inputs import Input
 from mmccd.prediction.predict import predict
 from mmccd.reporting.case import view_of
-from mmccd.reporting.scans import Scans, load_shown, read_predictions
+from mmccd.reporting.scans import Scans, load_shown
 
 # --- what is written ---
 
@@ -83,11 +84,11 @@ def test_what_is_odd_about_a_scan_is_said_alike_wherever_it_is_shown(
     (outcome,) = predict(detector, [folder], output)
     record = json.loads((output / "P1.json").read_text())
     (row,) = table(output)
-    predictions = read_predictions(output)
-    shown = load_shown(predictions, "P1", Scans.found_in([folder], "flair"))
-    view = view_of("P1", "case-1", predictions.records["P1"], shown, budget=None)
-    earlier = predictions.records["P1"].model_copy(update={"warnings": ()})  # of a version that knew fewer checks
-    anew = view_of("P1", "case-1", earlier, shown, budget=None)
+    kept = read_case_record(output / "P1.json")
+    shown = load_shown(output, kept, Scans.found_in([folder], "flair").of("P1", kept.origin))
+    view = view_of("P1", "case-1", kept, shown)
+    earlier = kept.model_copy(update={"warnings": ()})  # of a version that knew fewer checks
+    anew = view_of("P1", "case-1", earlier, shown)
 
     assert shown.problem is None
     (text,) = (text for text in report.warnings if text.startswith("clipped intensities: "))
@@ -108,9 +109,9 @@ def test_a_doubt_about_a_header_is_said_once_and_under_a_random_name_alone(
     nib.save(nib.Nifti1Image(image.dataobj, None, image.header), tmp_path / "scans" / "JaneDoe.nii.gz")
 
     (outcome,) = predict(detector, [tmp_path / "scans"], output, anonymize=tmp_path / "key.json")
-    predictions = read_predictions(output)
-    shown = load_shown(predictions, outcome.case, Scans.found_in([tmp_path / "scans"], "flair"))
-    view = view_of(outcome.case, "case-1", predictions.records[outcome.case], shown, budget=None)
+    kept = read_case_record(output / f"{outcome.case}.json")
+    shown = load_shown(output, kept, Scans.found_in([tmp_path / "scans"], "flair").of(outcome.case, kept.origin))
+    view = view_of(outcome.case, "case-1", kept, shown)
 
     assert shown.volume is not None
     assert outcome.warnings == "; ".join(view.warnings)

@@ -12,12 +12,13 @@ from dicom_files import FLAIR, PERSON, T1, T2, write_series
 from heads import brain_finder, head_of
 
 from mmccd.cli.app import main
+from mmccd.data.case_record import read_case_record
 from mmccd.data.volumes import read_volume
 from mmccd.errors import ConfigError
 from mmccd.evaluation.evaluate import evaluate
 from mmccd.prediction.predict import predict
 from mmccd.reporting.predictions import Settings, report_predictions
-from mmccd.reporting.scans import Scans, load_shown, read_predictions
+from mmccd.reporting.scans import Scans, load_shown
 
 
 @pytest.fixture
@@ -71,7 +72,8 @@ def test_what_comes_after_uses_the_brain_that_was_found(detector, head, lesioned
     shutil.copy(lesioned_scan.parent / lesioned_scan.name.replace("flair", "seg"), head / "Q" / "Q_seg.nii.gz")
     shutil.rmtree(head / "P")
     predict(detector, [head], tmp_path / "out")
-    shown = load_shown(read_predictions(tmp_path / "out"), "Q", Scans.found_in([head], "flair"))
+    record = read_case_record(tmp_path / "out" / "Q.json")
+    shown = load_shown(tmp_path / "out", record, Scans.found_in([head], "flair").of("Q", record.origin))
     assert shown.problem is None
     np.testing.assert_array_equal(shown.brain, brain[::1] if shown.brain.shape == brain.shape else shown.brain)
     assert shown.brain.sum() == brain.sum()

@@ -1,11 +1,13 @@
 """Charts: what is drawn lies where its value is, and no name becomes markup."""
 
+import math
 import re
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-from mmccd.reporting.charts import Line, Mark, finite_pairs, forest, line_chart, small_strip, strip_chart
+from mmccd.reporting.charts import Line, Mark, finite_pairs, forest, histogram, line_chart, small_strip, strip_chart
 
 HOSTILE = '</text><script>alert("x")</script>'
 
@@ -38,9 +40,38 @@ def test_many_scans_become_a_cloud_with_their_names_as_tips():
     assert [one.text for one in root.iter("title")][:2] == ["scan 0: 0", "scan 1: 1"]
 
 
+def test_thousands_of_scans_are_counted_where_their_scores_lie():
+    random = np.random.default_rng(0)
+    plain, marked = random.normal(3, 0.5, 20_000).tolist(), [9.0, 9.0, 9.5]
+    chart = histogram(plain, marked, [2.0, 4.0], axis="score")
+    root = ElementTree.fromstring(str(chart))
+    bars = {
+        kind: [one for one in root.iter("rect") if one.get("class") == f"bar-{kind}"] for kind in ("plain", "marked")
+    }
+
+    counted = {kind: sum(int(bar.find("title").text.split()[0].replace(",", "")) for bar in found)
+               for kind, found in bars.items()}  # fmt: skip
+    assert counted == {"plain": 20_000, "marked": 3}
+    (band,) = (one for one in root.iter("rect") if one.get("class") == "healthy-range")
+    end = float(band.get("x")) + float(band.get("width"))
+    assert all(float(bar.get("x")) > end and float(bar.get("height")) >= 2 for bar in bars["marked"])
+    highest = max(bars["plain"], key=lambda bar: float(bar.get("height")))
+    assert float(band.get("x")) < float(highest.get("x")) < end
+    assert "20,003 scans" in root.get("aria-label")
+    assert "half of them up to 3, nine of ten from 2.19 to 3.82" in root.get("aria-label")
+    assert len(str(chart)) < 30_000
+
+
+def test_a_score_that_is_no_number_is_not_drawn():
+    root = ElementTree.fromstring(str(histogram([1.0, math.nan, 2.0], [], [], axis="score")))
+
+    assert len([one for one in root.iter("rect") if one.get("class") == "bar-plain"]) == 2
+
+
 @pytest.mark.parametrize(
     "chart",
     [
+        histogram([1.0, 2.0], [3.0], [0.5], axis=HOSTILE),
         strip_chart([mark(HOSTILE, 1.0)], [0.5], axis=HOSTILE),
         forest([mark(HOSTILE, 0.5, 0.4, 0.6)], axis=HOSTILE),
         line_chart([Line(HOSTILE, [1, 2], [1, 2], "quiet")], x_axis=HOSTILE, y_axis=HOSTILE),

@@ -8,7 +8,7 @@ from mmccd.data.case_record import CaseRecord, read_case_record
 from mmccd.method.registry import METHODS
 from mmccd.model.config import load_config
 from mmccd.model.folder import read_card
-from mmccd.reporting.methods_text import methods_of_model, methods_of_predictions
+from mmccd.reporting.methods_text import Scored, methods_of_model, methods_of_predictions
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def card(model_folder):
 
 
 def test_scans_method_threshold_and_promise_are_named(record, card):
-    text, references = methods_of_predictions([record, record], card, expert=True, viewer=True)
+    text, references = methods_of_predictions(Scored.of([record, record]), card, expert=True, viewer=True)
 
     assert "2 skull-stripped FLAIR scans" in text
     assert "by the Cyclic U-Net through T2" in text
@@ -42,7 +42,7 @@ def test_scans_method_threshold_and_promise_are_named(record, card):
 def test_what_was_removed_for_being_small_is_said(record):
     def text(*least_ml):
         records = [record.model_copy(update={"min_lesion_ml": least}) for least in least_ml]
-        return methods_of_predictions(records, None, expert=False, viewer=False)[0]
+        return methods_of_predictions(Scored.of(records), None, expert=False, viewer=False)[0]
 
     assert "smaller than" not in text(0.0, 0.0)
     assert "Parts smaller than 0.5 ml were removed from the masks: less is marked" in text(0.5, 0.5)
@@ -50,7 +50,7 @@ def test_what_was_removed_for_being_small_is_said(record):
 
 
 def test_what_is_not_known_is_not_said(record):
-    text, references = methods_of_predictions([record], None, expert=False, viewer=False)
+    text, references = methods_of_predictions(Scored.of([record]), None, expert=False, viewer=False)
 
     assert "1 skull-stripped FLAIR scan " in text
     assert "steps" not in text
@@ -61,7 +61,7 @@ def test_what_is_not_known_is_not_said(record):
 def test_each_threshold_has_its_own_theorem_and_a_brain_mask_is_no_stripped_skull(record, card):
     origin = record.origin | {"brain": "0" * 64}
     other = record.model_copy(update={"threshold": 0.25, "threshold_origin": card.scan_threshold, "origin": origin})
-    text, _ = methods_of_predictions([record, other], card, expert=False, viewer=False)
+    text, _ = methods_of_predictions(Scored.of([record, other]), card, expert=False, viewer=False)
 
     assert "in 2 FLAIR scans" in text
     plain, scan = text.split("Voxels above 0.25 were marked in 1 scans.")
@@ -73,7 +73,7 @@ def test_each_threshold_has_its_own_theorem_and_a_brain_mask_is_no_stripped_skul
 def test_relative_thresholds_of_many_scans_are_one_sentence(record, card):
     relative = card.relative_threshold
     records = [record.model_copy(update={"threshold": 2.0 + i, "threshold_origin": relative}) for i in range(3)]
-    text, _ = methods_of_predictions(records, card, expert=False, viewer=False)
+    text, _ = methods_of_predictions(Scored.of(records), card, expert=False, viewer=False)
     marked = f"Voxels that exceed the upper quartile of the scan's own scores by more than {relative.value:.4g} were"
     assert text.count("Voxels ") == text.count(marked) == 1
 
@@ -94,7 +94,7 @@ def test_all_that_a_method_rests_on_is_cited_and_numbered(record, card, method):
     predicted = record.model_copy(update={"model": type(record.model)(method=method)})
     for text, references in (
         methods_of_model(of_method),
-        methods_of_predictions([predicted], of_method, expert=False, viewer=False),
+        methods_of_predictions(Scored.of([predicted]), of_method, expert=False, viewer=False),
     ):
         assert set(about.references) <= set(references)
         numbers = [int(number) for marks in re.findall(r"\[(\d[\d, ]*)\]", text) for number in marks.split(", ")]
@@ -108,7 +108,7 @@ def test_all_that_a_method_rests_on_is_cited_and_numbered(record, card, method):
 def test_a_method_that_is_not_known_here_is_named_and_cites_nothing_of_its_own(record):
     """A fusion, or a method of a later version."""
     predicted = record.model_copy(update={"model": type(record.model)(method="fusion of flair, t2")})
-    text, references = methods_of_predictions([predicted], None, expert=False, viewer=False)
+    text, references = methods_of_predictions(Scored.of([predicted]), None, expert=False, viewer=False)
     assert "by fusion of flair, t2: tissue" in text
     assert not any("Modality Cycles" in reference for reference in references)
 
@@ -118,7 +118,7 @@ def test_an_old_record_that_says_less_still_gives_a_text(record):
     del values["threshold_origin"]["subjects"], values["threshold_origin"]["chosen_on"]
     old = CaseRecord.model_validate(values)
 
-    text, _ = methods_of_predictions([old], None, expert=False, viewer=False)
+    text, _ = methods_of_predictions(Scored.of([old]), None, expert=False, viewer=False)
 
     assert "chosen on healthy slices of ? subjects" in text
     assert "the share of ? healthy reference subjects" in text
@@ -154,7 +154,7 @@ def test_models_that_ship_describe_their_training(name):
 
 def test_brains_that_were_found_are_said_with_what_found_them(record, card):
     head = record.model_copy(update={"brain_from": "HD-BET, one of five networks, unmirrored"})
-    text, references = methods_of_predictions([head, record], card, expert=False, viewer=False)
+    text, references = methods_of_predictions(Scored.of([head, record]), card, expert=False, viewer=False)
     assert "in 2 FLAIR scans" in text
     assert "The brains of 1 scan were extracted by HD-BET" in text
     assert any("Automated brain extraction" in reference for reference in references)

@@ -10,8 +10,8 @@ import pytest
 
 import mmccd
 from mmccd import figures
-from mmccd.data.problems import Problem
 from mmccd.reporting.page import DISCLAIMER, NIIVUE, asset, number, render
+from mmccd.reporting.table import BADGES, SHOWN, Row, Table
 
 ASSETS = Path(mmccd.__file__).parent / "reporting" / "assets"
 HOSTILE = '<img src=x onerror="alert(1)">\'"</script>'
@@ -44,10 +44,15 @@ class Inline(HTMLParser):
 
 @pytest.fixture(params=[True, False], ids=["with viewer", "without"])
 def page(request):
+    missing = Table.of([Row(HOSTILE, (HOSTILE, HOSTILE))] * (SHOWN + 1))  # more than are shown at a time
+    rows = Table.of([Row(HOSTILE, (HOSTILE,), (0,))] * (SHOWN + 1))
     values = {
-        "cases": [], "problems": [], "failed": [Problem(HOSTILE, HOSTILE, HOSTILE)], "source": HOSTILE,
-        "healthy": [], "chart": "", "threshold": None, "unit": "", "scans_given": True, "expert": False, "model": "",
-        "unusual": 0, "with_findings": 0, "methods": HOSTILE, "references": [HOSTILE],
+        "rows": rows.first, "rows_data": rows.data(), "badges": BADGES, "pattern": "", "pages": 0, "folder": HOSTILE,
+        "missing": missing.first, "missing_data": missing.data(), "missing_count": len(missing), "missing_cut": 0,
+        "shown": 1, "articles": [], "left_out": "", "source": HOSTILE, "healthy": False, "healthy_subjects": 1,
+        "chosen_on": HOSTILE, "score_definition": HOSTILE, "chart": "", "counted": False, "threshold": None,
+        "scans_given": False, "expert": False, "model": HOSTILE, "unusual": 0, "with_findings": 0,
+        "methods": HOSTILE, "references": [HOSTILE],
     }  # fmt: skip
     return render("predictions", values, viewer=request.param)
 

@@ -10,10 +10,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from mmccd.data.case_record import read_case_record
 from mmccd.errors import DataError, ModelError
 from mmccd.reporting.case import MOST_FINDINGS, view_of
-from mmccd.reporting.predictions import Secrets, Settings, report_predictions
-from mmccd.reporting.scans import Scans, load_shown, read_predictions
+from mmccd.reporting.listing import read_predictions
+from mmccd.reporting.predictions import Settings, report_predictions
+from mmccd.reporting.scans import Scans, load_shown
 
 CASES = ("Phantom_0006", "Phantom_0007", "Phantom_0008")
 
@@ -71,10 +73,11 @@ def test_each_case_has_planes_numbers_words_and_a_viewer(whole, predictions_fold
 
 
 def test_findings_are_those_of_the_record(predictions_folder, phantom_folder):
-    predictions = read_predictions(predictions_folder)
     scans = Scans.found_in([phantom_folder], "flair")
-    for case, record in predictions.records.items():
-        view = view_of(case, "case-1", record, load_shown(predictions, case, scans), budget=None)
+    for case in read_predictions(predictions_folder).cases:
+        record = read_case_record(predictions_folder / f"{case}.json")
+        shown = load_shown(predictions_folder, record, scans.of(case, record.origin))
+        view = view_of(case, "case-1", record, shown)
         assert view.count == len(record.findings)
         assert view.findings == record.findings[:MOST_FINDINGS]
 
@@ -102,7 +105,7 @@ def test_the_smallest_finding_is_said(folder, write):
     nib.save(nib.Nifti1Image(np.zeros(image.shape, np.uint8), None, image.header), mask)
     _, page = write()
     assert "Nothing of 0.25 ml or more lies above the threshold." in article(page, "Phantom_0006")
-    assert "Parts smaller than 0.25 ml were removed; the map and the viewer still show them." in article(page, CASES[1])
+    assert "Parts smaller than 0.25 ml were removed; the map still shows them." in article(page, CASES[1])
     assert "Parts smaller than 0.25 ml were removed from the masks: less is marked" in page
     _, page = write(viewer=False)
     assert "were removed; the map still shows them." in article(page, CASES[1])
@@ -257,50 +260,11 @@ def test_no_problem_and_no_progress_names_a_numbered_case(folder, phantom_folder
     assert "a file cannot be read in full" in page.partition('<section id="missing"')[2]
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        (
-            "sub-01_flair.nii.gz has changed; see /data/sub-02_T1.nii and sub-01",
-            "a file has changed; see a file and case 1",
-        ),
-        ("Doe Jane.nii.gz does not exist", "a file does not exist"),
-        ("Doe Jane_FLAIR.NII.GZ and x_doe jane.nii", "a file and a file"),
-        ("half-written: Doe Jane_mask.nii.gz, Doe Jane.json not there", "half-written: a file, case 3.json not there"),
-        (
-            "several scans would be written as Doe Jane-2, not Doe Jane",
-            "several scans would be written as case 4, not case 3",
-        ),
-        ("my old scan.nii is odd", "a file is odd"),
-        ("Yıldız and YILDIZ", "a case and case 5"),
-        ("it holds 15 voxels, 5 are NaN", "it holds 15 voxels, case 2 are NaN"),
-    ],
-)
-def test_messages_can_lose_their_names(text, shown):
-    names = {"sub-01": "case 1", "5": "case 2", "Doe Jane": "case 3", "Doe Jane-2": "case 4", "Yildiz": "case 5"}
+def test_viewers_can_be_left_out(write, phantom_folder):
+    written, page = write(scans=(phantom_folder,), viewer=False)
 
-    assert Secrets(names, {"my old scan.nii": "a file"}).redact(text) == shown
-
-
-def test_viewers_get_coarser_to_fit_then_fewer_and_can_be_left_out(write, whole, phantom_folder, monkeypatch):
-    """Voxels of the phantom are as coarse as a viewer's may be, until coarser ones are allowed."""
-
-    def voxels_mm(page):
-        assert page.count('class="button open-viewer"') == page.count(" mm voxels")
-        return re.findall(r"all slices, ([\d.]+) mm voxels", page)
-
-    _, lacking = write(scans=(phantom_folder,), max_mb=3.2)
-    monkeypatch.setattr("mmccd.reporting.viewer.COARSEST_MM", 8.0)
-    fitting, coarse = write(scans=(phantom_folder,), max_mb=3.2)
-    written, none = write(scans=(phantom_folder,), viewer=False)
-
-    assert voxels_mm(whole[1]) == ["4"] * 3
-    assert voxels_mm(lacking) == []
-    assert voxels_mm(coarse) == ["8"] * 3
-    assert voxels_mm(none) == []
-    warned = [page.count("no viewer: the page would be too large") for page in (whole[1], lacking, coarse, none)]
-    assert warned == [0, 3, 0, 0]
-    assert fitting.size < 3.2e6
+    assert 'class="button open-viewer"' not in page
+    assert "No viewer" not in page
     assert written.size < 1.5e6
 
 

@@ -99,6 +99,17 @@ def test_the_command_prints_the_page_and_its_exit_code_says_whether_all_is_shown
     assert page.read_text().count("is damaged: score: Input should be a valid number") == 2
 
 
+def test_the_command_says_where_further_cases_are(predictions_folder, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    arguments = ["report", str(predictions_folder), "-o", str(page), "--cases-per-page", "2", "--workers", "1", "-q"]
+
+    assert main(arguments) == 0
+
+    assert f"1 page of further cases in {tmp_path / 'page_pages'}" in capsys.readouterr().out
+    assert main([*arguments, "--max-mb", "1", "--no-viewer"]) == 0
+    assert main([*arguments[:-5], "--cases-per-page", "0"]) == 2
+
+
 def test_the_command_fails_in_words(tmp_path, capsys):
     assert main(["report", str(tmp_path / "nowhere"), "-o", str(tmp_path / "a.html")]) == 4
     assert main(["report", str(tmp_path), "-o", str(tmp_path / "a.txt")]) == 2

@@ -1,13 +1,15 @@
-"""A folder of predictions in any state, and where its scans are."""
+"""Where the scans of predictions are, and what is shown of them."""
 
 import json
 import shutil
 
 import pytest
 
-from mmccd.data.own_folders import kind_of
+from mmccd.data.case_record import read_case_record
 from mmccd.errors import DataError
-from mmccd.reporting.scans import Scans, load_shown, read_predictions
+from mmccd.reporting.listing import read_predictions
+from mmccd.reporting.scans import Scans, load_shown
+from mmccd.system.files import sha256_of_file
 
 CASE = "Phantom_0007"
 
@@ -21,98 +23,17 @@ def change(path, **values):
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
-# --- what is there ---
-
-
-def test_a_whole_folder(folder):
-    found = read_predictions(folder)
-
-    assert sorted(found.records) == ["Phantom_0006", "Phantom_0007", "Phantom_0008"]
-    assert (found.broken, found.failed) == ((), ())
-    assert kind_of(folder) == "predictions"
-
-
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (lambda f: (f / f"{CASE}_mask.nii.gz").unlink(), f"half-written: {CASE}_mask.nii.gz not there"),
-        (lambda f: (f / f"{CASE}.json").unlink(), f"half-written: {CASE}.json not there"),
-        (lambda f: (f / f"{CASE}.json").write_text('{"case": "Pha'), "is torn"),
-        (lambda f: (f / f"{CASE}.json").write_text("[]"), "is damaged: it holds a list"),
-        (lambda f: (f / f"{CASE}.json").write_text(f'{{"case": "{CASE}"}}'), "lacks brain_volume_ml, intensity"),
-        (lambda f: (f / f"{CASE}.json").write_bytes(b"\xff\xfe\x00"), "is torn"),
-        (lambda f: change(f / f"{CASE}.json", score=None), "is damaged: score: Input should be a valid number"),
-        (lambda f: change(f / f"{CASE}.json", case="another"), "the record of another case"),
-        (lambda f: change(f / f"{CASE}.json", origin="x"), "is damaged: origin: Input should be a valid dictionary"),
-        (lambda f: change(f / f"{CASE}.json", threshold_origin=3), "is damaged: threshold_origin: "),
-    ],
-)
-def test_a_case_that_is_half_there_is_named_and_the_others_are_read(folder, spoil, said):
-    spoil(folder)
-
-    found = read_predictions(folder)
-
-    assert sorted(found.records) == ["Phantom_0006", "Phantom_0008"]
-    (problem,) = found.broken
-    assert problem.subject == CASE
-    assert said in problem.what
-    assert problem.hint
-
-
-def test_a_case_in_the_summary_without_any_file_is_named(folder):
-    for path in folder.glob(f"{CASE}*"):
-        path.unlink()
-
-    assert [problem.subject for problem in read_predictions(folder).broken] == [CASE]
-
-
-def test_a_case_whose_name_begins_like_a_formula_is_found_by_its_name(folder):
-    """A spreadsheet would compute it, so the table has a mark before it."""
-    with (folder / "summary.csv").open("a") as stream:
-        stream.write("'+p1,failed,,,,,,,,it does not exist,check the path\n")
-    assert [problem.subject for problem in read_predictions(folder).failed] == ["+p1"]
-
-
-def test_failures_of_predict_come_with_their_hints(folder):
-    with (folder / "summary.csv").open("a") as stream:
-        stream.write("lost,failed,,,,,,,,it does not exist,check the path\n")
-
-    (problem,) = read_predictions(folder).failed
-
-    assert (problem.subject, problem.what, problem.hint) == ("lost", "it does not exist", "check the path")
-
-
-def test_a_case_that_was_refused_because_of_files_of_others_is_shown_with_that_reason(folder):
-    """dcm2niix and FSL name theirs as `predict` does."""
-    (folder / "head.json").write_text('{"Modality": "MR"}')
-    for name in ("head", "other_brain"):
-        (folder / f"{name}_mask.nii.gz").write_bytes(b"mask")
-    with (folder / "summary.csv").open("a") as stream:
-        stream.write("head,failed,,,,,,,,head.json: already there,choose another output folder\n")
-
-    found = read_predictions(folder)
-
-    assert found.broken == ()
-    assert [(problem.subject, problem.what) for problem in found.failed] == [("head", "head.json: already there")]
-
-
-def test_a_summary_that_cannot_be_read_and_json_of_something_else_are_passed_over(folder):
-    (folder / "summary.csv").write_bytes(b"\xff\xfe")
-    (folder / "notes.json").write_text('{"a": 1}')
-
-    assert len(read_predictions(folder).records) == 3
-    assert read_predictions(folder).broken == ()
-
-
-# --- scans ---
-
-
 def scans_in(*paths):
     return Scans.found_in(paths, "flair")
 
 
+def shown_of(folder, scans):
+    record = read_case_record(folder / f"{CASE}.json")
+    return load_shown(folder, record, scans and scans.of(CASE, record.origin))
+
+
 def test_scan_brain_and_expert_mask_come_from_the_cohort(folder, phantom_folder):
-    shown = load_shown(read_predictions(folder), CASE, scans_in(phantom_folder))
+    shown = shown_of(folder, scans_in(phantom_folder))
 
     assert shown.problem is None
     assert shown.volume is not None
@@ -125,7 +46,7 @@ def test_a_renamed_scan_is_found_by_its_content(folder, lesioned_scan, tmp_path)
     other.mkdir()
     shutil.copy(lesioned_scan, other / "pseudonym.nii.gz")
 
-    shown = load_shown(read_predictions(folder), CASE, scans_in(other))
+    shown = shown_of(folder, scans_in(other))
 
     assert shown.problem is None
     assert shown.expert is None
@@ -135,9 +56,9 @@ def test_a_scan_that_moved_or_changed_is_said_and_its_map_is_shown(folder, phant
     other = tmp_path / "other"
     other.mkdir()
     shutil.copy(healthy_scan, other / "Phantom_0006.nii.gz")
-    moved = load_shown(read_predictions(folder), CASE, scans_in(other))
+    moved = shown_of(folder, scans_in(other))
     shutil.copy(healthy_scan, other / f"{CASE}.nii.gz")
-    changed = load_shown(read_predictions(folder), CASE, scans_in(other))
+    changed = shown_of(folder, scans_in(other))
 
     assert "has moved" in moved.problem.what
     assert "has changed since it was predicted" in changed.problem.what
@@ -150,7 +71,7 @@ def test_without_its_brain_mask_no_voxel_of_a_scan_is_shown(folder, phantom_fold
     record = json.loads((folder / f"{CASE}.json").read_text())
     change(folder / f"{CASE}.json", origin=record["origin"] | {"brain": "0" * 64})
 
-    shown = load_shown(read_predictions(folder), CASE, scans_in(phantom_folder))
+    shown = shown_of(folder, scans_in(phantom_folder))
 
     assert shown.volume is None
     assert "brain mask" in shown.problem.what
@@ -161,7 +82,7 @@ def test_an_expert_mask_that_cannot_be_used_is_said_and_the_scan_is_shown(folder
     shutil.copytree(phantom_folder / CASE, cohort / CASE)
     (cohort / CASE / f"{CASE}_seg.nii.gz").write_bytes(b"torn")
 
-    shown = load_shown(read_predictions(folder), CASE, scans_in(cohort))
+    shown = shown_of(folder, scans_in(cohort))
 
     assert shown.volume is not None
     assert "no expert mask is shown" in shown.problem.what
@@ -172,7 +93,7 @@ def test_a_map_that_cannot_be_read_is_an_error_of_its_case(folder):
     path.write_bytes(path.read_bytes()[:200])
 
     with pytest.raises(DataError, match="cannot be read in full"):
-        load_shown(read_predictions(folder), CASE, None)
+        shown_of(folder, None)
 
 
 def test_a_place_without_scans_is_refused(folder, tmp_path):
@@ -180,8 +101,45 @@ def test_a_place_without_scans_is_refused(folder, tmp_path):
         scans_in(tmp_path / "nowhere")
 
 
-def test_names_that_messages_may_hold_are_those_of_cases_and_of_all_their_files(phantom_folder):
-    cases, files = scans_in(phantom_folder).names()
+def test_a_scan_that_is_there_under_another_name_stands_in_for_one_that_changed(
+    folder, phantom_folder, lesioned_scan, healthy_scan, tmp_path
+):
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(healthy_scan, other / f"{CASE}.nii.gz")
+    shutil.copy(lesioned_scan, other / "copy.nii.gz")
 
+    assert shown_of(folder, scans_in(other)).problem is None
+
+
+def test_files_are_read_once_and_others_only_where_a_name_is_not_enough(folder, phantom_folder, monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        "mmccd.reporting.scans.sha256_of_file", lambda path: read.append(path.name) or sha256_of_file(path)
+    )
+    digests = {case: listed.scan for case, listed in read_predictions(folder).cases.items()}
+    scans = scans_in(phantom_folder)
+
+    found = scans.of_all(digests, workers=2)
+
+    assert sorted(read) == sorted(f"{case}_flair.nii.gz" for case in digests)
+    assert {case: one.item.case for case, one in found.items()} == {case: case for case in digests}
+    assert [one.outlined is not None for one in found.values()] == [True] * 3
+    renamed = scans.of_all({"renamed": digests[CASE], "lost": "0" * 64})
+    assert renamed["renamed"].item.case == CASE
+    assert "has moved" in renamed["lost"].what
+    assert len(read) == len(set(read)) == len(scans.inputs)
+
+
+def test_names_that_messages_may_hold_are_those_of_cases_and_of_files_that_do_not_tell_them(phantom_folder, tmp_path):
+    cases, files = scans_in(phantom_folder).names()
     assert CASE in cases
-    assert {f"{CASE}_flair.nii.gz", f"{CASE}_t1.nii.gz", f"{CASE}_seg.nii.gz"} <= files
+    assert files == set()  # all begin with the name of their case
+
+    scan = phantom_folder / CASE / f"{CASE}_flair.nii.gz"
+    table = tmp_path / "cohort.csv"
+    shutil.copy(scan, tmp_path / "Doe, Jane.nii.gz")
+    table.write_text(f'subject,flair,t1\nP1,"Doe, Jane.nii.gz",{scan}\n')
+    cases, files = scans_in(table).names()
+    assert cases == {"P1"}
+    assert files == {"Doe, Jane.nii.gz", f"{CASE}_flair.nii.gz"}

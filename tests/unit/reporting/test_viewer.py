@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mmccd.reporting.viewer import embed, windowed
+from mmccd.reporting.viewer import COARSEST_MM, embed, windowed
 
 AFFINE = np.array([[1.0, 0, 0, -20], [0, 1.0, 0, -30], [0, 0, 1.0, -10], [0, 0, 0, 1]])
 
@@ -60,12 +60,13 @@ def test_a_finding_lies_where_it_lies_at_any_size(volumes, budget):
     assert (read(found.expert).get_fdata() > 0).sum() * found.voxel_mm**3 == pytest.approx(216, rel=0.7)
 
 
-def test_smaller_budgets_give_coarser_voxels_and_at_last_none(volumes):
+def test_smaller_budgets_give_coarser_voxels_down_to_the_coarsest_that_there_is(volumes):
     sizes = [embedded(volumes, budget) for budget in (10**7, 12_000, 4_000, 100)]
 
     assert sizes[0].voxel_mm == 1.0
     assert sizes[1].voxel_mm < sizes[2].voxel_mm
-    assert sizes[3] is None
+    assert sizes[3].voxel_mm == COARSEST_MM
+    assert sizes[3].size > 100
 
 
 def test_without_a_scan_the_map_is_alone(volumes):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from mmccd.errors import DataError
-from mmccd.system.workers import each, idle_cores, worker_processes
+from mmccd.system.workers import AHEAD_EACH, each, each_in_order, idle_cores, worker_processes
 
 
 def test_an_error_drops_what_has_not_begun():
@@ -49,6 +49,21 @@ def test_a_script_without_a_guard_may_start_workers(tmp_path, how):
 def test_each_item_is_done_once(workers):
     with each(abs, [-3, 2, -1], workers) as answers:
         assert sorted(answers) == [(-3, 3), (-1, 1), (2, 2)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_answers_come_in_the_order_of_the_items_and_few_are_begun_ahead(workers):
+    begun = []
+
+    def items():
+        for seconds in (0.3, *[0.0] * 40):
+            begun.append(seconds)
+            yield seconds
+
+    with each_in_order(time.sleep, items(), workers) as answers:
+        assert next(answers) == (0.3, None)
+        assert len(begun) <= AHEAD_EACH * workers + 1
+        assert [item for item, _ in answers] == [0.0] * 40
 
 
 def test_an_error_of_an_item_is_that_of_the_whole():

@@ -18,39 +18,125 @@
   });
 })();
 
-// --- tables ---
+// --- tables: what is in them is sorted by what is shown, numbers as numbers, and what is not there comes last ---
 
 (() => {
-  const key = (row, column) => {
-    const text = row.cells[column].textContent.trim();
+  const numberOf = (text) => {
     const number = parseFloat(text.replace(/,/g, ""));
-    return { text, number: /^[-+\d.]/.test(text) && !Number.isNaN(number) ? number : null };
+    return /^[-+\d.]/.test(text) && !Number.isNaN(number) ? number : null;
   };
-  const sort = (table, column, direction) => {
-    const body = table.tBodies[0];
-    const rows = [...body.rows].map((row) => ({ row, value: key(row, column) }));
-    const numeric = table.tHead.rows[0].cells[column].classList.contains("num");
-    rows.sort((one, other) => {
-      if (!numeric) return direction * one.value.text.localeCompare(other.value.text, "en", { numeric: true });
-      const [a, b] = [one.value.number, other.value.number];
-      if (a === null || b === null) return (a === null) - (b === null); // what is not there comes last
+  const collator = new Intl.Collator("en", { numeric: true });
+  const sorted = (rows, textOf, numeric, direction) => {
+    const keyed = rows.map((row) => { const text = textOf(row); return { row, value: numeric ? numberOf(text) : text }; });
+    keyed.sort(({ value: a }, { value: b }) => {
+      if (!numeric) return direction * collator.compare(a, b);
+      if (a === null || b === null) return (a === null) - (b === null);
       return direction * (a - b);
     });
-    body.append(...rows.map(({ row }) => row));
+    return keyed.map(({ row }) => row);
   };
-  for (const table of document.querySelectorAll("table.sortable")) {
+  const sortable = (table, sort) => {
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, column) => {
       head.querySelector("button").addEventListener("click", () => {
         const now = head.getAttribute("aria-sort");
-        const first = head.classList.contains("num") ? "descending" : "ascending";
+        const numeric = head.classList.contains("num");
+        const first = numeric ? "descending" : "ascending";
         const next = now === null ? first : now === "ascending" ? "descending" : "ascending";
         heads.forEach((other) => other.removeAttribute("aria-sort"));
         head.setAttribute("aria-sort", next);
-        sort(table, column, next === "ascending" ? 1 : -1);
+        sort(column, numeric, next === "ascending" ? 1 : -1);
       });
     });
+  };
+
+  for (const table of document.querySelectorAll("table.sortable:not(.paged)")) {
+    const body = table.tBodies[0];
+    sortable(table, (column, numeric, direction) =>
+      body.append(...sorted([...body.rows], (row) => row.cells[column].textContent.trim(), numeric, direction)));
   }
+
+  // Many rows are data, [name, key, page, badges, ...cells], of which a few are in the document at a time.
+  const few = 50;
+  const show = (card, table) => {
+    const { badges, pages, rows } = JSON.parse(document.getElementById(table.dataset.rows).textContent);
+    const heads = [...table.tHead.rows[0].cells];
+    const numeric = heads.map((head) => head.classList.contains("num"));
+    const stateOf = (row) => row[3] ? row[3].map((badge) => badges[badge][0]).join(", ") : "";
+    const textOf = (row, column) => column === 0 ? row[0] : column + 3 < row.length ? row[column + 3] : stateOf(row);
+    const [find, state, place, pager] = ["[data-find]", "[data-state]", "[data-place]", ".pager"].map((what) => card.querySelector(what));
+    const button = Object.fromEntries([...pager.children].map((one) => [one.dataset.go, one]));
+    let [ordered, kept, from] = [rows, rows, 0];
+
+    const cell = (text, kind) => Object.assign(document.createElement("td"), { textContent: text, className: kind });
+    const line = (row, index) => {
+      const [name, key, page, marks, ...cells] = row;
+      const tr = document.createElement("tr");
+      tr.setAttribute("aria-rowindex", index + 2);
+      const head = tr.appendChild(Object.assign(document.createElement("th"), { scope: "row" }));
+      if (key) {
+        const link = head.appendChild(document.createElement("a"));
+        link.href = `${pages && page > 1 ? pages.replace("*", page) : ""}#case-${key}`;
+        link.textContent = name;
+      } else {
+        head.textContent = name;
+        if (marks) tr.className = "absent";
+      }
+      tr.append(...cells.map((text, column) => cell(text, numeric[column + 1] ? "num" : "")));
+      if (marks) {
+        const last = tr.appendChild(cell("", ""));
+        for (const mark of marks) {
+          const badge = Object.assign(document.createElement("span"), { textContent: badges[mark][0], className: `badge ${badges[mark][1]}` });
+          last.append(badge, " ");
+        }
+      }
+      return tr;
+    };
+    const number = (count) => count.toLocaleString("en");
+    const draw = (at) => {
+      const last = Math.max(0, Math.ceil(kept.length / few) - 1) * few;
+      from = Math.min(Math.max(0, at), last);
+      table.tBodies[0].replaceChildren(...kept.slice(from, from + few).map((row, index) => line(row, from + index)));
+      table.setAttribute("aria-rowcount", kept.length + 1);
+      const of = kept.length === rows.length ? number(rows.length) : `${number(kept.length)} found among ${number(rows.length)}`;
+      place.textContent = kept.length ? `${number(from + 1)} to ${number(Math.min(from + few, kept.length))} of ${of}` : `none found among ${number(rows.length)}`;
+      // Not `disabled`: a button that is pressed at the end keeps the focus.
+      for (const [go, off] of [["first", from === 0], ["previous", from === 0], ["next", from >= last], ["last", from >= last]]) {
+        button[go].setAttribute("aria-disabled", off);
+      }
+    };
+    const filter = () => {
+      const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const fits = (row) => {
+        if (state.value && !row[3]?.includes(Number(state.value))) return false;
+        if (!words.length) return true;
+        const text = `${row[0]} ${row[3] ? stateOf(row) : row.slice(4).join(" ")}`.toLowerCase();
+        return words.every((word) => text.includes(word));
+      };
+      kept = ordered.filter(fits);
+      draw(0);
+    };
+    sortable(table, (column, isNumber, direction) => {
+      ordered = sorted(rows, (row) => textOf(row, column), isNumber, direction);
+      filter();
+    });
+    find.addEventListener("input", filter);
+    state.addEventListener("change", filter);
+    const to = { first: () => 0, previous: () => from - few, next: () => from + few, last: () => kept.length };
+    pager.addEventListener("click", ({ target }) => {
+      if (!(target.dataset.go in to) || target.getAttribute("aria-disabled") === "true") return;
+      draw(to[target.dataset.go]());
+      if (table.getBoundingClientRect().top < 0) card.scrollIntoView({ block: "start" });
+    });
+    const there = new Set(rows.flatMap((row) => row[3] ?? []));
+    for (const mark of [...there].sort((a, b) => a - b)) {
+      state.append(Object.assign(document.createElement("option"), { value: mark, textContent: badges[mark][0] }));
+    }
+    card.querySelector("[data-states]").hidden = there.size < 2;
+    card.querySelector(".table-tools").hidden = pager.hidden = false;
+    draw(0);
+  };
+  for (const table of document.querySelectorAll("table.paged")) show(table.closest(".table-card"), table);
 })();
 
 // --- copying ---
