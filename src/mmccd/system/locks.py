@@ -99,7 +99,7 @@ def _claim(folder: Path, file: str, name: str, patience: Patience) -> Claim | Fo
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            found = take(folder / file)
+            found = take(folder.absolute() / file)  # wherever this process goes meanwhile
         except FileNotFoundError:  # another process has removed the folder that it had made
             found = None
         except OSError as error:
