@@ -1,10 +1,11 @@
-"""What a finished case costs, by how many a folder holds; what several processes gain; what a page of many costs.
+"""What a finished case costs, by how many a folder holds; what several processes gain; what many cost.
 
-    python benchmarks/scale.py WORK [kept] [processes] [report]
+    python benchmarks/scale.py WORK [kept] [processes] [evaluate] [report]
 
 Scores the scans of a phantom once, copies the results to as many cases as are asked for, with their scans, and has
 `mmccd predict` find them all finished: what is left is what each case costs besides its own work. Then scores full
-scans of the phantom with one process and with two, and writes and opens pages of many cases, see scale_report.py.
+scans of the phantom with one process and with two, evaluates many cases, see scale_evaluate.py, and writes and opens
+pages of many cases, see scale_report.py.
 Writes scale.json and .md here; parts that are not asked for stay as they were measured.
 """
 
@@ -15,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+import scale_evaluate
 import scale_report
 from measure import write_page
 
@@ -32,12 +34,12 @@ MODEL = "builtin:flair"
 
 def main() -> None:
     work, *asked = sys.argv[1:]
-    if unknown := set(asked) - {"kept", "processes", "report"}:
+    if unknown := set(asked) - PARTS.keys():
         raise SystemExit(f"no such part: {', '.join(unknown)}")
     detector = Detector.load(MODEL, device="cpu")
     record = HERE / "scale.json"
     found = json.loads(record.read_text()) if asked and record.exists() else {}
-    for part, measured in (("kept", _kept), ("processes", _processes), ("report", scale_report.measured)):
+    for part, measured in PARTS.items():
         if not asked or part in asked:
             found[part] = measured(detector, Path(work) / part)
     what = (
@@ -63,7 +65,7 @@ def tables(found: dict[str, list[dict[str, float]]]) -> list[str]:
         )]
     )  # fmt: skip
     parts = ["## A folder in which all is done", growth, "## Several scans at once", gain]
-    return [*parts, *scale_report.tables(found["report"])]
+    return [*parts, *scale_evaluate.tables(found["evaluate"]), *scale_report.tables(found["report"])]
 
 
 def _kept(detector: Detector, work: Path) -> list[dict[str, float]]:
@@ -116,6 +118,11 @@ def scored(detector: Detector, work: Path, processes: int) -> dict[str, float]:
     seconds = time.perf_counter() - started
     print(processes, seconds, flush=True)
     return {"processes": processes, "seconds": seconds}
+
+
+PARTS = {
+    "kept": _kept, "processes": _processes, "evaluate": scale_evaluate.measured, "report": scale_report.measured,
+}  # fmt: skip
 
 
 if __name__ == "__main__":
