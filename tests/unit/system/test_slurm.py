@@ -54,7 +54,7 @@ def test_a_file_may_say_little(tmp_path):
         ("", "holds a NoneType"),
         ("{jobs: 0, cores: 2, memory: 4GB}", "jobs: Input should be greater than or equal to 1"),
         ("{jobs: 1, memory: 4GB}", "cores: Field required"),
-        ("{jobs: 1, cores: 2, memory: 4GB, qeue: cpu}", "qeue: Extra inputs are not permitted"),
+        ("{jobs: 1, cores: 2, memory: 4GB, partition: cpu}", "partition: Extra inputs are not permitted"),
         ("{jobs: 1, cores: 2, memory: 4}", "memory: Input should be a valid string"),
     ],
 )
