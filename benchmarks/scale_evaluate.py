@@ -14,7 +14,7 @@ from mmccd.prediction.detector import Detector
 from mmccd.prediction.predict import predict
 from mmccd.simulation.phantom import phantom
 
-CASES = (100, 500, 2000)
+CASES = (100, 500, 1000)
 PROCESSES = (1, 2)
 OF_PROCESSES = 500
 SUBJECT = "Phantom_0002"

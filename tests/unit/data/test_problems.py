@@ -24,8 +24,8 @@ def test_an_error_of_ours_keeps_what_it_says_and_its_hint():
 @pytest.mark.parametrize(
     ("error", "what"),
     [
-        (MemoryError("9 GiB"), "MemoryError: 9 GiB"),
-        (MemoryError(), "MemoryError"),
+        (MemoryError("9 GiB"), "too little memory: 9 GiB"),
+        (MemoryError(), "too little memory: MemoryError"),
         (PermissionError(13, "Permission denied", "/data/Doe/a.nii"), "PermissionError: Permission denied"),
         (OSError("odd"), "OSError: odd"),
     ],
