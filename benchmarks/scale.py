@@ -1,6 +1,6 @@
 """What a finished case costs, by how many a folder holds; what several processes gain; what many cost.
 
-    python benchmarks/scale.py WORK [kept] [processes] [evaluate] [report]
+    python benchmarks/scale.py WORK [kept] [processes] [evaluate] [report] [report_processes]
 
 Scores the scans of a phantom once, copies the results to as many cases as are asked for, with their scans, and has
 `mmccd predict` find them all finished: what is left is what each case costs besides its own work. Then scores full
@@ -35,7 +35,7 @@ MODEL = "builtin:flair"
 def main() -> None:
     work, *asked = sys.argv[1:]
     if unknown := set(asked) - PARTS.keys():
-        raise SystemExit(f"no such part: {', '.join(unknown)}")
+        raise SystemExit(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
     detector = Detector.load(MODEL, device="cpu")
     record = HERE / "scale.json"
     found = json.loads(record.read_text()) if asked and record.exists() else {}
@@ -65,7 +65,8 @@ def tables(found: dict[str, list[dict[str, float]]]) -> list[str]:
         )]
     )  # fmt: skip
     parts = ["## A folder in which all is done", growth, "## Several scans at once", gain]
-    return [*parts, *scale_evaluate.tables(found["evaluate"]), *scale_report.tables(found["report"])]
+    report = scale_report.tables(found["report"], found.get("report_processes", []))
+    return [*parts, *scale_evaluate.tables(found["evaluate"]), *report]
 
 
 def _kept(detector: Detector, work: Path) -> list[dict[str, float]]:
@@ -122,6 +123,7 @@ def scored(detector: Detector, work: Path, processes: int) -> dict[str, float]:
 
 PARTS = {
     "kept": _kept, "processes": _processes, "evaluate": scale_evaluate.measured, "report": scale_report.measured,
+    "report_processes": scale_report.several,
 }  # fmt: skip
 
 

@@ -60,7 +60,8 @@ def each(
         return
     with worker_processes(min(workers, len(items)), function) as pool:
         waiting = {pool.submit(_apply, item): item for item in items}
-        yield ((waiting[done], done.result()) for done in as_completed(waiting))
+        # What is done is not held: of many items it may be much.
+        yield ((waiting.pop(done), done.result()) for done in as_completed(list(waiting)))
 
 
 @contextmanager
