@@ -17,6 +17,7 @@ prologue: [module load python]
 """
 
 
+@pytest.mark.filterwarnings("ignore:Couldn't detect a suitable IP address:RuntimeWarning")
 def test_the_script_that_is_sent(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "jobs.yaml").write_text(FULL + f"shared: {tmp_path / 'shared'}\nlogs: logs\n")
