@@ -204,9 +204,9 @@ def test_a_dead_data_worker_ends_the_training(start, finish, training, whole, tm
 
 
 def test_a_dead_worker_ends_prepare_with_the_subject_named(start, finish, phantom_folder, phantom_store, tmp_path):
-    arguments = ["prepare", phantom_folder, tmp_path, "--size", 48, "--modalities", "flair,t2", "--workers", 2]
+    arguments = ["prepare", phantom_folder, tmp_path, "--size", 48, "--modalities", "flair,t2", "--workers", 1]
     running = start(*arguments)
-    running.wait_until(lambda: any((tmp_path / "parts").glob(f".Phantom_0004*{PARTIAL}")))
+    running.wait_until(lambda: any((tmp_path / "parts").glob(f".Phantom_0003*{PARTIAL}")))
     started = time.monotonic()
     running.children()[0].kill()
     assert running.ended() == 4, running.said()

@@ -35,6 +35,12 @@ from mmccd.system.signals import leaving_when_asked
 from mmccd.system.streams import STANDARD_OUTPUT, drop_output, steady_streams
 from mmccd.version import __version__
 
+RARE_COLLECTIONS = (50_000, 20, 50)
+"""Of garbage: imports make hundreds of thousands of objects, all of which stay."""
+LEAST_MB, LEAST_MB_TO_COMPUTE = 500, 1000
+"""Of address space: below, NumPy or PyTorch cannot start, and some of their parts then wait for ever."""
+_WITHOUT_NETWORKS = ("phantom", "validate", "prepare", "summarise")
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -50,19 +56,10 @@ app = typer.Typer(
 )
 
 
-RARE_COLLECTIONS = (50_000, 20, 50)
-"""Of garbage: imports make hundreds of thousands of objects, all of which stay."""
-
-
 def _version(asked: bool) -> None:
     if asked:
         print(f"mmccd {__version__}")
         raise typer.Exit
-
-
-LEAST_MB, LEAST_MB_TO_COMPUTE = 500, 1000
-"""Of address space: below, NumPy or PyTorch cannot start, and some of their parts then wait for ever."""
-_WITHOUT_NETWORKS = ("phantom", "validate", "prepare", "summarise")
 
 
 @app.callback()

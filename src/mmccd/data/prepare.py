@@ -23,7 +23,7 @@ from mmccd.data.store import FORMAT, INDEX, Manifest, Store, StoredArray, open_s
 from mmccd.data.subject import Ready, as_it_is, load_case
 from mmccd.errors import ConfigError, DataError, MmccdError, WriteError
 from mmccd.method.intensity import INTENSITY_MAP
-from mmccd.system.cluster import LOST, parse_cluster, spread
+from mmccd.system.cluster import LOST, each_on, parse_cluster
 from mmccd.system.files import (
     CHANGED,
     partial_names,
@@ -37,12 +37,11 @@ from mmccd.system.files import (
 from mmccd.system.locks import sole_use
 from mmccd.system.progress import ProgressCallback, no_progress
 from mmccd.system.provenance import provenance
-from mmccd.system.workers import MEMORY
+from mmccd.system.workers import MEMORY, each_apart
 
 PARTS = "parts"
 PART = "part.json"
 _MAY_PASS = {errno.EAGAIN, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
-
 
 _Todo = tuple[Subject, str]
 """A subject, with the key of what its part is made of."""
@@ -103,7 +102,11 @@ def prepare(
             if not (output / MANIFEST).exists():
                 preparer = _PartPreparer(parts, settings, healthy_cohort, ready)
                 todo = [(one, keys[one.id]) for one in subjects if not _part_is_done(parts / one.id, keys[one.id])]
-                with spread(preparer, todo, workers or 2, elsewhere, lost=_lost, told=told) as answers:
+                with (
+                    each_apart(preparer, todo, workers or 2)
+                    if elsewhere is None
+                    else each_on(elsewhere, preparer, todo, lost=_lost, told=told)
+                ) as answers:
                     failed = _problems(answers, len(subjects), len(todo), parts, progress)
                 failures |= {problem.subject: str(problem) for problem in failed}
                 usable = [subject.id for subject in subjects if subject.id not in failures]

@@ -16,7 +16,7 @@ from mmccd.reporting.charts import small_strip
 from mmccd.reporting.hidden_names import Secrets
 from mmccd.reporting.page import fill, number
 from mmccd.reporting.scans import Found, Shown, load_shown
-from mmccd.reporting.table import ABOVE, AMONG, MASK_MISSING, NO_REFERENCE, SCAN_MISSING, Row
+from mmccd.reporting.table import ABOVE, AMONG, BADGES, MASK_MISSING, NO_REFERENCE, SCAN_MISSING, Row
 from mmccd.reporting.viewer import COARSEST_MM, Embedded, embed
 
 OTHER_MODEL = "scored by another model than most cases here: do not compare its score with theirs"
@@ -109,11 +109,13 @@ class CaseDrawer:
         view.warnings = warnings if same else [*warnings, OTHER_MODEL]
         view.problem = self._public(view.problem) if view.problem else None
         healthy, scores = (self.healthy, self.scores) if same else ((), (1.0,))
-        text = fill("case", {"case": view, "unit": self.unit, "strip": small_strip(record.score, healthy, scores)})
+        text = fill("case", {
+            "case": view, "unit": self.unit, "strip": small_strip(record.score, healthy, scores),
+            "badge": BADGES[_state(view)],
+        })  # fmt: skip
         before, _, after = text.partition(_SLOT)
-        drawn = Drawn(
-            self._row(view, task.key), before, "", after, view.standing.unusual, view.count, view.problem
-        )  # fmt: skip
+        row = self._row(view, task.key)
+        drawn = Drawn(row, before, "", after, view.standing.unusual, view.count, view.problem)
         if not self.viewer:
             return drawn
         return replace(drawn, viewer=self._viewer(view, record, shown, task.share - drawn.size))
@@ -143,10 +145,15 @@ class CaseDrawer:
             *([f"{dice:.2f}" if dice == dice else "–"] if self.expert else []),
             str(len(case.warnings) or "–"),
         ]
-        badges = [ABOVE if standing.unusual else AMONG if standing.healthy else NO_REFERENCE]
+        badges = [_state(case)]
         if case.problem:
             badges.append(MASK_MISSING if case.planes[0].scan else SCAN_MISSING)
         return Row(case.name, tuple(cells), tuple(badges), key)
+
+
+def _state(case: CaseView) -> int:
+    """Of the score: a position in `BADGES`."""
+    return ABOVE if case.standing.unusual else AMONG if case.standing.healthy else NO_REFERENCE
 
 
 def markup(drawn: Drawn, viewer: str) -> Markup:

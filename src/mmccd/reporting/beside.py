@@ -8,6 +8,7 @@ from pathlib import Path
 from mmccd.errors import ConfigError, WriteError
 from mmccd.reporting.page import GENERATOR
 from mmccd.reporting.table import address
+from mmccd.system.claims import Claim
 from mmccd.system.files import sole_staging, write_atomically
 from mmccd.system.locks import one_at_a_time
 
@@ -37,6 +38,7 @@ class PagesBeside:
         self.page, self.folder = page, pages_of(page)
         self.count = 0
         self._opened = ExitStack()
+        self._claim: Claim | None = None
         self._staged: Path | None = None
 
     def check(self) -> None:
@@ -63,9 +65,10 @@ class PagesBeside:
         if self._staged is None:
             self.check()
             parent, name = self.page.parent, self.folder.name
-            if not self._opened.enter_context(one_at_a_time(parent, name, wait=False)):
+            self._claim = self._opened.enter_context(one_at_a_time(parent, name, wait=False))
+            if self._claim is None:
                 raise ConfigError(f"another mmccd process writes {self.folder}", "wait, or choose another --output")
-            self._staged = self._opened.enter_context(sole_staging(parent, name))
+            self._staged = self._opened.enter_context(sole_staging(parent, name, self._claim.token))
         write_atomically(self._staged / self.name(FIRST + self.count), content)
         self.count += 1
 
@@ -74,7 +77,10 @@ class PagesBeside:
 
         Raises:
             WriteError: a place cannot be written.
+            ClaimLost: another process writes there now, because this one stood still.
         """
+        if self._claim is not None:
+            self._claim.check()
         new = {self.name(FIRST + number) for number in range(self.count)}
         if self._staged is not None:
             try:

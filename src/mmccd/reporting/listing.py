@@ -112,6 +112,6 @@ def _listed(record: CaseRecord, scored: Scored) -> Listed:
 def _may_be_record(path: Path) -> bool:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return True  # torn: it may be one
     return isinstance(values, dict) and "case" in values

@@ -16,7 +16,7 @@ class Work(WorkerPlugin):
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function
 
-    def setup(self, worker: Worker) -> None:  # noqa: ARG002
+    def setup(self, worker: Worker) -> None:  # noqa: ARG002 - dask gives it
         """Make a process of it that is as those of `mmccd.system.workers`."""
         settle()
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmccd.errors import ConfigError
 from mmccd.system.extra import needed
 from mmccd.system.workers import THREADS
+from mmccd.system.yaml_text import read_yaml
 
 _EXAMPLE = "for example: {jobs: 10, cores: 4, memory: 16GB}"
 
@@ -52,9 +52,9 @@ def read_jobs(path: Path) -> SlurmJobs:
         ConfigError: there is none, or it says something else.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        values = read_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot read {path}: {reason}", f"give a file of YAML, {_EXAMPLE}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds a {type(values).__name__}, expected settings by name", _EXAMPLE)

@@ -58,7 +58,20 @@ def each(
     if workers <= 1 or len(items) <= 1:
         yield ((item, function(item)) for item in items)
         return
-    with worker_processes(min(workers, len(items)), function) as pool:
+    with each_apart(function, items, workers) as answers:
+        yield answers
+
+
+@contextmanager
+def each_apart(
+    function: Callable[[Item], Made], items: Sequence[Item], workers: int
+) -> Iterator[Iterator[tuple[Item, Made]]]:
+    """As `each`, never in this process: what kills one, as a lack of memory does, is an error here, also of one alone.
+
+    Raises:
+        DataError: a process died.
+    """
+    with worker_processes(max(1, min(workers, len(items))), function) as pool:
         waiting = {pool.submit(_apply, item): item for item in items}
         # What is done is not held: of many items it may be much.
         yield ((waiting.pop(done), done.result()) for done in as_completed(list(waiting)))

