@@ -19,6 +19,7 @@ from mmccd.version import __version__
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 CONNECT_SECONDS = 15
+RESTART_SECONDS = 15
 WHAT_FOR = "--cluster"
 LOST = (
     "the processes that worked on it died, one after the other",
@@ -182,7 +183,11 @@ def _client(distributed: Any, cluster: Cluster, told: Callable[[str], None]) -> 
                 ) as processes,
                 distributed.Client(processes, set_as_default=False) as client,
             ):  # fmt: skip
-                yield client
+                try:
+                    yield client
+                finally:  # a process that is just being started again cannot be closed
+                    with suppress(OSError):
+                        client.wait_for_workers(cluster.processes, timeout=RESTART_SECONDS)
 
 
 @contextmanager
