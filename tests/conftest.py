@@ -247,7 +247,7 @@ def predictions_folder(detector, phantom_folder, tmp_path_factory):
 
     output = tmp_path_factory.mktemp("shared") / "predictions"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmccd.prediction.case.write_preview", lambda *_, **__: None)  # slower than the toy model
+        patch.setattr("mmccd.prediction.preview.write_preview", lambda *_, **__: None)  # slower than the toy model
         predict(detector, [phantom_folder], output, subjects=["Phantom_0006", "Phantom_0007", "Phantom_0008"])
     return output
 

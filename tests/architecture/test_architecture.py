@@ -116,10 +116,21 @@ def test_names_of_tests_are_unique_in_their_file():
         ("mmccd.data.prepare", ("torch", "matplotlib", "lightning")),
         ("mmccd.simulation.phantom", ("torch", "matplotlib", "lightning")),
         ("mmccd.prediction.detector", ("lightning", "typer", "monai")),
+        ("mmccd.prediction.bids, mmccd.data.splits", ("pandas", "matplotlib")),
     ],
 )
 def test_what_an_import_costs(modules, absent):
     """Start-up time, and no training framework where nothing is trained."""
     code = f"import sys, {modules}; print(sorted(set({absent!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_model_is_loaded_without_the_compiler_of_pytorch():
+    """It takes as long to import as PyTorch itself, and is imported for a noise schedule whose shape alone is asked."""
+    code = (
+        "import sys, mmccd; mmccd.Detector.load('builtin:flair'); "
+        "print(sorted({'torch._dynamo', 'sympy', 'pandas', 'matplotlib'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -7,7 +7,7 @@ from mmccd.errors import ConfigError
 from mmccd.system.files import read_record
 
 PROGRAM = "mmccd"
-MANIFEST = "manifest.json"
+MANIFEST, INDEX = "manifest.json", "index.csv"
 CARD, WEIGHTS = "card.json", "model.safetensors"
 RESULTS = "results.json"
 SUMMARY = "summary.csv"

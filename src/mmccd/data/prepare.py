@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from mmccd.data.cohort import Cohort, Subject, all_healthy
 from mmccd.data.grid import OLD_PROTOCOLS
 from mmccd.data.layouts.names import LESION
-from mmccd.data.own_folders import MANIFEST
+from mmccd.data.own_folders import INDEX, MANIFEST
 from mmccd.data.problems import Problem
 from mmccd.data.slices import StoreSettings, slices_of
 from mmccd.data.splits import PART_NAMES, Split, digest
-from mmccd.data.store import FORMAT, INDEX, Manifest, Store, StoredArray, open_store, read_index, write_index
+from mmccd.data.store import FORMAT, Manifest, Store, StoredArray, open_store, read_index, write_index
 from mmccd.data.subject import Ready, as_it_is, load_case
 from mmccd.errors import ConfigError, DataError, MmccdError, WriteError
 from mmccd.method.intensity import INTENSITY_MAP

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmccd.data.cohort import Cohort
+from mmccd.data.own_folders import INDEX
 from mmccd.data.parts import PARTS, part_name
-from mmccd.data.store import INDEX
 from mmccd.data.tables import read_table
 from mmccd.errors import ConfigError, DataError, MmccdWarning
 from mmccd.system.files import sha256_of_json

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 from mmccd.data.grid import ModelGrid, Protocol, protocol_named
-from mmccd.data.own_folders import MANIFEST
+from mmccd.data.own_folders import INDEX, MANIFEST
 from mmccd.errors import ConfigError, DataError
 from mmccd.system.documents import Document
 from mmccd.system.files import sha256_of_file, sha256_of_json, write_atomically
 from mmccd.system.plain_text import as_cell, of_cell
 
 FORMAT = 1
-INDEX = "index.csv"
 _AGAIN = "prepare the store again"
 
 

@@ -16,17 +16,23 @@ from mmccd.model.config import Config, DiffusionConfig
 from mmccd.scoring.evidence import TailEvidence
 
 
-def build_method(config: Config, size_px: int) -> Method:
+def build_method(config: Config, size_px: int, *, networks_on: str = "cpu") -> Method:
     """Untrained networks of a method for slices of this side; seed torch first to make them reproducible.
+
+    Args:
+        config: Which method, and its sizes.
+        size_px: Side of the slices.
+        networks_on: Device of the networks; ``meta`` knows their shapes and gives them no memory. Of the noise schedule
+            alone PyTorch would import its compiler to know the shape, for a second.
 
     Raises:
         ConfigError: slices, masks or steps that cannot work.
     """
-    return METHODS[config.method].build(parts_of(config, size_px))
+    return METHODS[config.method].build(parts_of(config, size_px, networks_on=networks_on))
 
 
-def parts_of(config: Config, size_px: int) -> Parts:
-    """What a method is made of.
+def parts_of(config: Config, size_px: int, *, networks_on: str = "cpu") -> Parts:
+    """What a method is made of, as `build_method` says.
 
     Raises:
         ConfigError: slices of this side do not fit the networks.
@@ -35,7 +41,12 @@ def parts_of(config: Config, size_px: int) -> Parts:
     _check_size(network.patch_px * 2 ** (len(network.channels) - 1), size_px)
 
     def unet(in_channels: int, out_channels: int) -> nn.Module:
-        return UNet(in_channels, out_channels, **network.model_dump())
+        with torch.device(networks_on):
+            return UNet(in_channels, out_channels, **network.model_dump())
+
+    def code_network() -> CodeNetwork:
+        with torch.device(networks_on):
+            return CodeNetwork(**network.model_dump(exclude={"attention", "head_channels"}))
 
     def steps(highest: int | None = None) -> tuple[int, ...]:
         total, count = diffusion.schedule_steps, diffusion.sampling_steps
@@ -46,7 +57,7 @@ def parts_of(config: Config, size_px: int) -> Parts:
         targets=len(config.targets),
         mirrored=config.training.flip_left_right,
         unet=unet,
-        code_network=lambda: CodeNetwork(**network.model_dump(exclude={"attention", "head_channels"})),
+        code_network=code_network,
         schedule=linear_schedule(diffusion.schedule_steps),
         sampling_steps=steps,
         restoring_steps=lambda: steps(diffusion.start_step),
@@ -62,8 +73,7 @@ def check_fits(config: Config, size_px: int) -> None:
     Raises:
         ConfigError: slices, masks or steps that cannot work.
     """
-    with torch.device("meta"):
-        build_method(config, size_px)
+    build_method(config, size_px, networks_on="meta")
 
 
 def build_error(config: Config, counts: Tensor | None) -> Error:

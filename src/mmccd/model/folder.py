@@ -168,8 +168,7 @@ def _check_shapes(config: Config, size_px: int, weights: Mapping[str, torch.Tens
     Raises:
         RuntimeError: as `torch.nn.Module.load_state_dict`.
     """
-    with torch.device("meta"):
-        method = build_method(config, size_px)
+    method = build_method(config, size_px, networks_on="meta")
     method.load_state_dict({name: tensor.to("meta") for name, tensor in weights.items()})
 
 

@@ -15,7 +15,6 @@ from mmccd.data.volumes import read_volume, write_volume
 from mmccd.errors import ClaimLost, DataError, MmccdError, WriteError
 from mmccd.prediction.detector import Detection, Detector
 from mmccd.prediction.inputs import Input
-from mmccd.prediction.preview import write_preview
 from mmccd.prediction.record import nameless, origin_of, record_of
 from mmccd.prediction.summary import Outcome, outcome_of
 from mmccd.raw.brain import Strip
@@ -127,6 +126,8 @@ class CaseScorer:
                 if made.brain_from:
                     write_volume(stage / f"{item.case}{BRAIN_END}", detection.brain.astype("uint8"), detection.volume)
                 if self.preview:
+                    from mmccd.prediction.preview import write_preview  # meanwhile, because it brings Matplotlib
+
                     picture = stage / f"{item.case}{PICTURE_END}"
                     write_preview(picture, item.case, record.source, detection, head=bool(made.brain_from))
                 saved.result()

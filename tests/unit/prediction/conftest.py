@@ -5,8 +5,6 @@ import shutil
 
 import pytest
 
-from mmccd.prediction import case as prediction
-
 
 @pytest.fixture
 def scans(tmp_path, healthy_scan, lesioned_scan):
@@ -26,7 +24,7 @@ def output(tmp_path):
 @pytest.fixture
 def no_pictures(monkeypatch):
     """Previews take longer than the toy model."""
-    monkeypatch.setattr(prediction, "write_preview", lambda *_, **__: None)
+    monkeypatch.setattr("mmccd.prediction.preview.write_preview", lambda *_, **__: None)
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def validated(folder, *options):
 
 @pytest.fixture
 def no_pictures(monkeypatch):
-    monkeypatch.setattr("mmccd.prediction.case.write_preview", lambda *_, **__: None)
+    monkeypatch.setattr("mmccd.prediction.preview.write_preview", lambda *_, **__: None)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def scored(detector, bids_folder, tmp_path_factory):
     """What `predict` leaves of the dataset."""
     output = tmp_path_factory.mktemp("scored")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmccd.prediction.case.write_preview", lambda *_, **__: None)
+        patch.setattr("mmccd.prediction.preview.write_preview", lambda *_, **__: None)
         predict(detector, bids_folder, output / NATIVE)
     return output
 

@@ -12,6 +12,7 @@ from mmccd.data.volumes import read_volume, write_volume
 from mmccd.errors import ConfigError, DataError, MmccdWarning
 from mmccd.model.folder import load_model, save_model
 from mmccd.prediction import case as prediction
+from mmccd.prediction import preview
 from mmccd.prediction.detector import Detector
 from mmccd.prediction.inputs import find_inputs
 from mmccd.prediction.predict import predict
@@ -149,7 +150,7 @@ def test_a_killed_run_with_another_model_is_not_taken_for_the_first(
     detector, scans, output, model_folder, tmp_path, monkeypatch
 ):
     scan = scans / "b.nii.gz"
-    monkeypatch.setattr(prediction, "write_preview", lambda *_, **__: None)
+    monkeypatch.setattr(preview, "write_preview", lambda *_, **__: None)
     predict(detector, [scan], output)
     expected = (output / "b_anomaly.nii.gz").read_bytes()
     model = load_model(model_folder)
@@ -160,10 +161,10 @@ def test_a_killed_run_with_another_model_is_not_taken_for_the_first(
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(prediction, "write_preview", killed)
+    monkeypatch.setattr(preview, "write_preview", killed)
     with pytest.raises(KeyboardInterrupt):
         predict(Detector.load(tmp_path / "m", device="cpu"), [scan], output)
-    monkeypatch.setattr(prediction, "write_preview", lambda *_, **__: None)
+    monkeypatch.setattr(preview, "write_preview", lambda *_, **__: None)
     predict(detector, [scan], output)
     assert (output / "b_anomaly.nii.gz").read_bytes() == expected
 
@@ -310,7 +311,7 @@ def test_a_flat_cohort_that_is_scored_into_itself_stays_one(detector, healthy_sc
 def test_results_without_a_record_of_a_killed_or_failed_run_are_replaced(
     detector, scans, output, monkeypatch, healthy_scan
 ):
-    monkeypatch.setattr(prediction, "write_preview", lambda *_, **__: None)
+    monkeypatch.setattr(preview, "write_preview", lambda *_, **__: None)
     move = Path.replace
 
     def killed(path, target):
