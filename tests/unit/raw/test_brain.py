@@ -2,15 +2,17 @@
 
 import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from mmccd.data.volumes import new_volume, read_volume
 from mmccd.errors import ConfigError, DataError
 from mmccd.raw import brain as brain_module
-from mmccd.raw.brain import brain_file, check_strip, extract, has_skull, odd_about_brain
+from mmccd.raw.brain import brain_file, check_strip, extract, has_skull, odd_about_brain, without_denormals
 
 DATA = Path(os.environ.get("MMCCD_DATA", "../shared/data"))
 REAL_EXTRACT = extract
@@ -95,3 +97,23 @@ def test_the_brain_of_a_real_head_overlaps_with_that_of_a_trusted_pipeline():
     scan = read_volume(path)
     brain = REAL_EXTRACT(scan)
     assert 1300 < brain.sum() * scan.voxel_ml < 1650
+
+def test_tiny_numbers_count_as_zero_in_every_thread_and_nowhere_else():
+    tiny = torch.full((4, 100_000), 1e-40)
+    assert bool((tiny * 1).any())  # threads that are here already keep them
+
+    def work():
+        return torch.get_num_threads(), bool((tiny * 1).any())
+
+    usual = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert without_denormals(work) == (2, False)
+    finally:
+        torch.set_num_threads(usual)
+    assert bool((tiny * 1).any())
+
+
+def test_what_ends_the_work_is_raised():
+    with pytest.raises(MemoryError, match="none left"):
+        without_denormals(Mock(side_effect=MemoryError("none left")))
