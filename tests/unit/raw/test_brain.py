@@ -98,6 +98,7 @@ def test_the_brain_of_a_real_head_overlaps_with_that_of_a_trusted_pipeline():
     brain = REAL_EXTRACT(scan)
     assert 1300 < brain.sum() * scan.voxel_ml < 1650
 
+
 def test_tiny_numbers_count_as_zero_in_every_thread_and_nowhere_else():
     tiny = torch.full((4, 100_000), 1e-40)
     assert bool((tiny * 1).any())  # threads that are here already keep them
