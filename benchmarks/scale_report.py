@@ -19,7 +19,7 @@ from mmccd.simulation.phantom import phantom
 
 CASES = (100, 1000, 5000, 20_000)
 PROCESSES = (1, 2)
-OF_PROCESSES = 5000
+OF_PROCESSES = 1000
 FIRST = "case00000"
 # Software rendering, as in a machine without a GPU; root has no sandbox.
 FLAGS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox", "--disable-dev-shm-usage"]
@@ -55,7 +55,7 @@ def tables(growing: list[dict[str, float]], processes: list[dict[str, float]]) -
     parts = ["## The page of many cases", note, growth]
     if processes:
         one, two = (row["seconds"] for row in processes)
-        gain = f"{OF_PROCESSES:,} cases take {one:.0f} s with one process and {two:.0f} s with two"
+        gain = f"{processes[0]['cases']:,} cases take {one:.0f} s with one process and {two:.0f} s with two"
         parts.append(f"{gain}: {one / two:.2f} times as fast.")
     return parts
 
