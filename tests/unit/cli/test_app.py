@@ -117,8 +117,8 @@ def test_version_and_help(run):
         assert "Usage: mmccd" in out
 
 
-def test_demo_prints_the_table_and_where_things_are(run, monkeypatch, tmp_path):
-    from mmccd.overview.demo import DemoResult
+def test_demo_prints_its_first_result_at_once_then_the_table_and_where_things_are(run, monkeypatch, tmp_path):
+    from mmccd.overview.demo import DemoResult, FirstResult
 
     class Fake:
         @staticmethod
@@ -127,18 +127,24 @@ def test_demo_prints_the_table_and_where_things_are(run, monkeypatch, tmp_path):
 
     asked = {}
 
-    def demo(output, *, seed, workers, scan, progress_of):
-        asked.update(output=output, seed=seed, workers=workers, scan=scan)
+    def first_result(output, *, seed, scan, progress_of):
+        asked.update(first=(output, seed, scan))
+        return FirstResult(output / "first.html", output / "first.png")
+
+    def demo(output, *, seed, workers, progress_of):
+        asked.update(then=(output, seed, workers))
         with progress_of("train") as report:
             report("x", 1, 1)
-        return DemoResult({"mmccd": Fake()}, output / "montage.png", output / "r.html", output / "scan.png")
+        return DemoResult({("t2", "MMCCD"): Fake()}, output / "montage.png", output / "r.html")
 
+    monkeypatch.setattr("mmccd.overview.demo.first_result", first_result)
     monkeypatch.setattr("mmccd.overview.demo.demo", demo)
     code, out, error = run("demo", "-o", tmp_path / "d", "--seed", 4, "--workers", 3, "--scan", "my.nii.gz")
     assert code == 0
-    assert asked == {"output": tmp_path / "d", "seed": 4, "workers": 3, "scan": Path("my.nii.gz")}
+    assert asked == {"first": (tmp_path / "d", 4, Path("my.nii.gz")), "then": (tmp_path / "d", 4, 3)}
     assert error.startswith("train: 1/1 x")
-    assert all(text in out for text in ("Dice", "0.5", "intensity threshold", "simulated", "montage.png", "scan.png"))
+    assert out.index("first.html") < out.index("Dice") < out.index("r.html")
+    assert all(text in out for text in ("T2: MMCCD", "0.5", "T2: intensity threshold", "simulated", "montage.png"))
 
 
 def test_benchmark_hands_on_what_is_asked_and_prints_a_table_per_source(

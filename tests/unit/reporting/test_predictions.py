@@ -136,6 +136,19 @@ def test_p_values_are_put_into_words_with_what_few_references_cannot_show(whole)
             assert "does not set this scan apart" in text
 
 
+def test_of_one_scan_the_page_speaks_in_the_singular(write, folder):
+    for case in CASES[1:]:
+        for path in folder.glob(f"{case}*"):
+            path.unlink()
+    (folder / "summary.csv").unlink()
+    record = json.loads((folder / f"{CASES[0]}.json").read_text())
+    _, page = write()
+    lead = " ".join(page.split('class="lead">')[1].partition("</p>")[0].split())
+    beyond = record["p_value"] <= 1 / (record["p_value_of"]["healthy_subjects"] + 1)
+    words = "higher than every healthy reference subject" if beyond else "no higher than healthy reference subjects may"
+    assert lead == f"It scores {words}. {'Tissue is marked.' if record['findings'] else 'Nothing is marked.'}"
+
+
 def test_only_the_brain_is_in_the_page(whole, phantom_folder):
     _, page = whole
     for key in re.findall(r'data-case="([^"]*)"', page):
