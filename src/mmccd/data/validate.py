@@ -10,7 +10,7 @@ from mmccd.data.subject import Case, Ready, as_it_is, load_case
 from mmccd.data.volumes import brain_mask
 from mmccd.errors import DataError, MmccdError
 from mmccd.system.progress import ProgressCallback, no_progress
-from mmccd.system.workers import each, usual_workers
+from mmccd.system.workers import chosen_workers, each
 
 NO_MASK = "it has no lesion mask while others have one: predict scores it, prepare leaves it out; all zero says healthy"
 # Experts outline to the pial surface, so a few lesion voxels beyond the mask are normal.
@@ -60,7 +60,7 @@ def validate(
     some_have_masks = not all_healthy(cohort.subjects)
     reports = [CaseReport(name, problem) for name, problem in cohort.problems.items()]
     total = len(reports) + len(cohort.subjects)
-    count = usual_workers(len(cohort.subjects)) if workers is None else workers
+    count = chosen_workers(workers, len(cohort.subjects))
     with each(partial(validate_subject, ready=ready), cohort.subjects, count) as answers:
         for subject, report in answers:
             without = report.ok and some_have_masks and not subject.lesion

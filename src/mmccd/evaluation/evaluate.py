@@ -29,7 +29,7 @@ from mmccd.evaluation.tables import Evaluation
 from mmccd.system.cluster import LOST, parse_cluster, spread
 from mmccd.system.files import write_atomically, write_csv, write_json
 from mmccd.system.progress import ProgressCallback, no_progress
-from mmccd.system.workers import usual_workers
+from mmccd.system.workers import chosen_workers
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -98,7 +98,7 @@ def evaluate(
     with tempfile.TemporaryDirectory(prefix="mmccd-", ignore_cleanup_errors=True) as folder:
         scratch = Scratch(Path(folder))
         measurer = CaseMeasurer(predictions, cohort)
-        count = usual_workers(len(cases)) if workers is None else workers
+        count = chosen_workers(workers, len(cases))
         with spread(measurer, cases, count, elsewhere, lost=_lost, told=told) as answers:
             for case, answer in answers:
                 if isinstance(answer, Problem):

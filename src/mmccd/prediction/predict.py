@@ -22,7 +22,7 @@ from mmccd.raw.brain import Strip
 from mmccd.system.cluster import LOST, Cluster, parse_cluster, spread
 from mmccd.system.devices import one_thread
 from mmccd.system.progress import ProgressCallback, no_progress
-from mmccd.system.workers import usual_workers
+from mmccd.system.workers import chosen_workers
 
 
 def predict(
@@ -158,7 +158,7 @@ def _processes(asked: int | None, detector: Detector, scans: int, elsewhere: Clu
     if alone and (elsewhere is not None or (asked or 1) > 1):
         what = f"several processes cannot share {detector.runtime} on {detector.device}"
         raise ConfigError(what, "leave --workers and --cluster out, or choose --device cpu and --runtime torch")
-    return (1 if alone else usual_workers(scans)) if asked is None else asked
+    return 1 if alone else chosen_workers(asked, scans)
 
 
 def _lost(item: Input) -> Outcome:

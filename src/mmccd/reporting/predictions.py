@@ -19,7 +19,7 @@ from mmccd.reporting.more_pages import MorePages
 from mmccd.reporting.scans import Found, Scans
 from mmccd.reporting.sheet import Sheet, share_of
 from mmccd.system.progress import ProgressCallback, no_progress
-from mmccd.system.workers import each_in_order, usual_workers
+from mmccd.system.workers import chosen_workers, each_in_order
 
 MB = 1_000_000
 
@@ -88,7 +88,7 @@ def report_predictions(
         raise DataError(f"{folder} holds no case", "give the folder that `mmccd predict` wrote")
     if settings.cases_per_page < 1:
         raise ConfigError(f"{settings.cases_per_page} cases per page, expected 1 at least", "for example 50")
-    workers = usual_workers(len(predictions.cases)) if settings.workers is None else settings.workers
+    workers = chosen_workers(settings.workers, len(predictions.cases))
     scans = None
     if settings.scans and predictions.cases:
         scans = Scans.found_in(

@@ -39,9 +39,9 @@ def idle_cores() -> int:
     return max(1, min(ours, round((os.cpu_count() or 1) - busy)))
 
 
-def usual_workers(items: int) -> int:
-    """How many processes so many items are worth: as many as cores are idle, with some items for each."""
-    return max(1, min(idle_cores(), items // ITEMS_EACH))
+def chosen_workers(asked: int | None, items: int) -> int:
+    """How many processes: those that were asked for, else as many as cores are idle, with some items for each."""
+    return max(1, min(idle_cores(), items // ITEMS_EACH)) if asked is None else asked
 
 
 @contextmanager
@@ -128,7 +128,7 @@ def worker_processes(count: int, function: Callable[..., Any] | None = None) -> 
         except BaseException as error:
             pool.shutdown(cancel_futures=True)
             if isinstance(error, BrokenProcessPool):
-                raise DataError("a worker process died", f"{MEMORY} goes on where this one stopped") from error
+                raise DataError("a worker process died", f"{MEMORY} needs least") from error
             raise
 
 
