@@ -97,7 +97,7 @@ def evaluate(
     failures: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="mmccd-", ignore_cleanup_errors=True) as folder:
         scratch = Scratch(Path(folder))
-        measurer = CaseMeasurer(predictions, cohort)
+        measurer = CaseMeasurer(predictions, cohort, frozenset(sorted(cases)[:_DRAWN_CASES]))
         count = chosen_workers(workers, len(cases))
         with spread(measurer, cases, count, elsewhere, lost=_lost, told=told) as answers:
             for case, answer in answers:
@@ -108,7 +108,8 @@ def evaluate(
                     found[case] = answer.rows
                     trained_on += [case] * answer.trained_on
                     origins.append(recipe_of(answer.origin))
-                    pictures = _first(pictures | {case: answer.picture})
+                    if answer.picture is not None:
+                        pictures[case] = answer.picture
                 progress(case, len(failures) + len(found), len(cases))
         if not found:
             raise _nothing_left(data, failures)
@@ -137,7 +138,8 @@ def evaluate(
     write_csv(output / "metrics.csv", evaluation.rows)
     write_json(output / "evaluation.json", evaluation.record(resamples=resamples, seed=seed))
     write_atomically(output / "table.md", evaluation.markdown().encode())
-    write_montage(output / "montage.png", list(pictures.values()), "Findings beside the expert's outlines")
+    drawn = [pictures[case] if case in pictures else measurer.picture(case) for case in list(found)[:_DRAWN_CASES]]
+    write_montage(output / "montage.png", drawn, "Findings beside the expert's outlines")
     progress("done", len(cases), len(cases))
     if evaluation.mixture:
         warnings.warn(evaluation.mixture, MmccdWarning, stacklevel=2)
@@ -171,11 +173,6 @@ def _check_writable(output: Path) -> None:
             f"cannot write to {output}: {error.strerror or error}",
             "choose an output folder that is writable and has space left",
         ) from error
-
-
-def _first(pictures: Mapping[str, MontageRow]) -> dict[str, MontageRow]:
-    """Those of the first cases, in whichever order they were measured."""
-    return {case: pictures[case] for case in sorted(pictures)[:_DRAWN_CASES]}
 
 
 def _by_method(found: Mapping[str, Sequence[Row]]) -> dict[str, list[str]]:

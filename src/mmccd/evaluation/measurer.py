@@ -22,7 +22,7 @@ class Measured:
         rows: One for each method.
         origin: What the prediction was made of.
         trained_on: Whether the model was trained or calibrated on this very scan.
-        picture: Its row of the montage.
+        picture: Its row of the montage; None of a case that is not drawn.
         curves: Dice by threshold, of each method.
         slices: Of each method, for the paper's protocol; empty without a lesion.
     """
@@ -30,7 +30,7 @@ class Measured:
     rows: tuple[Row, ...]
     origin: dict[str, Any]
     trained_on: bool
-    picture: MontageRow
+    picture: MontageRow | None
     curves: dict[str, DiceCurve]
     slices: dict[str, LesionSlice]
 
@@ -42,10 +42,12 @@ class CaseMeasurer:
     Attributes:
         predictions: The folder.
         cohort: Subjects with lesion masks, matched to cases by id.
+        drawn: Cases of the montage, whose rows are made while they are at hand.
     """
 
     predictions: Path
     cohort: Cohort
+    drawn: frozenset[str] = frozenset()
 
     def __call__(self, case: str) -> Measured | Problem:
         """Measure a case; whatever is wrong with it becomes its problem."""
@@ -60,7 +62,11 @@ class CaseMeasurer:
             rows=tuple(measure(expert, one) | {"source": loaded.record.source} for one in loaded.scored),
             origin=loaded.record.origin,
             trained_on=loaded.record.trained_on,
-            picture=montage_row(loaded),
+            picture=montage_row(loaded) if case in self.drawn else None,
             curves={one.method: DiceCurve.of(one.score[expert.brain], lesion, size) for one in loaded.scored},
             slices={method: piece for method, piece in slices.items() if piece is not None},
         )
+
+    def picture(self, case: str) -> MontageRow:
+        """The row of the montage of a case that has been measured."""
+        return montage_row(load_scored_case(self.predictions, self.cohort.subject(case)))

@@ -14,7 +14,7 @@ def measurer(folders):
     add_subject(data, "healthy", lesion=np.zeros(SHAPE, bool))
     for name in ("a", "healthy", "stranger"):
         add_prediction(predictions, name, lesion_of() * 1.0, trained_on=name == "healthy")
-    return CaseMeasurer(predictions, read_cohort(data))
+    return CaseMeasurer(predictions, read_cohort(data), frozenset({"a"}))
 
 
 def test_a_case_has_rows_a_curve_and_a_slice_of_each_method(measurer):
@@ -35,6 +35,11 @@ def test_a_healthy_case_has_no_slice_of_a_lesion(measurer):
     found = measurer("healthy")
     assert found.trained_on
     assert found.slices == {}
+
+
+def test_only_cases_that_are_drawn_have_a_picture_and_others_can_be_drawn_later(measurer):
+    assert measurer("healthy").picture is None
+    assert measurer.picture("healthy").name.startswith("healthy\nslice ")
 
 
 def test_what_is_wrong_with_a_case_is_its_problem(measurer):
