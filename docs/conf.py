@@ -67,12 +67,14 @@ copybutton_selector = "div.highlight-sh pre, div.highlight-python pre, div.highl
 html_theme = "pydata_sphinx_theme"
 html_title = "mmccd"
 html_static_path = ["_static"]
+html_favicon = "_static/logo.svg"
+html_context = {"default_mode": "auto"}
 html_css_files = ["site.css"]
 html_js_files = ["from_disk.js"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
-    "logo": {"text": "mmccd"},
+    "logo": {"text": "mmccd", "image_light": "_static/logo.svg", "image_dark": "_static/logo.svg", "alt_text": ""},
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "navbar_end": ["theme-switcher"],
