@@ -9,7 +9,7 @@ import mmccd
 
 project = "mmccd"
 author = "The mmccd developers"
-copyright = f"2026, {author}"
+copyright = f"2026, {author}. Apache-2.0. Research use only, not a medical device"
 version = release = mmccd.__version__
 
 extensions = [
@@ -64,17 +64,24 @@ intersphinx_mapping = {
 
 copybutton_selector = "div.highlight-sh pre, div.highlight-python pre, div.highlight-yaml pre"
 
+LOGO = "_static/logo.svg"
 html_theme = "pydata_sphinx_theme"
 html_title = "mmccd"
 html_static_path = ["_static"]
-html_favicon = "_static/logo.svg"
+html_favicon = LOGO
 html_context = {"default_mode": "auto"}
 html_css_files = ["site.css"]
 html_js_files = ["from_disk.js"]
+html_search_scorer = "docs/_static/search_order.js"
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
-    "logo": {"text": "mmccd", "image_light": "_static/logo.svg", "image_dark": "_static/logo.svg", "alt_text": ""},
+    "logo": {
+        "text": f"mmccd {version}",
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo.svg",
+        "alt_text": "",
+    },
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "navbar_end": ["theme-switcher"],

@@ -63,6 +63,15 @@ def test_a_word_is_found_from_disk(look_at):
     assert "heteroscedastic loss" in page.locator("article").inner_text()
 
 
+def test_pages_for_users_are_found_before_decisions(look_at):
+    page = look_at("search.html")
+    page.goto(page.url + "?q=threshold")
+    page.get_by_text("Search finished").first.wait_for()
+    found = page.locator("#search-results li a").evaluate_all("links => links.map(link => link.pathname)")
+    first = {part: next(i for i, path in enumerate(found) if part in path) for part in ("/how-to/", "/decisions/")}
+    assert first["/how-to/"] < first["/decisions/"]
+
+
 def test_a_name_of_the_package_is_found(look_at):
     page = look_at("search.html")
     page.goto(page.url + "?q=find_split")
