@@ -7,7 +7,7 @@ STAMP := $(VENV)/installed
 # belong together, and which come first, tests/conftest.py says.
 PARALLEL := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-long lint format clean
+.PHONY: demo test test-long lint format docs clean
 
 demo: $(STAMP)
 	$(BIN)/mmccd demo --output demo
@@ -31,6 +31,10 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(STAMP)
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --conf-dir docs --doctree-dir docs/_build/doctrees . docs/_build/html
+	@echo docs/_build/html/index.html
+
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) must be Python 3.11 or later with venv"; \
@@ -40,4 +44,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .coverage
+	rm -rf $(VENV) demo build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .coverage

@@ -2,11 +2,13 @@
 
 import ast
 import re
+import shlex
 import shutil
 import subprocess
 import tomllib
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,13 +16,20 @@ import typer
 import yaml
 from pydantic import BaseModel
 
+import mmccd
 from mmccd.cli.app import app
 from mmccd.cli.bids_app import parser
-from mmccd.model.config import Config, presets
+from mmccd.comparison.plan import SIZES
+from mmccd.data.layouts.registry import LAYOUTS
+from mmccd.method.registry import METHODS
+from mmccd.model.card import THRESHOLD_KINDS
+from mmccd.model.config import BY_SOURCE, OTHER, Config, presets
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
+# The changelog and the decisions also name what is no more.
+PAGES_OF_TODAY = [page for page in PAGES if page.name != "CHANGELOG.md" and page.parent.name != "decisions"]
 COMMANDS = typer.main.get_command(app).commands
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -100,6 +109,94 @@ def test_the_bids_app_is_documented_with_its_options():
     names = [name for action in parser()._actions for name in action.option_strings or [action.metavar or ""]]
     assert len(names) > 15
     assert [name for name in names if name and f"`{name}`" not in section] == []
+
+
+def _typed(text):
+    """Commands of ours on a page, in blocks and in lines: each as its words."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    for line in [*lines, *re.findall(r"`(mmccd[^`]*)`", text.replace("\n", " "))]:
+        words = shlex.split(line.replace("\\|", "|"), comments=True)
+        starts = [place for place, word in enumerate(words) if word in ("mmccd", "mmccd-bids")]
+        if starts:
+            yield words[starts[0] :]
+
+
+def _is_setting(key):
+    """A setting, an entry of one that is told by modality, or a placeholder as in `--set key=value`."""
+    setting, _, modality = key.rpartition(".")
+    by_source = setting.partition(".")[2] in BY_SOURCE and modality in ("flair", "t1", "t2", OTHER)
+    return key in SETTINGS or "." not in key or by_source
+
+
+def _unknown(words):
+    """What of a command does not exist."""
+    program, *rest = words
+    command = rest[0] if rest else ""
+    if program == "mmccd" and re.fullmatch(r"[a-z]+", command) and command not in COMMANDS:
+        yield f"command {command}"
+        return
+    known = {*BIDS_OPTIONS, "--help"} if program == "mmccd-bids" else {*_options(command), "--help", "--version"}
+    for word, value in pairwise([*rest, ""]):
+        beyond = word in CHOICES and re.fullmatch(r"[a-z-]+", value) and value not in CHOICES[word]
+        if re.match(r"--?[a-z]", word) and word not in known:
+            yield word
+        elif beyond or (word == "--set" and not _is_setting(value.partition("=")[0])):
+            yield f"{word} {value}"
+
+
+def _options(command):
+    """Of one command; of all where none is named, as in `mmccd COMMAND --seed`."""
+    chosen = [COMMANDS[command]] if command in COMMANDS else COMMANDS.values()
+    return {name for one in chosen for option in one.params for name in (*option.opts, *option.secondary_opts)}
+
+
+SETTINGS = {key for key, _ in _settings()}
+BIDS_OPTIONS = {name for action in parser()._actions for name in action.option_strings}
+OF_OTHERS = {"--ntasks", "--ntasks-per-node", "--nthreads", "--recursive"}  # SLURM, BIDS Apps, Git
+CHOICES = {
+    "--config": presets(), "--layout": {*LAYOUTS, "auto", "dicom"}, "--method": METHODS, "--size": SIZES,
+    "--threshold": THRESHOLD_KINDS,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES_OF_TODAY, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_tells_to_type_exists(page):
+    assert [one for words in _typed(page.read_text()) for one in _unknown(words)] == []
+
+
+@pytest.mark.parametrize("page", PAGES_OF_TODAY, ids=lambda page: str(page.relative_to(ROOT)))
+def test_options_and_settings_that_a_page_names_exist(page):
+    today = page.read_text().partition("## Settings of earlier versions")[0]
+    spans = re.findall(r"`([^`\n]+)`", _FENCE.sub("", today))
+    options = {found[0] for span in spans if (found := re.match(r"--[a-z][\w-]+", span))}
+    sections = "|".join({key.partition(".")[0] for key in SETTINGS if "." in key})
+    keys = {found[0] for span in spans if (found := re.match(rf"({sections})\.[\w.]+", span))}
+    assert options - _options("") - BIDS_OPTIONS - OF_OTHERS - {"--help", "--version"} == set()
+    assert {key for key in keys if not _is_setting(key)} == set()
+
+
+def test_commands_are_found_and_wrong_ones_noticed():
+    page = """```sh
+mmccd predit builtin:flair scan.nii.gz
+srun mmccd predict model scan.nii.gz --treshold relative \\
+  --threshold absolute  # --nonsense
+mmccd train store model --set training.stepz=3 --set scoring.polarity.flair=bright --config bests
+mmccd-bids in out participant --nothing
+```
+and `mmccd predict model scans --no-previews`, but not `mmccd COMMAND --help`.
+"""
+    wrong = ["command predit", "--treshold", "--threshold absolute", "--set training.stepz=3", "--config bests"]
+    assert [one for words in _typed(page) for one in _unknown(words)] == [*wrong, "--nothing", "--no-previews"]
+    assert sum(len(list(_typed(page.read_text()))) for page in PAGES_OF_TODAY) > 100
+
+
+def test_each_public_name_is_on_the_pages_for_python():
+    pages = "".join(page.read_text() for page in (DOCS / "reference" / "python").glob("*.md"))
+    told = set(re.findall(r"auto(?:class|function|exception):: (?:mmccd\.)?(\w+)\b(?!\.)", pages))
+    assert set(mmccd.__all__) - {"__version__"} <= told
+    listed = re.findall(r"^   (\w+)$", (DOCS / "reference" / "python.md").read_text(), re.MULTILINE)
+    assert sorted([*listed, "MmccdError", "__version__"]) == sorted(mmccd.__all__)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
