@@ -13,9 +13,11 @@ import typer
 from rich.table import Column, Table
 
 from mmccd.cli import data as cli_data
+from mmccd.cli import doctor as cli_doctor
 from mmccd.cli import models as cli_models
 from mmccd.cli import report as cli_report
 from mmccd.cli import results as cli_results
+from mmccd.cli.options import AsJson
 from mmccd.cli.output import (
     BUG,
     CLOSED,
@@ -77,7 +79,7 @@ def info(
     path: Annotated[
         Path | None, typer.Argument(help="A model (a folder, a .zip, or builtin:flair) or a store to describe.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Versions, devices and presets of this installation; or what a MODEL or STORE holds."""
     from mmccd.overview.info import info as facts
@@ -93,6 +95,7 @@ def info(
 
 
 for _command in (
+    cli_doctor.doctor,
     cli_results.demo,
     cli_data.phantom,
     cli_data.preprocess,
@@ -112,6 +115,7 @@ for _command in (
 
 
 GO_ON = "the same command goes on where it stopped; train with --resume"
+REPORT = "this is a bug: run again with MMCCD_DEBUG=1 and report the traceback, with what `mmccd doctor` says"
 SPACE = "make space, and check who may read and write there"
 
 
@@ -162,7 +166,7 @@ def ended(command: Callable[[], Any], *, name: str) -> int:
         if os.environ.get("MMCCD_DEBUG"):
             raise
         kind = type(error).__name__
-        return _fail(f"{kind}: {error}", "this is a bug: run again with MMCCD_DEBUG=1 and report the traceback", BUG)
+        return _fail(f"{kind}: {error}", REPORT, BUG)
 
 
 def entry() -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mmccd.prediction.summary import Outcome
 
 FINE, BUG, USAGE, SOME_FAILED, NONE_WORKED, INTERRUPTED, CLOSED, TERMINATED = 0, 1, 2, 3, 4, 130, 141, 143
+BROKEN = 1
+"""Of `doctor`: the installation."""
 FROM_SIGNALS = 128
 """An exit code above it is that of a signal."""
 
