@@ -17,6 +17,7 @@ from mmccd.cli import doctor as cli_doctor
 from mmccd.cli import models as cli_models
 from mmccd.cli import report as cli_report
 from mmccd.cli import results as cli_results
+from mmccd.cli.log import said_as_asked, with_log_json
 from mmccd.cli.options import AsJson
 from mmccd.cli.output import (
     BUG,
@@ -111,7 +112,7 @@ for _command in (
     cli_results.benchmark,
     cli_report.report,
 ):
-    app.command()(_command)
+    app.command()(with_log_json(_command))
 
 
 GO_ON = "the same command goes on where it stopped; train with --resume"
@@ -126,9 +127,11 @@ def _fail(message: str, hint: str, code: int) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code."""
-    return ended(
-        lambda: typer.main.get_command(app)(args=arguments, prog_name="mmccd", standalone_mode=False), name="mmccd"
-    )
+    given = sys.argv[1:] if arguments is None else arguments
+    name = next((text for text in given if not text.startswith("-")), "mmccd")
+    with said_as_asked(given, name) as end:
+        command = typer.main.get_command(app)
+        return end(ended(lambda: command(args=given, prog_name="mmccd", standalone_mode=False), name="mmccd"))
 
 
 def ended(command: Callable[[], Any], *, name: str) -> int:

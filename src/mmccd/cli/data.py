@@ -30,6 +30,7 @@ from mmccd.system.progress import reported_progress
 
 if TYPE_CHECKING:
     from mmccd.data.cohort import Cohort, Image, Subject
+    from mmccd.data.problems import Problem
 
 _LISTED = 50
 
@@ -84,7 +85,7 @@ def preprocess(
         )
     total = len(cohort.subjects) + len(cohort.problems)
     say(f"{total - len(problems)} subjects in {output}")
-    finish({subject: str(problem) for subject, problem in problems.items()}, total)
+    finish(problems, total)
 
 
 def validate(
@@ -122,7 +123,7 @@ def validate(
     out.print(f"layout {cohort.layout}, {total} subjects")
     out.print(table)
     _print_files(cohort)
-    finish({report.subject: str(report.problem) for report in reports if report.problem}, total)
+    finish({report.subject: report.problem for report in reports if report.problem}, total)
 
 
 def prepare(
@@ -209,9 +210,9 @@ def prepare(
     out.print(table)
     if done.manifest.subjects["test"]:
         out.print(f"later, score test subjects alone: mmccd predict MODEL {data} -o OUT --split {store}")
-    if not (split or lists or origin.startswith("split.csv")):  # then nobody has left them out on purpose
-        failures = failures | {subject: str(problem) for subject, problem in cohort.problems.items()}
-    finish(failures, len(wanted | failures.keys()))
+    chosen_by_somebody = split or lists or origin.startswith("split.csv")  # who may have left them out on purpose
+    failed: dict[str, Problem | str] = {**failures, **({} if chosen_by_somebody else cohort.problems)}
+    finish(failed, len(wanted | failed.keys()))
 
 
 def _print_files(cohort: "Cohort") -> None:

@@ -1,7 +1,7 @@
 """How the commands print, and the exit codes that they leave with."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from mmccd.data.own_folders import SUMMARY
+from mmccd.system.complaints import say_failed
 from mmccd.system.plain_text import in_lines, in_one_line
 
 if TYPE_CHECKING:
+    from mmccd.data.problems import Problem
     from mmccd.prediction.summary import Outcome
 
 FINE, BUG, USAGE, SOME_FAILED, NONE_WORKED, INTERRUPTED, CLOSED, TERMINATED = 0, 1, 2, 3, 4, 130, 141, 143
@@ -52,10 +54,11 @@ def print_evaluation(lines: list[list[str]]) -> None:
     out.print("Mean over patients [95 % interval]. Only oracle_dice chose its threshold with these labels.")
 
 
-def finish(failures: dict[str, str], total: int) -> None:
+def finish(failures: "Mapping[str, Problem | str]", total: int) -> None:
     """List what failed, and leave with the exit code that says whether anything worked."""
     for case, reason in failures.items():
-        print(in_one_line(f"failed: {case}: {reason}"), file=sys.stderr)
+        what, hint = (reason, "") if isinstance(reason, str) else (reason.what, reason.hint)
+        say_failed(case, what, hint)
     if failures:
         raise typer.Exit(NONE_WORKED if len(failures) >= total else SOME_FAILED)
 
@@ -69,5 +72,5 @@ def finish_scored(outcomes: Sequence["Outcome"], folder: Path) -> None:
         table.add_row(outcome.case, outcome.status, *cells, outcome.warnings or outcome.error)
     out.print(table)
     out.print(f"summary  {folder / SUMMARY}")
-    failures = {outcome.case: str(outcome.problem) for outcome in outcomes if outcome.problem}
+    failures = {outcome.case: outcome.problem for outcome in outcomes if outcome.problem}
     finish(failures, len(outcomes))

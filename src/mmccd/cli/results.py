@@ -59,7 +59,7 @@ def summarise(
     from mmccd.prediction.summary import summarise as summarise_results
 
     outcomes = summarise_results(results)
-    failures = {outcome.case: str(outcome.problem) for outcome in outcomes if outcome.problem}
+    failures = {outcome.case: outcome.problem for outcome in outcomes if outcome.problem}
     out.print(f"cases    {len(outcomes)}, failed {len(failures)}")
     out.print(f"summary  {results_in(results) / SUMMARY}")
     finish(failures, len(outcomes))
