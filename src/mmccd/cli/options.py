@@ -34,6 +34,7 @@ Series = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+OpenPage = Annotated[bool, typer.Option("--open", help="Open the page in a browser, once all is written.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 AllWorkers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes; default: all cores.")]

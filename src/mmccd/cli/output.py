@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmccd.data.own_folders import SUMMARY
-from mmccd.system.complaints import say_failed
+from mmccd.system.complaints import say_failed, warn
 from mmccd.system.plain_text import in_lines, in_one_line
 
 if TYPE_CHECKING:
@@ -52,6 +52,18 @@ def print_evaluation(lines: list[list[str]]) -> None:
         table.add_row(metric, *(line[i] for line in lines[1:]))
     out.print(table)
     out.print("Mean over patients [95 % interval]. Only oracle_dice chose its threshold with these labels.")
+
+
+def open_page(page: Path) -> None:
+    """Show a page to the user; where there is no browser, say so."""
+    import webbrowser
+
+    try:
+        shown = webbrowser.open(page.resolve().as_uri())
+    except (webbrowser.Error, OSError):
+        shown = False
+    if not shown:
+        warn(f"no browser could be started: open {page} in one yourself")
 
 
 def finish(failures: "Mapping[str, Problem | str]", total: int) -> None:

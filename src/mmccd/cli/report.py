@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from mmccd.cli.options import IdleWorkers, Layout, Quiet, Select
-from mmccd.cli.output import finish, out
+from mmccd.cli.options import IdleWorkers, Layout, OpenPage, Quiet, Select
+from mmccd.cli.output import finish, open_page, out
 from mmccd.system.progress import reported_progress
 
 
@@ -37,6 +37,7 @@ def report(
         int, typer.Option(min=1, help="Cases in full on a page, the most unusual first; the rest on pages beside it.")
     ] = 50,
     workers: IdleWorkers = None,
+    show: OpenPage = False,
     quiet: Quiet = False,
 ) -> None:
     """One offline page of predictions, of a model or of a benchmark: pictures, figures, tables, a viewer."""
@@ -62,4 +63,6 @@ def report(
     out.print(f"page  {written.path} ({written.size / 1e6:.1f} MB)")
     if written.pages:
         out.print(f"      {written.pages} page{'s' * (written.pages > 1)} of further cases in {pages_of(written.path)}")
+    if show:
+        open_page(written.path)
     finish(written.problems, len(set(written.problems)) + written.cases)

@@ -15,12 +15,13 @@ from mmccd.cli.options import (
     IdleWorkers,
     Layout,
     OnCluster,
+    OpenPage,
     Quiet,
     Seed,
     Select,
     Workers,
 )
-from mmccd.cli.output import finish, out, print_evaluation, say
+from mmccd.cli.output import finish, open_page, out, print_evaluation, say
 from mmccd.data.own_folders import SUMMARY, results_in
 from mmccd.errors import ConfigError
 from mmccd.system.progress import reported_progress
@@ -34,6 +35,7 @@ def demo(
     ] = None,
     seed: Seed = 0,
     workers: Workers = CORES,
+    show: OpenPage = False,
     quiet: Quiet = False,
 ) -> None:
     """The whole path on a synthetic cohort: no data needed, minutes on two CPU cores."""
@@ -50,6 +52,8 @@ def demo(
         f"head     {result.preview}" if scan is None else f"scan     {result.preview}",
         sep="\n",
     )
+    if show:
+        open_page(result.page)
 
 
 def summarise(
