@@ -17,6 +17,7 @@ from mmccd.cli import doctor as cli_doctor
 from mmccd.cli import models as cli_models
 from mmccd.cli import report as cli_report
 from mmccd.cli import results as cli_results
+from mmccd.cli.completion import join_at_colon, models
 from mmccd.cli.log import said_as_asked, with_log_json
 from mmccd.cli.options import AsJson
 from mmccd.cli.output import (
@@ -46,7 +47,6 @@ _WITHOUT_NETWORKS = ("phantom", "validate", "prepare", "summarise")
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="Find what should not be there in a brain MRI, without outlining a single lesion.\n\n"
@@ -78,7 +78,10 @@ def _root(
 @app.command()
 def info(
     path: Annotated[
-        Path | None, typer.Argument(help="A model (a folder, a .zip, or builtin:flair) or a store to describe.")
+        Path | None,
+        typer.Argument(
+            help="A model (a folder, a .zip, or builtin:flair) or a store to describe.", autocompletion=models
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -127,6 +130,7 @@ def _fail(message: str, hint: str, code: int) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code."""
+    join_at_colon()
     given = sys.argv[1:] if arguments is None else arguments
     name = next((text for text in given if not text.startswith("-")), "mmccd")
     with said_as_asked(given, name) as end:
@@ -152,6 +156,8 @@ def ended(command: Callable[[], Any], *, name: str) -> int:
         return _fail("interrupted", GO_ON, INTERRUPTED)
     except SystemExit as leaving:  # a signal
         code = leaving.code if isinstance(leaving.code, int) else TERMINATED  # Lightning's own has none
+        if code == FINE:  # typer has answered a shell that completes
+            return FINE
         if code < FROM_SIGNALS:  # typer's answer to a pipe that nobody reads any more, such as `| head`
             return CLOSED
         return _fail(f"stopped by {Signals(code - FROM_SIGNALS).name}", GO_ON, code)

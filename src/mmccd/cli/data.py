@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from mmccd.cli import completion
 from mmccd.cli.options import (
     CORES,
     AllWorkers,
@@ -59,7 +60,11 @@ def preprocess(
     data: Data,
     output: Annotated[Path, typer.Argument(help="Folder for the new cohort, in the BraTS 2021 layout.")],
     reference: Annotated[
-        str | None, typer.Option(help="Modality whose grid is kept, for example flair. Default: the first.")
+        str | None,
+        typer.Option(
+            help="Modality whose grid is kept, for example flair. Default: the first.",
+            autocompletion=completion.modalities,
+        ),
     ] = None,
     bias_field: Annotated[bool, typer.Option("--n4", help="Divide the bias field out (N4).")] = False,
     strip: Strip = "auto",
@@ -135,7 +140,11 @@ def prepare(
     ] = "volume",
     size: Annotated[int, typer.Option(help="Side of the slices in pixels, over 240 mm.")] = 128,
     modalities: Annotated[
-        str | None, typer.Option(help="Comma-separated, for example flair,t2. Default: all that every subject has.")
+        str | None,
+        typer.Option(
+            help="Comma-separated, for example flair,t2. Default: all that every subject has.",
+            autocompletion=completion.listed(completion.modalities),
+        ),
     ] = None,
     layout: Layout = "auto",
     select: Select = None,

@@ -6,13 +6,20 @@ from typing import Annotated
 
 import typer
 
+from mmccd.cli import completion
+
 Data = Annotated[
     Path,
     typer.Argument(
         help="Cohort: BraTS, nnU-Net, MSD Task01, BIDS, DICOM, a folder per subject or per modality, or a CSV manifest."
     ),
 ]
-Layout = Annotated[str, typer.Option(help="auto, brats, nnunet, msd, bids, csv, modalities, folders or dicom.")]
+Layout = Annotated[
+    str,
+    typer.Option(
+        help="auto, brats, nnunet, msd, bids, csv, modalities, folders or dicom.", autocompletion=completion.layouts
+    ),
+]
 Select = Annotated[
     list[str] | None,
     typer.Option(

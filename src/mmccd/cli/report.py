@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from mmccd.cli.completion import models
 from mmccd.cli.options import IdleWorkers, Layout, OpenPage, Quiet, Select
 from mmccd.cli.output import finish, open_page, out
 from mmccd.system.progress import reported_progress
@@ -12,7 +13,10 @@ from mmccd.system.progress import reported_progress
 
 def report(
     folder: Annotated[
-        Path, typer.Argument(help="Folder written by `mmccd predict`, `train` or `benchmark`; or builtin:flair.")
+        Path,
+        typer.Argument(
+            help="Folder written by `mmccd predict`, `train` or `benchmark`; or builtin:flair.", autocompletion=models
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
     scans: Annotated[
@@ -26,7 +30,8 @@ def report(
     select: Select = None,
     brain: Annotated[Path | None, typer.Option(help="Brain mask of a single scan, as given to `predict`.")] = None,
     model: Annotated[
-        Path | None, typer.Option(help="The model that predicted: for its healthy scores and its training.")
+        Path | None,
+        typer.Option(help="The model that predicted: for its healthy scores and its training.", autocompletion=models),
     ] = None,
     anonymize: Annotated[bool, typer.Option("--anonymize", help="Number the cases instead of naming them.")] = False,
     viewer: Annotated[bool, typer.Option("--viewer/--no-viewer", help="With an interactive viewer.")] = True,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from mmccd.cli import completion
 from mmccd.cli.options import (
     CORES,
     Anonymize,
@@ -106,8 +107,20 @@ def benchmark(
         str,
         typer.Option(help="small: 64 px, small networks, for two CPU cores. full: 128 px, the paper's networks, GPU."),
     ] = "small",
-    methods: Annotated[str | None, typer.Option(help="Comma-separated; default: all. See `mmccd info`.")] = None,
-    sources: Annotated[str | None, typer.Option(help="Comma-separated modalities; default: all of the store.")] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated; default: all. See `mmccd info`.",
+            autocompletion=completion.listed(completion.methods),
+        ),
+    ] = None,
+    sources: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated modalities; default: all of the store.",
+            autocompletion=completion.listed(completion.modalities),
+        ),
+    ] = None,
     also: Annotated[
         list[str] | None,
         typer.Option(help="NAME=STORE: test subjects of another disease for the same models. May be repeated."),
