@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -93,6 +94,25 @@ def test_each_command_is_documented_with_its_options(command):
                 assert f"`{name}`" in section, f"option {name} of {command}"
             else:
                 assert f"`{name}`" in shared
+
+
+def _command_lines():
+    """Of all pages: what a reader may copy, without comments."""
+    for page in PAGES:
+        for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                if line.startswith("mmccd "):
+                    yield str(page.relative_to(ROOT)), line
+
+
+@pytest.mark.parametrize(("page", "line"), list(_command_lines()))
+def test_a_command_line_that_is_shown_is_understood(page, line):
+    words = shlex.split(re.sub(r"\$\w+", "1", line), comments=True)[1:]  # a variable of the shell may be a number
+    words = words[: next((n for n, word in enumerate(words) if word in ("|", ">", "&&", "||", ";")), len(words))]
+    if words[0].startswith("-"):
+        assert words[0] in {name for one in typer.main.get_command(app).params for name in one.opts}
+    else:
+        COMMANDS[words[0]].make_context(words[0], words[1:])
 
 
 def test_the_bids_app_is_documented_with_its_options():

@@ -18,6 +18,7 @@ from mmccd.cli import models as cli_models
 from mmccd.cli import report as cli_report
 from mmccd.cli import results as cli_results
 from mmccd.cli.completion import join_at_colon, models
+from mmccd.cli.examples import epilog_of
 from mmccd.cli.log import said_as_asked, with_log_json
 from mmccd.cli.options import AsJson
 from mmccd.cli.output import (
@@ -75,7 +76,7 @@ def _root(
     check_limit(LEAST_MB if context.invoked_subcommand in _WITHOUT_NETWORKS else LEAST_MB_TO_COMPUTE)
 
 
-@app.command()
+@app.command(epilog=epilog_of("info"))
 def info(
     path: Annotated[
         Path | None,
@@ -115,7 +116,7 @@ for _command in (
     cli_results.benchmark,
     cli_report.report,
 ):
-    app.command()(with_log_json(_command))
+    app.command(epilog=epilog_of(_command.__name__))(with_log_json(_command))
 
 
 GO_ON = "the same command goes on where it stopped; train with --resume"
