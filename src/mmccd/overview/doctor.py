@@ -12,7 +12,8 @@ from mmccd.overview.check import Check, State
 from mmccd.overview.machine import DEVICES, TERMINAL, device_checks, terminal_check
 from mmccd.overview.self_test import SELF_TEST, self_test
 
-_NOT_FOUND_OUT = "mend what else is broken first, then install mmccd anew in an environment of its own"
+_ANEW = "install mmccd anew, in an environment of its own"
+_REST_FIRST = f"mend what is broken above; if nothing is, {_ANEW}"
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def doctor() -> Diagnosis:
         *_looked_at(DEVICES, "PyTorch", device_checks),
         *_looked_at("folders", "all", _folders),
         *_looked_at(TERMINAL, "encoding", lambda: [terminal_check()]),
-        *_looked_at(SELF_TEST, "known answer", lambda: [self_test()]),
+        *_looked_at(SELF_TEST, "known answer", lambda: [self_test()], _REST_FIRST),
     ]
     return Diagnosis(tuple(map(_without_names, checks)))
 
@@ -76,11 +77,11 @@ def _folders() -> list[Check]:
     return folder_checks()
 
 
-def _looked_at(area: str, what: str, look: Callable[[], list[Check]]) -> list[Check]:
+def _looked_at(area: str, what: str, look: Callable[[], list[Check]], remedy: str = _ANEW) -> list[Check]:
     try:
         return look()
     except Exception as error:
-        return [Check(area, what, "broken", f"{type(error).__name__}: {error}", _NOT_FOUND_OUT)]
+        return [Check(area, what, "broken", f"{type(error).__name__}: {error}", remedy)]
 
 
 def _without_names(check: Check) -> Check:

@@ -45,7 +45,8 @@ def test_what_cannot_be_looked_at_is_broken_and_says_why(monkeypatch):
     broken = [one for one in found.checks if one.state == "broken"]
     assert [one.area for one in broken] == ["devices", "self-test"]
     assert broken[0].found == "ImportError: libtorch.so: cannot open shared object file"
-    assert broken[0].remedy
+    assert broken[0].remedy.startswith("install mmccd anew")
+    assert broken[1].remedy.startswith("mend what is broken above")
 
 
 def test_nobody_is_named(monkeypatch, tmp_path, no_self_test):
