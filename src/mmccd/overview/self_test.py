@@ -41,8 +41,8 @@ says that the model or the phantom has changed."""
 KNOWN_OF = "9417a385763d421a433dec6e0db865dcd99df0e4062f9af5471344d43e792c5e"
 """SHA-256 of the weights that gave it."""
 TOLERANCE = Answer(score=0.05, marked_ml=1.0)
-"""Measured on a CPU: one and two threads, bf16 and float32 differ by 0.0004 nats and by no voxel. A hundred times that
-is left for other processors and other versions of the libraries; a kernel that computes wrongly is farther off."""
+"""Measured on a CPU: one and two threads, bf16 and float32 differ by 0.0004 nats and by no voxel. Far more is left for
+other processors, GPUs and other versions of the libraries; weights that are a hundredth off are farther away still."""
 
 
 def self_test() -> Check:
