@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mmccd.model.config import Config, load_config
     from mmccd.model.export import export
     from mmccd.overview.demo import demo
+    from mmccd.overview.doctor import doctor
     from mmccd.overview.info import info
     from mmccd.prediction.detector import Detection, Detector
     from mmccd.prediction.predict import predict
@@ -62,6 +63,7 @@ _HOMES = {
     "model.config": ("Config", "load_config"),
     "model.export": ("export",),
     "overview.demo": ("demo",),
+    "overview.doctor": ("doctor",),
     "overview.info": ("info",),
     "prediction.detector": ("Detection", "Detector"),
     "prediction.predict": ("predict",),
@@ -93,6 +95,7 @@ __all__ = [
     "benchmark",
     "calibrate",
     "demo",
+    "doctor",
     "evaluate",
     "export",
     "find_split",

@@ -28,6 +28,7 @@ TESTED_BY = {
     "errors": "data/prepare",
     "evaluation/case": "evaluation/evaluate",
     "evaluation/tables": "evaluation/evaluate",
+    "overview/check": "overview/doctor",
     "method/baselines/autoencoder": "method/baselines/reconstruction",
     "method/baselines/denoising_autoencoder": "method/baselines/reconstruction",
     "method/baselines/diffusion_reconstruction": "method/baselines/reconstruction",

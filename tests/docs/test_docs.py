@@ -104,6 +104,25 @@ def test_each_command_is_documented_with_its_options(command):
                 assert f"`{name}`" in shared
 
 
+def _command_lines():
+    """Of all pages: what a reader may copy, without comments."""
+    for page in PAGES:
+        for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                if line.startswith("mmccd "):
+                    yield str(page.relative_to(ROOT)), line
+
+
+@pytest.mark.parametrize(("page", "line"), list(_command_lines()))
+def test_a_command_line_that_is_shown_is_understood(page, line):
+    words = shlex.split(re.sub(r"\$\w+", "1", line), comments=True)[1:]  # a variable of the shell may be a number
+    words = words[: next((n for n, word in enumerate(words) if word in ("|", ">", "&&", "||", ";")), len(words))]
+    if words[0].startswith("-"):
+        assert words[0] in {name for one in typer.main.get_command(app).params for name in one.opts}
+    else:
+        COMMANDS[words[0]].make_context(words[0], words[1:])
+
+
 def test_the_bids_app_is_documented_with_its_options():
     section = _section(DOCS / "reference" / "cli.md", "mmccd-bids")
     names = [name for action in parser()._actions for name in action.option_strings or [action.metavar or ""]]
@@ -136,7 +155,7 @@ def _unknown(words):
     if program == "mmccd" and re.fullmatch(r"[a-z]+", command) and command not in COMMANDS:
         yield f"command {command}"
         return
-    known = {*BIDS_OPTIONS, "--help"} if program == "mmccd-bids" else {*_options(command), "--help", "--version"}
+    known = {*BIDS_OPTIONS, "--help"} if program == "mmccd-bids" else {*_options(command), *OF_ALL}
     for word, value in pairwise([*rest, ""]):
         beyond = word in CHOICES and re.fullmatch(r"[a-z-]+", value) and value not in CHOICES[word]
         if re.match(r"--?[a-z]", word) and word not in known:
@@ -152,6 +171,7 @@ def _options(command):
 
 
 SETTINGS = {key for key, _ in _settings()}
+OF_ALL = {"--help", "--version", "--install-completion", "--show-completion"}
 BIDS_OPTIONS = {name for action in parser()._actions for name in action.option_strings}
 OF_OTHERS = {"--ntasks", "--ntasks-per-node", "--nthreads", "--recursive"}  # SLURM, BIDS Apps, Git
 CHOICES = {
@@ -172,7 +192,7 @@ def test_options_and_settings_that_a_page_names_exist(page):
     options = {found[0] for span in spans if (found := re.match(r"--[a-z][\w-]+", span))}
     sections = "|".join({key.partition(".")[0] for key in SETTINGS if "." in key})
     keys = {found[0] for span in spans if (found := re.match(rf"({sections})\.[\w.]+", span))}
-    assert options - _options("") - BIDS_OPTIONS - OF_OTHERS - {"--help", "--version"} == set()
+    assert options - _options("") - BIDS_OPTIONS - OF_OTHERS - OF_ALL == set()
     assert {key for key in keys if not _is_setting(key)} == set()
 
 

@@ -13,9 +13,14 @@ import typer
 from rich.table import Column, Table
 
 from mmccd.cli import data as cli_data
+from mmccd.cli import doctor as cli_doctor
 from mmccd.cli import models as cli_models
 from mmccd.cli import report as cli_report
 from mmccd.cli import results as cli_results
+from mmccd.cli.completion import join_at_colon, models
+from mmccd.cli.examples import epilog_of
+from mmccd.cli.log import said_as_asked, with_log_json
+from mmccd.cli.options import AsJson
 from mmccd.cli.output import (
     BUG,
     CLOSED,
@@ -43,7 +48,6 @@ _WITHOUT_NETWORKS = ("phantom", "validate", "prepare", "summarise")
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="Find what should not be there in a brain MRI, without outlining a single lesion.\n\n"
@@ -72,12 +76,15 @@ def _root(
     check_limit(LEAST_MB if context.invoked_subcommand in _WITHOUT_NETWORKS else LEAST_MB_TO_COMPUTE)
 
 
-@app.command()
+@app.command(epilog=epilog_of("info"))
 def info(
     path: Annotated[
-        Path | None, typer.Argument(help="A model (a folder, a .zip, or builtin:flair) or a store to describe.")
+        Path | None,
+        typer.Argument(
+            help="A model (a folder, a .zip, or builtin:flair) or a store to describe.", autocompletion=models
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Versions, devices and presets of this installation; or what a MODEL or STORE holds."""
     from mmccd.overview.info import info as facts
@@ -93,6 +100,7 @@ def info(
 
 
 for _command in (
+    cli_doctor.doctor,
     cli_results.demo,
     cli_data.phantom,
     cli_data.preprocess,
@@ -108,10 +116,11 @@ for _command in (
     cli_results.benchmark,
     cli_report.report,
 ):
-    app.command()(_command)
+    app.command(epilog=epilog_of(_command.__name__))(with_log_json(_command))
 
 
 GO_ON = "the same command goes on where it stopped; train with --resume"
+REPORT = "this is a bug: run again with MMCCD_DEBUG=1 and report the traceback, with what `mmccd doctor` says"
 SPACE = "make space, and check who may read and write there"
 
 
@@ -122,9 +131,12 @@ def _fail(message: str, hint: str, code: int) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code."""
-    return ended(
-        lambda: typer.main.get_command(app)(args=arguments, prog_name="mmccd", standalone_mode=False), name="mmccd"
-    )
+    join_at_colon()
+    given = sys.argv[1:] if arguments is None else arguments
+    name = next((text for text in given if not text.startswith("-")), "mmccd")
+    with said_as_asked(given, name) as end:
+        command = typer.main.get_command(app)
+        return end(ended(lambda: command(args=given, prog_name="mmccd", standalone_mode=False), name="mmccd"))
 
 
 def ended(command: Callable[[], Any], *, name: str) -> int:
@@ -145,6 +157,8 @@ def ended(command: Callable[[], Any], *, name: str) -> int:
         return _fail("interrupted", GO_ON, INTERRUPTED)
     except SystemExit as leaving:  # a signal
         code = leaving.code if isinstance(leaving.code, int) else TERMINATED  # Lightning's own has none
+        if code == FINE:  # typer has answered a shell that completes
+            return FINE
         if code < FROM_SIGNALS:  # typer's answer to a pipe that nobody reads any more, such as `| head`
             return CLOSED
         return _fail(f"stopped by {Signals(code - FROM_SIGNALS).name}", GO_ON, code)
@@ -162,7 +176,7 @@ def ended(command: Callable[[], Any], *, name: str) -> int:
         if os.environ.get("MMCCD_DEBUG"):
             raise
         kind = type(error).__name__
-        return _fail(f"{kind}: {error}", "this is a bug: run again with MMCCD_DEBUG=1 and report the traceback", BUG)
+        return _fail(f"{kind}: {error}", REPORT, BUG)
 
 
 def entry() -> None:

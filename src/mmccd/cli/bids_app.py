@@ -1,5 +1,6 @@
 """`mmccd-bids`: `mmccd predict --bids` as a BIDS App, with the arguments that all of them have."""
 
+import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import NoReturn
@@ -7,6 +8,7 @@ from typing import NoReturn
 import typer
 
 from mmccd.cli.app import LEAST_MB_TO_COMPUTE, ended, leave
+from mmccd.cli.log import HELP, LOG_JSON, said_as_asked
 from mmccd.cli.output import finish, finish_scored, out, say
 from mmccd.errors import ConfigError
 from mmccd.system.memory import check_limit
@@ -70,13 +72,16 @@ def parser() -> ArgumentParser:
     add("--skip-bids-validation", "--skip_bids_validation", "--skip_bids_validator", action="store_true",
         help="changes nothing, as the dataset is not validated: what cannot be read is refused by name")  # fmt: skip
     add("--quiet", "-q", action="store_true", help="show no progress")
+    add(LOG_JSON, action="store_true", help=HELP)
     add("--version", action="version", version=f"{NAME} {__version__}")
     return made
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one level; its exit code."""
-    return ended(lambda: _run(parser().parse_args(arguments)), name=NAME)
+    given = sys.argv[1:] if arguments is None else arguments
+    with said_as_asked(given, NAME) as end:
+        return end(ended(lambda: _run(parser().parse_args(given)), name=NAME))
 
 
 def entry() -> None:

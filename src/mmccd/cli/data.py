@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from mmccd.cli import completion
 from mmccd.cli.options import (
     CORES,
     AllWorkers,
@@ -30,6 +31,7 @@ from mmccd.system.progress import reported_progress
 
 if TYPE_CHECKING:
     from mmccd.data.cohort import Cohort, Image, Subject
+    from mmccd.data.problems import Problem
 
 _LISTED = 50
 
@@ -58,7 +60,11 @@ def preprocess(
     data: Data,
     output: Annotated[Path, typer.Argument(help="Folder for the new cohort, in the BraTS 2021 layout.")],
     reference: Annotated[
-        str | None, typer.Option(help="Modality whose grid is kept, for example flair. Default: the first.")
+        str | None,
+        typer.Option(
+            help="Modality whose grid is kept, for example flair. Default: the first.",
+            autocompletion=completion.modalities,
+        ),
     ] = None,
     bias_field: Annotated[bool, typer.Option("--n4", help="Divide the bias field out (N4).")] = False,
     strip: Strip = "auto",
@@ -84,7 +90,7 @@ def preprocess(
         )
     total = len(cohort.subjects) + len(cohort.problems)
     say(f"{total - len(problems)} subjects in {output}")
-    finish({subject: str(problem) for subject, problem in problems.items()}, total)
+    finish(problems, total)
 
 
 def validate(
@@ -122,7 +128,7 @@ def validate(
     out.print(f"layout {cohort.layout}, {total} subjects")
     out.print(table)
     _print_files(cohort)
-    finish({report.subject: str(report.problem) for report in reports if report.problem}, total)
+    finish({report.subject: report.problem for report in reports if report.problem}, total)
 
 
 def prepare(
@@ -134,7 +140,11 @@ def prepare(
     ] = "volume",
     size: Annotated[int, typer.Option(help="Side of the slices in pixels, over 240 mm.")] = 128,
     modalities: Annotated[
-        str | None, typer.Option(help="Comma-separated, for example flair,t2. Default: all that every subject has.")
+        str | None,
+        typer.Option(
+            help="Comma-separated, for example flair,t2. Default: all that every subject has.",
+            autocompletion=completion.listed(completion.modalities),
+        ),
     ] = None,
     layout: Layout = "auto",
     select: Select = None,
@@ -209,9 +219,9 @@ def prepare(
     out.print(table)
     if done.manifest.subjects["test"]:
         out.print(f"later, score test subjects alone: mmccd predict MODEL {data} -o OUT --split {store}")
-    if not (split or lists or origin.startswith("split.csv")):  # then nobody has left them out on purpose
-        failures = failures | {subject: str(problem) for subject, problem in cohort.problems.items()}
-    finish(failures, len(wanted | failures.keys()))
+    chosen_by_somebody = split or lists or origin.startswith("split.csv")  # who may have left them out on purpose
+    failed: dict[str, Problem | str] = {**failures, **({} if chosen_by_somebody else cohort.problems)}
+    finish(failed, len(wanted | failed.keys()))
 
 
 def _print_files(cohort: "Cohort") -> None:

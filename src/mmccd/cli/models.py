@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmccd.cli import completion
 from mmccd.cli.options import Anonymize, Device, IdleWorkers, Layout, OnCluster, Quiet, Select, Series, Strip
 from mmccd.cli.output import finish_scored, out, say
 from mmccd.errors import ConfigError
@@ -23,16 +24,26 @@ def train(
         typer.Option(
             help="Preset or YAML file; may be repeated, a later one goes over those before it. Sizes: paper "
             "(default), small, tiny. Method and score: best, or fast, the paper's diffusion with few evaluations. For "
-            "example --config small --config best"
+            "example --config small --config best",
+            autocompletion=completion.presets,
         ),
     ] = None,
-    source: Annotated[str | None, typer.Option(help="Modality to score, for example flair.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Modality to score, for example flair.", autocompletion=completion.modalities)
+    ] = None,
     target: Annotated[
-        str | None, typer.Option(help="Modality to translate to, for example t2; or several at once: t1,t2.")
+        str | None,
+        typer.Option(
+            help="Modality to translate to, for example t2; or several at once: t1,t2.",
+            autocompletion=completion.listed(completion.modalities),
+        ),
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(help="mmccd, cyclic-unet, veiled-cycle, or a baseline such as dae; `mmccd info` lists all."),
+        typer.Option(
+            help="mmccd, cyclic-unet, veiled-cycle, or a baseline such as dae; `mmccd info` lists all.",
+            autocompletion=completion.methods,
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override one setting: training.steps=500. May be repeated.")
@@ -80,12 +91,18 @@ def train(
 
 
 def calibrate(
-    model: Annotated[Path, typer.Argument(help="Folder written by `mmccd train`, or builtin:flair.")],
+    model: Annotated[
+        Path,
+        typer.Argument(help="Folder written by `mmccd train`, or builtin:flair.", autocompletion=completion.models),
+    ],
     store: Annotated[Path, typer.Argument(help="Its healthy validation slices say what is ordinary.")],
     output: Annotated[Path, typer.Argument(help="Folder for the new model.")],
     config: Annotated[
         list[str] | None,
-        typer.Option(help="Preset or YAML file: how to score (best), or how mmccd samples (fast, paper)."),
+        typer.Option(
+            help="Preset or YAML file: how to score (best), or how mmccd samples (fast, paper).",
+            autocompletion=completion.presets,
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override one: scoring.false_positive_rate=0.05. May be repeated.")
@@ -112,7 +129,10 @@ def fuse(
     output: Annotated[Path, typer.Argument(help="Folder for the fused model.")],
     models: Annotated[
         list[Path],
-        typer.Argument(help="Models that score by evidence: of several modalities, or trainings of one."),
+        typer.Argument(
+            help="Models that score by evidence: of several modalities, or trainings of one.",
+            autocompletion=completion.models,
+        ),
     ],
     device: Device = "auto",
     quiet: Quiet = False,
@@ -127,7 +147,12 @@ def fuse(
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="Folder written by `mmccd train`, `calibrate` or `fuse`.")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder written by `mmccd train`, `calibrate` or `fuse`.", autocompletion=completion.models
+        ),
+    ],
     package: Annotated[Path, typer.Argument(help="File to write, for example model.zip.")],
 ) -> None:
     """A model as one file to hand on: its weights and its card, and nothing else."""
@@ -141,7 +166,10 @@ def export(
 def predict(
     model: Annotated[
         Path,
-        typer.Argument(help="Folder or .zip of a model; or builtin:flair, builtin:t1, builtin:t2."),
+        typer.Argument(
+            help="Folder or .zip of a model; or builtin:flair, builtin:t1, builtin:t2.",
+            autocompletion=completion.models,
+        ),
     ],
     inputs: Annotated[
         list[Path], typer.Argument(help="Scans (NIfTI, DICOM, MGH, NRRD, MetaImage), folders of them, or cohorts.")

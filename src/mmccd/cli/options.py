@@ -6,13 +6,20 @@ from typing import Annotated
 
 import typer
 
+from mmccd.cli import completion
+
 Data = Annotated[
     Path,
     typer.Argument(
         help="Cohort: BraTS, nnU-Net, MSD Task01, BIDS, DICOM, a folder per subject or per modality, or a CSV manifest."
     ),
 ]
-Layout = Annotated[str, typer.Option(help="auto, brats, nnunet, msd, bids, csv, modalities, folders or dicom.")]
+Layout = Annotated[
+    str,
+    typer.Option(
+        help="auto, brats, nnunet, msd, bids, csv, modalities, folders or dicom.", autocompletion=completion.layouts
+    ),
+]
 Select = Annotated[
     list[str] | None,
     typer.Option(
@@ -33,6 +40,8 @@ Series = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+OpenPage = Annotated[bool, typer.Option("--open", help="Open the page in a browser, once all is written.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 AllWorkers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes; default: all cores.")]

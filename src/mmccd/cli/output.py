@@ -1,7 +1,7 @@
 """How the commands print, and the exit codes that they leave with."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from mmccd.data.own_folders import SUMMARY
+from mmccd.system.complaints import say_failed, warn
 from mmccd.system.plain_text import in_lines, in_one_line
 
 if TYPE_CHECKING:
+    from mmccd.data.problems import Problem
     from mmccd.prediction.summary import Outcome
 
 FINE, BUG, USAGE, SOME_FAILED, NONE_WORKED, INTERRUPTED, CLOSED, TERMINATED = 0, 1, 2, 3, 4, 130, 141, 143
+BROKEN = 1
+"""Of `doctor`: the installation."""
 FROM_SIGNALS = 128
 """An exit code above it is that of a signal."""
 
@@ -50,10 +54,23 @@ def print_evaluation(lines: list[list[str]]) -> None:
     out.print("Mean over patients [95 % interval]. Only oracle_dice chose its threshold with these labels.")
 
 
-def finish(failures: dict[str, str], total: int) -> None:
+def open_page(page: Path) -> None:
+    """Show a page to the user; where there is no browser, say so."""
+    import webbrowser
+
+    try:
+        shown = webbrowser.open(page.resolve().as_uri())
+    except (webbrowser.Error, OSError):
+        shown = False
+    if not shown:
+        warn(f"no browser could be started: open {page} in one yourself")
+
+
+def finish(failures: "Mapping[str, Problem | str]", total: int) -> None:
     """List what failed, and leave with the exit code that says whether anything worked."""
     for case, reason in failures.items():
-        print(in_one_line(f"failed: {case}: {reason}"), file=sys.stderr)
+        what, hint = (reason, "") if isinstance(reason, str) else (reason.what, reason.hint)
+        say_failed(case, what, hint)
     if failures:
         raise typer.Exit(NONE_WORKED if len(failures) >= total else SOME_FAILED)
 
@@ -67,5 +84,5 @@ def finish_scored(outcomes: Sequence["Outcome"], folder: Path) -> None:
         table.add_row(outcome.case, outcome.status, *cells, outcome.warnings or outcome.error)
     out.print(table)
     out.print(f"summary  {folder / SUMMARY}")
-    failures = {outcome.case: str(outcome.problem) for outcome in outcomes if outcome.problem}
+    failures = {outcome.case: outcome.problem for outcome in outcomes if outcome.problem}
     finish(failures, len(outcomes))

@@ -5,14 +5,18 @@ from typing import Annotated
 
 import typer
 
-from mmccd.cli.options import IdleWorkers, Layout, Quiet, Select
-from mmccd.cli.output import finish, out
+from mmccd.cli.completion import models
+from mmccd.cli.options import IdleWorkers, Layout, OpenPage, Quiet, Select
+from mmccd.cli.output import finish, open_page, out
 from mmccd.system.progress import reported_progress
 
 
 def report(
     folder: Annotated[
-        Path, typer.Argument(help="Folder written by `mmccd predict`, `train` or `benchmark`; or builtin:flair.")
+        Path,
+        typer.Argument(
+            help="Folder written by `mmccd predict`, `train` or `benchmark`; or builtin:flair.", autocompletion=models
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
     scans: Annotated[
@@ -26,7 +30,8 @@ def report(
     select: Select = None,
     brain: Annotated[Path | None, typer.Option(help="Brain mask of a single scan, as given to `predict`.")] = None,
     model: Annotated[
-        Path | None, typer.Option(help="The model that predicted: for its healthy scores and its training.")
+        Path | None,
+        typer.Option(help="The model that predicted: for its healthy scores and its training.", autocompletion=models),
     ] = None,
     anonymize: Annotated[bool, typer.Option("--anonymize", help="Number the cases instead of naming them.")] = False,
     viewer: Annotated[bool, typer.Option("--viewer/--no-viewer", help="With an interactive viewer.")] = True,
@@ -37,6 +42,7 @@ def report(
         int, typer.Option(min=1, help="Cases in full on a page, the most unusual first; the rest on pages beside it.")
     ] = 50,
     workers: IdleWorkers = None,
+    show: OpenPage = False,
     quiet: Quiet = False,
 ) -> None:
     """One offline page of predictions, of a model or of a benchmark: pictures, figures, tables, a viewer."""
@@ -62,4 +68,6 @@ def report(
     out.print(f"page  {written.path} ({written.size / 1e6:.1f} MB)")
     if written.pages:
         out.print(f"      {written.pages} page{'s' * (written.pages > 1)} of further cases in {pages_of(written.path)}")
+    if show:
+        open_page(written.path)
     finish(written.problems, len(set(written.problems)) + written.cases)

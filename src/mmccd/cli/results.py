@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from mmccd.cli import completion
 from mmccd.cli.options import (
     CORES,
     Anonymize,
@@ -15,12 +16,13 @@ from mmccd.cli.options import (
     IdleWorkers,
     Layout,
     OnCluster,
+    OpenPage,
     Quiet,
     Seed,
     Select,
     Workers,
 )
-from mmccd.cli.output import finish, out, print_evaluation, say
+from mmccd.cli.output import finish, open_page, out, print_evaluation, say
 from mmccd.data.own_folders import SUMMARY, results_in
 from mmccd.errors import ConfigError
 from mmccd.system.progress import reported_progress
@@ -34,6 +36,7 @@ def demo(
     ] = None,
     seed: Seed = 0,
     workers: Workers = CORES,
+    show: OpenPage = False,
     quiet: Quiet = False,
 ) -> None:
     """A scan with skull in a minute, then the whole path on a synthetic cohort: no data needed, two CPU cores do."""
@@ -49,6 +52,8 @@ def demo(
         "Now the whole path, in a few minutes: a cohort, two trainings, and what they find in scans they never saw.",
         sep="\n",
     )
+    if show:
+        open_page(first.page)
     result = run_demo(output, seed=seed, workers=workers, progress_of=progress_of)
     print_evaluation(result.table())
     out.print("These scans are simulated; for real ones see the README.")
@@ -58,6 +63,8 @@ def demo(
         f"tables   {output / '*' / 'evaluation' / 'table.md'}",
         sep="\n",
     )
+    if show:
+        open_page(result.page)
 
 
 def summarise(
@@ -67,7 +74,7 @@ def summarise(
     from mmccd.prediction.summary import summarise as summarise_results
 
     outcomes = summarise_results(results)
-    failures = {outcome.case: str(outcome.problem) for outcome in outcomes if outcome.problem}
+    failures = {outcome.case: outcome.problem for outcome in outcomes if outcome.problem}
     out.print(f"cases    {len(outcomes)}, failed {len(failures)}")
     out.print(f"summary  {results_in(results) / SUMMARY}")
     finish(failures, len(outcomes))
@@ -110,8 +117,20 @@ def benchmark(
         str,
         typer.Option(help="small: 64 px, small networks, for two CPU cores. full: 128 px, the paper's networks, GPU."),
     ] = "small",
-    methods: Annotated[str | None, typer.Option(help="Comma-separated; default: all. See `mmccd info`.")] = None,
-    sources: Annotated[str | None, typer.Option(help="Comma-separated modalities; default: all of the store.")] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated; default: all. See `mmccd info`.",
+            autocompletion=completion.listed(completion.methods),
+        ),
+    ] = None,
+    sources: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated modalities; default: all of the store.",
+            autocompletion=completion.listed(completion.modalities),
+        ),
+    ] = None,
     also: Annotated[
         list[str] | None,
         typer.Option(help="NAME=STORE: test subjects of another disease for the same models. May be repeated."),

@@ -28,7 +28,7 @@ from mmccd.model.model import Model
 from mmccd.system.devices import choose_device
 from mmccd.system.files import sha256_of_json, write_atomically, write_json
 from mmccd.system.locks import sole_use
-from mmccd.system.progress import ProgressCallback, no_progress
+from mmccd.system.progress import Doing, ProgressCallback, facts_of, no_progress
 from mmccd.system.provenance import provenance
 from mmccd.training.calibrate import calibrate
 from mmccd.training.train import Hardware, train
@@ -179,7 +179,11 @@ def with_paper_sampler(trained: Model) -> Model:
 
 def _training(progress: ProgressCallback, name: str) -> ProgressCallback:
     """Contenders differ by far in what they take, steps of a training hardly: while one trains, these are counted."""
-    return lambda losses, step, steps: progress(f"steps of {name} {losses}".rstrip(), step, steps)
+
+    def training(losses: str, step: int, steps: int) -> None:
+        progress(Doing(f"steps of {name} {losses}".rstrip(), **facts_of(losses)), step, steps)
+
+    return training
 
 
 def _origin(model: Model | None, store: Store, plan: Plan) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from mmccd.system.files import (
     write_json,
 )
 from mmccd.system.locks import sole_use
-from mmccd.system.progress import ProgressCallback, no_progress
+from mmccd.system.progress import Doing, ProgressCallback, no_progress
 from mmccd.system.provenance import provenance
 from mmccd.system.workers import MEMORY, each_apart
 
@@ -171,7 +171,7 @@ def _problems(
     try:
         for (subject, _), answer in answers:
             done += 1
-            progress("preparing", done, total)
+            progress(Doing("preparing", case=subject.id), done, total)
             if isinstance(answer, Problem):
                 problems.append(answer)
             elif answer:

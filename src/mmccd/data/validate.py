@@ -9,7 +9,7 @@ from mmccd.data.problems import Problem
 from mmccd.data.subject import Case, Ready, as_it_is, load_case
 from mmccd.data.volumes import brain_mask
 from mmccd.errors import DataError, MmccdError
-from mmccd.system.progress import ProgressCallback, no_progress
+from mmccd.system.progress import ProgressCallback, no_progress, of_case
 from mmccd.system.workers import chosen_workers, each
 
 NO_MASK = "it has no lesion mask while others have one: predict scores it, prepare leaves it out; all zero says healthy"
@@ -65,7 +65,7 @@ def validate(
         for subject, report in answers:
             without = report.ok and some_have_masks and not subject.lesion
             reports.append(replace(report, warnings=(*report.warnings, NO_MASK)) if without else report)
-            progress(subject.id, len(reports), total)
+            progress(of_case(subject.id), len(reports), total)
     progress("done", total, total)
     return sorted(reports, key=lambda report: report.subject)
 

@@ -28,7 +28,7 @@ from mmccd.evaluation.scratch import Scratch
 from mmccd.evaluation.tables import Evaluation
 from mmccd.system.cluster import LOST, parse_cluster, spread
 from mmccd.system.files import write_atomically, write_csv, write_json
-from mmccd.system.progress import ProgressCallback, no_progress
+from mmccd.system.progress import ProgressCallback, no_progress, of_case
 from mmccd.system.workers import chosen_workers
 
 __all__ = ["Evaluation", "evaluate"]
@@ -110,7 +110,7 @@ def evaluate(
                     origins.append(recipe_of(answer.origin))
                     if answer.picture is not None:
                         pictures[case] = answer.picture
-                progress(case, len(failures) + len(found), len(cases))
+                progress(of_case(case), len(failures) + len(found), len(cases))
         if not found:
             raise _nothing_left(data, failures)
         found = {case: found[case] for case in sorted(found)}

@@ -21,7 +21,7 @@ from mmccd.prediction.summary import Outcome, check_tables, write_tables
 from mmccd.raw.brain import Strip
 from mmccd.system.cluster import LOST, Cluster, parse_cluster, spread
 from mmccd.system.devices import one_thread
-from mmccd.system.progress import ProgressCallback, no_progress
+from mmccd.system.progress import Doing, ProgressCallback, no_progress, of_case
 from mmccd.system.workers import chosen_workers
 
 
@@ -138,13 +138,14 @@ def predict(
     threads = nullcontext() if workers is None else one_thread()
     with threads, spread(scored, found, processes, elsewhere, lost=_lost, told=told) as answers:
         for item, outcome in answers:
-            progress(item.case, len(outcomes) - len(problems), len(found))
+            progress(of_case(item.case), len(outcomes) - len(problems), len(found))
             if outcome is not None:
                 outcomes.append(outcome)
             else:  # another process scores it now: see at the end whether it did
                 others.append(item)
         for item in others:
-            progress(f"waiting for another process at {item.case}", len(outcomes) - len(problems), len(found))
+            waiting = Doing(f"waiting for another process at {item.case}", case=item.case)
+            progress(waiting, len(outcomes) - len(problems), len(found))
             while (outcome := replace(scored, overwrite=False)(item, wait=True)) is None:
                 pass  # taken over once more
             outcomes.append(outcome)

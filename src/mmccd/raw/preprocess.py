@@ -20,7 +20,7 @@ from mmccd.raw.registration import resampled, rigid, without_bias_field
 from mmccd.system.claims import Claim
 from mmccd.system.files import read_record, sole_staging, write_json
 from mmccd.system.locks import one_at_a_time
-from mmccd.system.progress import ProgressCallback, no_progress
+from mmccd.system.progress import ProgressCallback, no_progress, of_case
 from mmccd.system.provenance import provenance
 
 RECORD = "preprocess.json"
@@ -63,7 +63,7 @@ def preprocess(
         raise ConfigError(f"no subject has {reference}; there are {', '.join(there)}", "choose among these")
     problems = dict(cohort.problems)
     for done, subject in enumerate(cohort.subjects):
-        progress(subject.id, done, len(cohort.subjects))
+        progress(of_case(subject.id), done, len(cohort.subjects))
         try:
             _in_turn(subject, output, reference, strip, bias_field)
         except (WriteError, LockError):

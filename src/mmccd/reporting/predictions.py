@@ -18,7 +18,7 @@ from mmccd.reporting.listing import read_predictions
 from mmccd.reporting.more_pages import MorePages
 from mmccd.reporting.scans import Found, Scans
 from mmccd.reporting.sheet import Sheet, share_of
-from mmccd.system.progress import ProgressCallback, no_progress
+from mmccd.system.progress import ProgressCallback, no_progress, of_case
 from mmccd.system.workers import chosen_workers, each_in_order
 
 MB = 1_000_000
@@ -129,7 +129,7 @@ def _written(
     tasks = _tasks(page, found, lambda place: shares[place >= most])
     with each_in_order(drawer, tasks, workers) as answers:
         for done, (task, drawn) in enumerate(answers):
-            progress(task.name, done, total)
+            progress(of_case(task.name), done, total)
             if drawn.row is not None and not sheet.fits(drawn):
                 if not first.drawn:
                     raise _too_small(settings.max_mb, first.least(drawn))

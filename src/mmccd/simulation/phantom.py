@@ -24,7 +24,7 @@ from mmccd.simulation.lesions import (
 from mmccd.simulation.signal import SEQUENCES, finish_scan, make_signals
 from mmccd.system.files import write_atomically, write_csv, write_json
 from mmccd.system.locks import sole_use
-from mmccd.system.progress import ProgressCallback, no_progress
+from mmccd.system.progress import Doing, ProgressCallback, no_progress
 from mmccd.system.workers import worker_processes
 
 SPACING_MM = (1.0, 4.0)  # smallest and largest
@@ -102,7 +102,7 @@ def phantom(
     with sole_use(output) as claim:
         for subject_id, volume_ml in _run(jobs, workers or os.cpu_count() or 1):
             lesion_ml[subject_id] = volume_ml
-            progress("making phantoms", len(lesion_ml), len(cohort))
+            progress(Doing("making phantoms", case=subject_id), len(lesion_ml), len(cohort))
         facts = [(s.id, s.kind, s.split, f"{lesion_ml[s.id]:.3f}") for s in cohort]
         names = ("subject", "kind", "split", "lesion_ml")
         claim.check()

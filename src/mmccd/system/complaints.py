@@ -1,4 +1,7 @@
-"""What is said on standard error: lines that begin with `error:`, `hint:` or `warning:`, and nothing of Python."""
+"""What is said on standard error: lines that begin with `error:`, `hint:` or `warning:`, and nothing of Python.
+
+Or the same as lines of JSON, where that is asked for.
+"""
 
 import logging
 import sys
@@ -8,11 +11,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from mmccd.errors import MmccdWarning
+from mmccd.system.json_lines import line_of, say_event, speaks_json
 from mmccd.system.plain_text import in_one_line
 
 
 def complain(message: str, hint: str) -> None:
     """What is wrong in one line, and what to do about it in another."""
+    if speaks_json():
+        say_event("error", level="error", message=message, hint=hint)
+        return
     print(f"error: {in_one_line(message)}", file=sys.stderr)
     if hint:
         print(f"hint: {in_one_line(hint)}", file=sys.stderr)
@@ -20,7 +27,19 @@ def complain(message: str, hint: str) -> None:
 
 def warn(text: str) -> None:
     """Something that a user should know, and that stops nothing."""
+    if speaks_json():
+        say_event("warning", level="warning", message=text, hint="")
+        return
     print(f"warning: {in_one_line(text)}", file=sys.stderr)
+
+
+def say_failed(case: str, message: str, hint: str = "") -> None:
+    """A case that failed, which stops no other."""
+    if speaks_json():
+        say_event("failed", level="error", case=case, message=message, hint=hint)
+        return
+    remedy = f" ({hint})" if hint else ""
+    print(in_one_line(f"failed: {case}: {message}{remedy}"), file=sys.stderr)
 
 
 @contextmanager
@@ -33,6 +52,8 @@ def warnings_as_lines() -> Iterator[None]:
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, MmccdWarning):
             warn(str(message))
+        elif speaks_json():
+            warn(f"{category.__name__}: {message}")
         else:
             usual(in_one_line(str(message)), category, *place, **more)
 
@@ -45,4 +66,7 @@ def warnings_as_lines() -> Iterator[None]:
 
 class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return in_one_line(super().format(record))
+        text = super().format(record)
+        if speaks_json():
+            return line_of("log", level=record.levelname.lower(), message=text, hint="")
+        return in_one_line(text)

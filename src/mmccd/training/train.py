@@ -25,12 +25,12 @@ from mmccd.data.store import Store
 from mmccd.errors import ConfigError, DataError, MmccdWarning, WriteError
 from mmccd.model.build import check_fits
 from mmccd.model.card import FORMAT, Card, Data, PartOfData, Training, on_card
-from mmccd.model.config import Config
+from mmccd.model.config import Config, TrainingConfig
 from mmccd.model.folder import load_model, save_model
 from mmccd.model.model import Model
 from mmccd.scoring.maps import SCORE_DEFINITION
 from mmccd.system.devices import choose_device, uses_bf16
-from mmccd.system.progress import ProgressCallback, no_progress
+from mmccd.system.progress import Doing, ProgressCallback, no_progress
 from mmccd.system.provenance import provenance
 from mmccd.training.batches import SlicePairs, StepSampler, batch_loader
 from mmccd.training.calibrate import KEPT, deciding
@@ -125,7 +125,7 @@ def _train(
     torch.manual_seed(config.seed)
     task = TranslationTask(config, store.size_px).to(memory_format=torch.channels_last)
     together = Together(folder, check_again)
-    reports = [_Report(progress), PictureCallback(store, logs), CurveCallback(logs)]
+    reports = [_Report(progress, config.training), PictureCallback(store, logs), CurveCallback(logs)]
     callbacks = [together, Fingerprint(config, store), *reports]
     trainer = _trainer(logs, config, hardware, device, first_step, callbacks, folder.check)
     pairs = SlicePairs(tissue, config.source, config.targets or (config.source,))
@@ -249,27 +249,42 @@ def _check(
         raise ConfigError(f"{output} holds an unfinished training", "add --resume to go on with it, or delete it")
 
 
+def _log_every(training: TrainingConfig) -> int:
+    """Steps from one record of the losses to the next."""
+    return min(25, training.validate_every, training.steps)
+
+
 class _Report(Callback):
     """Turns Lightning's steps into progress."""
 
-    def __init__(self, progress: ProgressCallback) -> None:
-        self.progress, self.losses = progress, ""
+    def __init__(self, progress: ProgressCallback, training: TrainingConfig) -> None:
+        self.progress, self.every, self.text, self.losses = progress, _log_every(training), "", dict[str, float]()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.is_global_zero:
-            self.progress(self.losses, trainer.global_step, int(trainer.max_steps))
+        if not trainer.is_global_zero:
+            return
+        step = trainer.global_step
+        if step % self.every == 0:  # the loggers read them then, too, for which a GPU is waited
+            self._note(trainer, "train/")
+        self.progress(Doing(self.text, losses=dict(self.losses)), step, int(trainer.max_steps))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        values = {name.partition("/")[2]: float(value) for name, value in trainer.callback_metrics.items()
-                  if name.startswith("validation/")}  # fmt: skip
-        self.losses = "healthy error " + ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+        found = self._note(trainer, "validation/")
+        self.text = "healthy error " + ", ".join(
+            f"{name.partition('/')[2]} {value:.3f}" for name, value in found.items()
+        )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         step = trainer.global_step
         if trainer.is_global_zero and step < trainer.max_steps:
             self.progress(f"stopped early at step {step:,}, the healthy cycle error no longer falls", step, step)
+
+    def _note(self, trainer: pl.Trainer, kind: str) -> dict[str, float]:
+        found = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(kind)}
+        self.losses |= found
+        return found
 
 
 def _trainer(
@@ -307,7 +322,7 @@ def _trainer(
                 max_steps=training.steps,
                 val_check_interval=every,
                 num_sanity_val_steps=0,
-                log_every_n_steps=min(25, every),
+                log_every_n_steps=_log_every(training),
                 # Pictures before the average leaves the networks; a checkpoint on demand after it took the step.
                 callbacks=[*callbacks, average, *stopping, leaving, saving],
                 plugins=[WholeCheckpoints(check), *environment()],

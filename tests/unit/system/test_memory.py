@@ -8,6 +8,7 @@ import torch
 
 from mmccd.data.problems import Problem
 from mmccd.errors import ConfigError
+from mmccd.system import memory
 from mmccd.system.memory import check_limit, is_lack_of_memory, lacking
 
 
@@ -51,3 +52,19 @@ def test_a_subject_fails_for_it_by_name():
     problem = Problem.of("P1", MemoryError())
     assert problem.what == "too little memory: MemoryError"
     assert "--workers" in problem.hint
+
+
+def test_how_much_is_available(monkeypatch):
+    files = {"/proc/meminfo": "MemTotal: 9 kB\nMemAvailable: 8388608 kB\n", "/sys/fs/cgroup/memory.max": "max\n"}
+
+    def read(path):
+        if str(path) not in files:
+            raise FileNotFoundError(path)
+        return files[str(path)]
+
+    monkeypatch.setattr(memory.Path, "read_text", read)
+    assert memory.available_mb() == 8192
+    files["/sys/fs/cgroup/memory.max"] = f"{2**30}\n"
+    assert memory.available_mb() == 1024
+    files.clear()
+    assert memory.available_mb() is None
