@@ -29,7 +29,7 @@ from mmccd.training.train import train
 
 HEALTHY, LESIONED = 30, 8
 SIZE_PX = 64
-STEPS = 300
+STEPS = 240
 SOURCE = "t2"
 """Where brightness alone fails: fluid is as bright as a lesion."""
 TRAINED = ("mmccd", "veiled-cycle")
