@@ -9,7 +9,6 @@ from mmccd.cli.app import main
 from mmccd.data.volumes import read_volume
 from mmccd.evaluation.metrics import auprc
 from mmccd.method.intensity import normalise
-from mmccd.method.registry import METHODS
 from mmccd.model.folder import load_model
 from mmccd.prediction.detector import Detector
 

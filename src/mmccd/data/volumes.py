@@ -165,11 +165,24 @@ def _check_affine(affine: NDArray[np.float64], path: Path) -> None:
         )
 
 
+def image_of(data: NDArray[np.generic], like: Volume) -> nib.Nifti1Image | nib.Nifti2Image:
+    """An array on the RAS+ grid of ``like`` as an image on the grid of its source file, as nibabel would read it."""
+    image = _written(data, like)
+    return type(image).from_bytes(image.to_bytes())  # its affine is then that of the header
+
+
 def write_volume(path: Path, data: NDArray[np.generic], like: Volume) -> None:
     """Write an array on the RAS+ grid of ``like`` as NIfTI on the grid of its source file, atomically.
 
     Shape, affine and units are those of the source, bit for bit; names and free text in its header are left out.
     """
+    content = _written(data, like).to_bytes()
+    if path.name.endswith(".gz"):
+        content = gzip.compress(content, compresslevel=4, mtime=0)
+    write_atomically(path, content)
+
+
+def _written(data: NDArray[np.generic], like: Volume) -> nib.Nifti1Image | nib.Nifti2Image:
     stored = like.to_file_orientation(data)
     single = like.header.sizeof_hdr == 348  # NIfTI-1
     header = nib.Nifti1Header() if single else nib.Nifti2Header()
@@ -178,11 +191,7 @@ def write_volume(path: Path, data: NDArray[np.generic], like: Volume) -> None:
         header[field] = like.header[field]
     header.set_data_shape(stored.shape)
     header.set_data_dtype(stored.dtype)
-    image = nib.Nifti1Image(stored, None, header) if single else nib.Nifti2Image(stored, None, header)
-    content = image.to_bytes()
-    if path.name.endswith(".gz"):
-        content = gzip.compress(content, compresslevel=4, mtime=0)
-    write_atomically(path, content)
+    return nib.Nifti1Image(stored, None, header) if single else nib.Nifti2Image(stored, None, header)
 
 
 def new_volume(data: NDArray[np.generic], affine: NDArray[np.float64]) -> Volume:

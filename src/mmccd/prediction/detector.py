@@ -4,8 +4,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +21,7 @@ from mmccd.data.volumes import (
     check_intensities,
     check_range,
     check_same_grid,
+    image_of,
     write_volume,
 )
 from mmccd.errors import ConfigError, DataError
@@ -31,6 +33,9 @@ from mmccd.scoring.findings import Finding, findings_of, without_small
 from mmccd.scoring.maps import scan_score
 from mmccd.scoring.thresholds import p_value, threshold_of_scan
 from mmccd.system.devices import choose_device
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TRAINED_ON = "the model was trained or calibrated on this very scan: what it finds here says little about others"
 MUCH_MARKED = 0.2
@@ -85,6 +90,45 @@ class Detection:
         """
         write_volume(Path(folder) / f"{name}{ANOMALY_END}", self.anomaly, self.volume)
         write_volume(Path(folder) / f"{name}{MASK_END}", self.mask.astype(np.uint8), self.volume)
+
+    def to_nibabel(self) -> tuple[nib.Nifti1Image | nib.Nifti2Image, nib.Nifti1Image | nib.Nifti2Image]:
+        """Map (float32) and mask (0 and 1) as images on the scan's own grid, as `save` writes them."""
+        return image_of(self.anomaly, self.volume), image_of(self.mask.astype(np.uint8), self.volume)
+
+    def plot(
+        self,
+        *,
+        cut_coords: tuple[float, float, float] | None = None,
+        title: str | None = None,
+        output_file: Path | str | None = None,
+    ) -> Any:
+        """Three planes: the scan, the map above half the threshold, and the outline of what is marked.
+
+        As radiologists look at it: the patient's left is on the right.
+
+        Args:
+            cut_coords: Right, front and up in the scan's millimetres; None is the finding with the highest peak.
+            title: Above the planes.
+            output_file: Also written here; its ending tells the format.
+
+        Returns:
+            What `nilearn.plotting.plot_stat_map` returns: an ``OrthoSlicer``, to add to or to close.
+        """
+        from mmccd.prediction import display  # nilearn takes seconds to import
+
+        file = None if output_file is None else Path(output_file)
+        return display.plot(self, cut_coords=cut_coords, title=title, output_file=file)
+
+    def findings_table(self) -> "pd.DataFrame":
+        """The findings as a table: number, volume_ml, peak, mean, x_mm, y_mm, z_mm and side, the largest first."""
+        from mmccd.prediction import display
+
+        return display.table(self)
+
+    def _repr_html_(self) -> str:
+        from mmccd.prediction import display
+
+        return display.html(self)
 
 
 class Detector:
