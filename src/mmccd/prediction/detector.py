@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nibabel as nib
 import numpy as np
+from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from mmccd.data.checks import odd_about_other, odd_about_scan
@@ -35,7 +35,7 @@ from mmccd.scoring.thresholds import p_value, threshold_of_scan
 from mmccd.system.devices import choose_device
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas
 
 TRAINED_ON = "the model was trained or calibrated on this very scan: what it finds here says little about others"
 MUCH_MARKED = 0.2
@@ -91,7 +91,7 @@ class Detection:
         write_volume(Path(folder) / f"{name}{ANOMALY_END}", self.anomaly, self.volume)
         write_volume(Path(folder) / f"{name}{MASK_END}", self.mask.astype(np.uint8), self.volume)
 
-    def to_nibabel(self) -> tuple[nib.Nifti1Image | nib.Nifti2Image, nib.Nifti1Image | nib.Nifti2Image]:
+    def to_nibabel(self) -> tuple[SpatialImage, SpatialImage]:
         """Map (float32) and mask (0 and 1) as images on the scan's own grid, as `save` writes them."""
         return image_of(self.anomaly, self.volume), image_of(self.mask.astype(np.uint8), self.volume)
 
@@ -119,7 +119,7 @@ class Detection:
         file = None if output_file is None else Path(output_file)
         return display.plot(self, cut_coords=cut_coords, title=title, output_file=file)
 
-    def findings_table(self) -> "pd.DataFrame":
+    def findings_table(self) -> "pandas.DataFrame":
         """The findings as a table: number, volume_ml, peak, mean, x_mm, y_mm, z_mm and side, the largest first."""
         from mmccd.prediction import display
 
