@@ -33,8 +33,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "train": (
         "mmccd train store model --config small --config best --source flair",
+        "mmccd train store model --config small --config best --dry-run",
         "mmccd train store model --config small --config best --resume",
-        "mmccd train store dae --config tiny --method dae --set training.steps=2000",
     ),
     "calibrate": (
         "mmccd calibrate builtin:flair site ours",

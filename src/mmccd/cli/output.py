@@ -54,6 +54,15 @@ def print_evaluation(lines: list[list[str]]) -> None:
     out.print("Mean over patients [95 % interval]. Only oracle_dice chose its threshold with these labels.")
 
 
+def print_cost(lines: Sequence[tuple[str, str]]) -> None:
+    """What a training will cost; nothing was trained."""
+    table = Table("cost", "measured or estimated here")
+    for line in lines:
+        table.add_row(*line)
+    out.print(table)
+    out.print("Nothing was written. Times scale with what else this machine does.")
+
+
 def open_page(page: Path) -> None:
     """Show a page to the user; where there is no browser, say so."""
     import webbrowser

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mmccd.comparison.contenders import SQUARED, Contender, contenders
-from mmccd.comparison.cost import Counter, peak_memory_gb, reset_peak_memory
+from mmccd.comparison.cost import Counter
 from mmccd.comparison.judge import Judge, judge_intensity, judge_model
 from mmccd.comparison.plan import Plan, check_plan, claim, other_modality, training_config
 from mmccd.comparison.record import BenchmarkRecord, kept_record, record_path
@@ -28,10 +28,12 @@ from mmccd.model.model import Model
 from mmccd.system.devices import choose_device
 from mmccd.system.files import sha256_of_json, write_atomically, write_json
 from mmccd.system.locks import sole_use
+from mmccd.system.peak_memory import peak_memory_gb, reset_peak_memory
 from mmccd.system.progress import Doing, ProgressCallback, facts_of, no_progress
 from mmccd.system.provenance import provenance
 from mmccd.training.calibrate import calibrate
-from mmccd.training.train import Hardware, train
+from mmccd.training.fitting import Hardware
+from mmccd.training.train import train
 
 PAPER_SAMPLER = {"masks", "mask_width_mm", "stripe_stride_mm", "sampling_steps", "spacing"}
 """Settings of the section ``diffusion`` that say how the paper samples."""

@@ -247,6 +247,18 @@ def test_train_says_which_method_it_trains_before_it_starts(
     assert printed == [f"method     {said}\n"]
 
 
+def test_a_dry_run_prints_what_it_will_cost_and_trains_nothing(run, asked, phantom_store, tmp_path, config_file):
+    code, out, error = run(
+        "train", phantom_store.path, tmp_path / "m", "--config", config_file, "--device", "cpu", "-q", "--dry-run"
+    )
+    assert code == 0, error
+    for what in ("steps per second", "FLOPs per step", "calibration", "whole run", "peak memory", "checkpoint"):
+        assert what in out
+    assert "Nothing was written." in out
+    assert asked == []
+    assert not (tmp_path / "m").exists()
+
+
 def test_settings_of_earlier_versions_are_understood_and_said(run, asked, phantom_store, tmp_path):
     train = ("train", phantom_store.path, tmp_path / "m", "--config", "published", "--device", "cpu", "-q")
     with warnings.catch_warnings():
