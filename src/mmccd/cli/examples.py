@@ -62,7 +62,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "mmccd evaluate results /data/cohort -o evaluation --workers 8",
     ),
     "benchmark": (
-        "mmccd benchmark store benchmark",
+        "mmccd benchmark store benchmark --dry-run",
         "mmccd benchmark store benchmark --methods mmccd,dae --sources flair",
         "mmccd benchmark store benchmark --also ms=store_ms --size full",
     ),

@@ -54,13 +54,14 @@ def print_evaluation(lines: list[list[str]]) -> None:
     out.print("Mean over patients [95 % interval]. Only oracle_dice chose its threshold with these labels.")
 
 
-def print_cost(lines: Sequence[tuple[str, str]]) -> None:
-    """What a training will cost; nothing was trained."""
-    table = Table("cost", "measured or estimated here")
-    for line in lines:
-        table.add_row(*line)
+def print_cost(lines: Sequence[Sequence[str]]) -> None:
+    """A header and rows of what something will cost, which was not done."""
+    header, *rows = lines
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
     out.print(table)
-    out.print("Nothing was written. Times scale with what else this machine does.")
+    out.print("Nothing was written. Times are those of this device, with what else it does at the moment.")
 
 
 def open_page(page: Path) -> None:

@@ -142,12 +142,13 @@ class Cost:
         return self.scan_slices * self.scoring.slice_s
 
     def table(self) -> list[tuple[str, str]]:
-        """What is measured, and the value in words."""
+        """A header, and what is measured, with the value in words."""
         done = f", {self.steps_done:,} of {self.steps:,} are done" if self.steps_done else ""
         where = f"{self.device}, {self.precision}" + (
             f", {self.threads} thread{'s'[: self.threads > 1]}" if self.device == "cpu" else ""
         )
         return [
+            ("cost", "measured or estimated here"),
             ("device", where),
             ("steps left", f"{self.steps_left:,} of {self.batch_size} slices each{done}"),
             ("steps per second", f"{1 / self.step_s:.3g}"),
