@@ -49,6 +49,7 @@ TESTED_BY = {
     "simulation/anatomy": "simulation/phantom",
     "simulation/lesions": "simulation/phantom",
     "simulation/signal": "simulation/phantom",
+    "training/fitting": "training/train",
     "version": "system/provenance",
 }
 # Tested against published numbers, by properties, or with files made to do harm.

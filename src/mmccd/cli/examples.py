@@ -33,8 +33,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "train": (
         "mmccd train store model --config small --config best --source flair",
+        "mmccd train store model --config small --config best --dry-run",
         "mmccd train store model --config small --config best --resume",
-        "mmccd train store dae --config tiny --method dae --set training.steps=2000",
     ),
     "calibrate": (
         "mmccd calibrate builtin:flair site ours",
@@ -62,7 +62,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "mmccd evaluate results /data/cohort -o evaluation --workers 8",
     ),
     "benchmark": (
-        "mmccd benchmark store benchmark",
+        "mmccd benchmark store benchmark --dry-run",
         "mmccd benchmark store benchmark --methods mmccd,dae --sources flair",
         "mmccd benchmark store benchmark --also ms=store_ms --size full",
     ),

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmccd.cli import completion
-from mmccd.cli.options import Anonymize, Device, IdleWorkers, Layout, OnCluster, Quiet, Select, Series, Strip
-from mmccd.cli.output import finish_scored, out, say
+from mmccd.cli.options import Anonymize, Device, DryRun, IdleWorkers, Layout, OnCluster, Quiet, Select, Series, Strip
+from mmccd.cli.output import finish_scored, out, print_cost, say
 from mmccd.errors import ConfigError
 from mmccd.system.complaints import warn
 from mmccd.system.progress import reported_progress
@@ -50,6 +50,7 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same weights.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in MODEL.")] = False,
+    dry_run: DryRun = False,
     device: Device = "auto",
     devices: Annotated[str, typer.Option(help="Number of devices (Lightning).")] = "auto",
     num_nodes: Annotated[int, typer.Option(min=1, help="Number of machines (Lightning).")] = 1,
@@ -62,8 +63,8 @@ def train(
     from mmccd.model.config import described, load_config, parse_override
     from mmccd.model.old_settings import PRESETS as OLD_PRESETS
     from mmccd.system.devices import choose_device
+    from mmccd.training.fitting import Hardware
     from mmccd.training.processes import is_first
-    from mmccd.training.train import Hardware
     from mmccd.training.train import train as train_model
 
     opened = open_store(store)
@@ -79,6 +80,13 @@ def train(
         warn("the paper's networks take weeks to train on a CPU; --config small takes half an hour")
     speaks = is_first()
     out.print(f"method     {described(chosen)}")
+    if dry_run:
+        from mmccd.training.dry_run import dry_run as measure_training
+
+        with reported_progress("dry run", quiet=quiet) as progress:
+            cost = measure_training(opened, model, chosen, resume=resume, hardware=hardware, progress=progress)
+        print_cost(cost.table())
+        return
     with reported_progress("train", quiet=quiet) as progress:
         trained = train_model(opened, model, chosen, resume=resume, hardware=hardware, progress=progress)
     if not speaks:

@@ -40,6 +40,9 @@ Series = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only measure what it will cost here, in time and memory; write nothing.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OpenPage = Annotated[bool, typer.Option("--open", help="Open the page in a browser, once all is written.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]

@@ -54,6 +54,16 @@ def print_evaluation(lines: list[list[str]]) -> None:
     out.print("Mean over patients [95 % interval]. Only oracle_dice chose its threshold with these labels.")
 
 
+def print_cost(lines: Sequence[Sequence[str]]) -> None:
+    """A header and rows of what something will cost, which was not done."""
+    header, *rows = lines
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+    out.print("Nothing was written. Times are those of this device, with what else it does at the moment.")
+
+
 def open_page(page: Path) -> None:
     """Show a page to the user; where there is no browser, say so."""
     import webbrowser

@@ -13,6 +13,7 @@ from mmccd.cli.options import (
     Anonymize,
     Data,
     Device,
+    DryRun,
     IdleWorkers,
     Layout,
     OnCluster,
@@ -22,7 +23,7 @@ from mmccd.cli.options import (
     Select,
     Workers,
 )
-from mmccd.cli.output import finish, open_page, out, print_evaluation, say
+from mmccd.cli.output import finish, open_page, out, print_cost, print_evaluation, say
 from mmccd.data.own_folders import SUMMARY, results_in
 from mmccd.errors import ConfigError
 from mmccd.system.progress import reported_progress
@@ -144,6 +145,7 @@ def benchmark(
             "--paper-sampler/--no-paper-sampler", help="Also sample MMCCD as the paper does: most of the time."
         ),
     ] = True,
+    dry_run: DryRun = False,
     seed: Seed = 0,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -170,6 +172,14 @@ def benchmark(
         seed=seed,
         device=device,
     )
+    if dry_run:
+        from mmccd.comparison.dry_run import benchmark_cost, cost_table
+
+        with reported_progress("dry run", quiet=quiet) as progress:
+            costs = benchmark_cost(opened, output, plan, others=others, progress=progress)
+        print_cost(cost_table(costs))
+        out.print("Tables, metrics and pictures, and the rows of plain intensities, come on top.")
+        return
     asked = [f"--also {name}=STORE" for name in others] + [f"--set {text}" for text in settings or []]
     asked += [f"--methods {methods}"] * bool(methods) + [f"--sources {sources}"] * bool(sources)
     asked += ["--no-paper-sampler"] * (not paper_sampler)

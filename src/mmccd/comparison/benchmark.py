@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mmccd.comparison.contenders import SQUARED, Contender, contenders
-from mmccd.comparison.cost import Counter, peak_memory_gb, reset_peak_memory
+from mmccd.comparison.cost import Counter
 from mmccd.comparison.judge import Judge, judge_intensity, judge_model
 from mmccd.comparison.plan import Plan, check_plan, claim, other_modality, training_config
 from mmccd.comparison.record import BenchmarkRecord, kept_record, record_path
@@ -22,16 +22,18 @@ from mmccd.evaluation.paper_protocol import LesionSlice
 from mmccd.method.anomaly_map import squared_error
 from mmccd.model.build import build_method
 from mmccd.model.card import THRESHOLD_KINDS
-from mmccd.model.config import load_config
+from mmccd.model.config import Config, load_config
 from mmccd.model.folder import load_model
 from mmccd.model.model import Model
 from mmccd.system.devices import choose_device
 from mmccd.system.files import sha256_of_json, write_atomically, write_json
 from mmccd.system.locks import sole_use
+from mmccd.system.peak_memory import peak_memory_gb, reset_peak_memory
 from mmccd.system.progress import Doing, ProgressCallback, facts_of, no_progress
 from mmccd.system.provenance import provenance
 from mmccd.training.calibrate import calibrate
-from mmccd.training.train import Hardware, train
+from mmccd.training.fitting import Hardware
+from mmccd.training.train import train
 
 PAPER_SAMPLER = {"masks", "mask_width_mm", "stripe_stride_mm", "sampling_steps", "spacing"}
 """Settings of the section ``diffusion`` that say how the paper samples."""
@@ -168,13 +170,18 @@ def _model(
 
 def with_paper_sampler(trained: Model) -> Model:
     """The same weights, sampled and scored as in the paper; noise schedule and networks stay those of the training."""
-    sampler = load_config("paper").diffusion.model_dump(include=PAPER_SAMPLER) | {"masks_at_once": 16}
-    diffusion = trained.config.diffusion.model_copy(update=sampler)
-    config = load_config([], {**trained.config.model_dump(mode="json"), **SQUARED})
-    config = config.model_copy(update={"diffusion": diffusion})
+    config = paper_sampled(trained.config)
     method = build_method(config, trained.grid.size_px)
     method.load_state_dict(trained.method.state_dict())
     return Model(method.eval().requires_grad_(False), squared_error, config, trained.card)
+
+
+def paper_sampled(config: Config) -> Config:
+    """Settings of a training, with the paper's sampler and its squared error."""
+    sampler = load_config("paper").diffusion.model_dump(include=PAPER_SAMPLER) | {"masks_at_once": 16}
+    diffusion = config.diffusion.model_copy(update=sampler)
+    squared = load_config([], {**config.model_dump(mode="json"), **SQUARED})
+    return squared.model_copy(update={"diffusion": diffusion})
 
 
 def _training(progress: ProgressCallback, name: str) -> ProgressCallback:

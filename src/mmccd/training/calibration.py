@@ -140,6 +140,11 @@ def count_healthy(method: Method, store: Store, config: Config, device: torch.de
     return _counts(_Work(scorer, tissue, None, no_progress, 0), healthy_runs(tissue))
 
 
+def count_run(scorer: ModelScorer, tissue: HealthyTissue, run: Run) -> Tensor:
+    """`count_healthy` of one run."""
+    return _Work(scorer, tissue, None, no_progress, 0).counts(run)
+
+
 def announced(scorer: ModelScorer, tissue: HealthyTissue, slices: int) -> str:
     """What the calibration will cost, in words, from the time that a few evaluations take; a warning if it is long."""
     rows = tissue.rows("validation")[:4]
@@ -221,13 +226,19 @@ def thresholds_of(healthy: HealthyScores, tissue: HealthyTissue, scoring: Scorin
     )
 
 
+def intensity_baselines(source: str, scoring: ScoringConfig) -> tuple[IntensityBaseline, IntensityBaseline]:
+    """The intensities that a card has thresholds of: plain, and smoothed as the map is."""
+    plain = IntensityBaseline(source, typical("polarity", source), "plain", scoring.smooth_mm)
+    return plain, replace(plain, kind="smoothed")
+
+
 def intensity_thresholds(tissue: HealthyTissue, source: str, scoring: ScoringConfig) -> IntensityThresholds:
     """For a card: where the intensity of the source is cut, plain, and smoothed as the map is."""
     polarity = typical("polarity", source)
-    chosen = {}
-    for kind in ("plain", "smoothed"):
-        baseline = IntensityBaseline(source, polarity, kind, scoring.smooth_mm)
-        chosen[kind] = thresholds_of(scores_of(baseline, tissue, (source,)), tissue, scoring)
+    chosen = {
+        baseline.kind: thresholds_of(scores_of(baseline, tissue, (source,)), tissue, scoring)
+        for baseline in intensity_baselines(source, scoring)
+    }
     values = {
         key: IntensityValues(**{kind: getattr(thresholds, name).value for kind, thresholds in chosen.items()})
         for name, key in THRESHOLD_KINDS.items()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import mmccd
+from mmccd.comparison.dry_run import MethodCost
 from mmccd.errors import MmccdError
 from mmccd.model.card import Training
 from mmccd.model.config import load_config
@@ -182,6 +183,27 @@ def test_benchmark_hands_on_what_is_asked_and_prints_a_table_per_source(
     assert "--also 'ms' is not of the form NAME=STORE" in check_error(error)
 
 
+def test_a_dry_run_of_a_benchmark_prints_minutes_and_trains_nothing(run, store_of_three, tmp_path, monkeypatch):
+    plans = []
+
+    def benchmark_cost(store, output, plan, *, others, progress):
+        plans.append(plan)
+        return [MethodCost("DAE", 60.0, 30.0, 90.0), MethodCost("AE", 60.0, 0.0, 0.0)]
+
+    monkeypatch.setattr("mmccd.comparison.dry_run.benchmark_cost", benchmark_cost)
+    options = ("--methods", "dae,ae", "--sources", "t1", "--dry-run", "-q")
+    code, out, error = run("benchmark", store_of_three.path, tmp_path / "out", *options)
+    assert code == 0, error
+    assert (plans[0].methods, plans[0].sources) == (("dae", "ae"), ("t1",))
+    rows = [line.replace("│", " ").split() for line in out.splitlines() if "│" in line]
+    assert rows == [
+        ["DAE", "1.0", "0.5", "1.5", "3.0"],
+        ["AE", "1.0", "0.0", "0.0", "1.0"],
+        ["all", "2.0", "0.5", "1.5", "4.0"],
+    ]
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.fixture
 def asked(monkeypatch, model_folder):
     """The settings that `mmccd train` was asked for, and no training."""
@@ -245,6 +267,18 @@ def test_train_says_which_method_it_trains_before_it_starts(
     monkeypatch.setattr("mmccd.training.train.train", train)
     assert run("train", phantom_store.path, tmp_path / "m", *options.split(), "--device", "cpu", "-q")[0] == 0
     assert printed == [f"method     {said}\n"]
+
+
+def test_a_dry_run_prints_what_it_will_cost_and_trains_nothing(run, asked, phantom_store, tmp_path, config_file):
+    code, out, error = run(
+        "train", phantom_store.path, tmp_path / "m", "--config", config_file, "--device", "cpu", "-q", "--dry-run"
+    )
+    assert code == 0, error
+    for what in ("steps per second", "FLOPs per step", "calibration", "whole run", "peak memory", "checkpoint"):
+        assert what in out
+    assert "Nothing was written." in out
+    assert asked == []
+    assert not (tmp_path / "m").exists()
 
 
 def test_settings_of_earlier_versions_are_understood_and_said(run, asked, phantom_store, tmp_path):

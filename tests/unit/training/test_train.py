@@ -126,7 +126,7 @@ def test_what_is_saved_is_the_running_average(phantom_store, toy_config, tmp_pat
             super().on_train_batch_end(trainer, pl_module, *rest)
             raw.append({name: w.detach().clone() for name, w in pl_module.method.state_dict().items()})
 
-    monkeypatch.setattr("mmccd.training.train.EMAWeightAveraging", Recorder)
+    monkeypatch.setattr("mmccd.training.fitting.EMAWeightAveraging", Recorder)
     saved = train(phantom_store, tmp_path, change(toy_config, ema_decay=decay), hardware=CPU).method.state_dict()
 
     assert len(raw) == 4
@@ -148,7 +148,7 @@ def test_pictures_show_the_running_average(phantom_store, toy_config, tmp_path, 
         def on_validation_epoch_end(self, trainer, pl_module):
             seen.append({name: weight.clone() for name, weight in pl_module.method.state_dict().items()})
 
-    monkeypatch.setattr("mmccd.training.train.PictureCallback", Recorder)
+    monkeypatch.setattr("mmccd.training.fitting.PictureCallback", Recorder)
     saved = train(phantom_store, tmp_path, change(toy_config, ema_decay=0.5), hardware=CPU).method.state_dict()
 
     assert len(seen) == 2
