@@ -168,8 +168,10 @@ def _check_shapes(config: Config, size_px: int, weights: Mapping[str, torch.Tens
     Raises:
         RuntimeError: as `torch.nn.Module.load_state_dict`.
     """
-    method = build_method(config, size_px, networks_on="meta")
-    method.load_state_dict({name: tensor.to("meta") for name, tensor in weights.items()})
+    expected = build_method(config, size_px, networks_on="meta").state_dict()
+    shapes, given = ({name: one.shape for name, one in of.items()} for of in (expected, weights))
+    if shapes != given:
+        raise RuntimeError("these are the weights of other networks")
 
 
 def _check_counts(files: ModelFiles, counts: torch.Tensor) -> None:

@@ -73,4 +73,4 @@ def test_what_a_marker_rules_out_is_not_asked_for(asked):
 def test_the_metadata_of_this_installation():
     found = told(package_checks())
     assert found["torch"][1].startswith(version("torch"))
-    assert set(told(extra_checks())) == {"cluster", "openvino", "raw"}
+    assert set(told(extra_checks())) == {"cluster", "docs", "openvino", "raw"}
